@@ -1,0 +1,5 @@
+// libs/index/index.ts: the inverted index: series ids, label pairs, postings, matchers.
+export { type Bitmap, bitmapImplementation, createBitmap } from "./bitmap.ts";
+export { BITMAP_FROM, PostingTable } from "./postings.ts";
+export { SeriesIds } from "./series-ids.ts";
+export { SeriesIndex } from "./series-index.ts";

@@ -1,0 +1,9 @@
+// libs/model/index.ts: what every other folder may use of the model.
+export * from "./errors.ts";
+export * from "./identity.ts";
+export * from "./ingest.ts";
+export * from "./labels.ts";
+export * from "./matcher.ts";
+export * from "./queryable.ts";
+export * from "./stale.ts";
+export * from "./tenant.ts";

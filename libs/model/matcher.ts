@@ -1,0 +1,127 @@
+// libs/model/matcher.ts: label matchers (= != =~ !~). Regexes are RE2 (re2js), anchored, dot matches newline.
+// Literal, alternation, prefix, suffix and "anything" forms never reach the regex engine.
+import { RE2JS } from "re2js";
+import { InvalidError } from "./errors.ts";
+import { type Labels, labelValue } from "./labels.ts";
+
+export type MatchType = "=" | "!=" | "=~" | "!~";
+
+/** A label matcher as data: crosses the wire, is printed, is compiled where it is used. */
+export interface Matcher {
+  readonly type: MatchType;
+  readonly name: string;
+  readonly value: string;
+}
+
+/** A compiled matcher. */
+export interface CompiledMatcher extends Matcher {
+  /** Whether a label value (“” for an absent label) satisfies the matcher, negation included. */
+  matches(value: string): boolean;
+  /** Whether a series without this label satisfies the matcher. */
+  readonly matchesEmpty: boolean;
+  /** For = and for regexes that are finite alternations of literals: all values the *positive* form accepts. */
+  readonly values: readonly string[] | undefined;
+  /** For regexes that begin with a literal: every accepted value starts with it. "" when nothing is known. */
+  readonly prefix: string;
+}
+
+/** Longest regular expression accepted in a query, in UTF-16 units. */
+export const REGEX_LENGTH_MAX = 1 << 16;
+
+/** Compiles a matcher. Errors: InvalidError for a regex that RE2 refuses or that is longer than REGEX_LENGTH_MAX. */
+export function compileMatcher(m: Matcher): CompiledMatcher {
+  if (m.type === "=" || m.type === "!=") {
+    const want = m.value;
+    const positive = m.type === "=";
+    return {
+      ...m,
+      matches: positive ? (v) => v === want : (v) => v !== want,
+      matchesEmpty: (want === "") === positive,
+      values: [want],
+      prefix: want,
+    };
+  }
+  const form = analyseRegex(m.value);
+  const positive = m.type === "=~";
+  const test = form.test;
+  return {
+    ...m,
+    matches: positive ? test : (v) => !test(v),
+    matchesEmpty: test("") === positive,
+    values: form.values,
+    prefix: form.prefix,
+  };
+}
+
+/** Whether all matchers accept the label set. */
+export function matchLabels(matchers: readonly CompiledMatcher[], labels: Labels): boolean {
+  for (const m of matchers) if (!m.matches(labelValue(labels, m.name))) return false;
+  return true;
+}
+
+/** Compiles an anchored RE2 pattern as PromQL uses it. Errors: InvalidError with RE2's reason. */
+export function compileRegex(pattern: string): RE2JS {
+  if (pattern.length > REGEX_LENGTH_MAX) {
+    throw new InvalidError(
+      `cannot compile regular expression: got ${pattern.length} characters; want at most ${REGEX_LENGTH_MAX}`,
+    );
+  }
+  try {
+    return RE2JS.compile(`^(?s:${pattern})$`);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new InvalidError(`error parsing regexp: ${reason}`, { cause });
+  }
+}
+
+interface RegexForm {
+  readonly test: (value: string) => boolean;
+  readonly values: readonly string[] | undefined;
+  readonly prefix: string;
+}
+
+const META = /[\\.+*?()|[\]{}^$]/;
+
+function analyseRegex(pattern: string): RegexForm {
+  if (!META.test(pattern)) return { test: (v) => v === pattern, values: [pattern], prefix: pattern };
+  if (pattern === ".*") return { test: () => true, values: undefined, prefix: "" };
+  if (pattern === ".+") return { test: (v) => v !== "", values: undefined, prefix: "" };
+  const alternatives = literalAlternatives(pattern);
+  if (alternatives !== undefined) {
+    const set = new Set(alternatives);
+    return { test: (v) => set.has(v), values: [...set], prefix: alternatives.length === 1 ? alternatives[0]! : "" };
+  }
+  const shape = /^(\.[*+])?([^\\.+*?()|[\]{}^$]*)(\.[*+])?$/.exec(pattern);
+  if (shape?.[2]) {
+    const [, before, literal, after] = shape as unknown as [string, string?, string?, string?];
+    const lit = literal!;
+    const lead = before === ".+" ? 1 : 0;
+    const trail = after === ".+" ? 1 : 0;
+    const min = lit.length + lead + trail;
+    if (!before) return { test: (v) => v.length >= min && v.startsWith(lit), values: undefined, prefix: lit };
+    if (!after) return { test: (v) => v.length >= min && v.endsWith(lit), values: undefined, prefix: "" };
+    return {
+      test: (v) => {
+        // The leftmost occurrence that leaves room before it is the one that leaves most room behind it.
+        const at = v.indexOf(lit, lead);
+        return at >= 0 && at + lit.length + trail <= v.length;
+      },
+      values: undefined,
+      prefix: "",
+    };
+  }
+  const re = compileRegex(pattern);
+  const literalHead = /^[^\\.+*?()|[\]{}^$]*/.exec(pattern)![0];
+  const next = pattern[literalHead.length];
+  const hasTopLevelBar = pattern.includes("|");
+  // A quantifier binds to the last literal character, so that one is not certain.
+  const certain = next !== undefined && "*?{".includes(next) ? literalHead.slice(0, -1) : literalHead;
+  return { test: (v) => re.matches(v), values: undefined, prefix: hasTopLevelBar ? "" : certain };
+}
+
+/** `a|b|c`, also as `(a|b|c)` or `(?:a|b)`: the literals, or undefined when any part is not literal. */
+function literalAlternatives(pattern: string): string[] | undefined {
+  const inner = /^\((?:\?:)?([^()]*)\)$/.exec(pattern)?.[1] ?? pattern;
+  const parts = inner.split("|");
+  return parts.every((p) => !META.test(p)) ? parts : undefined;
+}

@@ -1,0 +1,140 @@
+// libs/model/queryable.ts: the seam between PromQL and any storage: leaves in, step-aligned columns out.
+// A leaf is all that is computed per series: select, offset, range function, and perhaps a first aggregation.
+// Raw samples do not cross this seam. promql knows this file and nothing of storage or network.
+import type { MetadataEntry } from "./ingest.ts";
+import type { Labels } from "./labels.ts";
+import type { Matcher } from "./matcher.ts";
+
+/** Functions a storage evaluates per series over a window (start, end] of raw samples. */
+export type Rollup =
+  | "last" // instant selector: newest sample of the window; nothing when that is a stale marker
+  | "timestamp" // like "last", but the sample's time in seconds
+  | "rate"
+  | "increase"
+  | "delta"
+  | "irate"
+  | "idelta"
+  | "deriv"
+  | "predict_linear" // args[0]: seconds ahead of the evaluation time
+  | "changes"
+  | "resets"
+  | "avg_over_time"
+  | "min_over_time"
+  | "max_over_time"
+  | "sum_over_time"
+  | "count_over_time"
+  | "stddev_over_time"
+  | "stdvar_over_time"
+  | "quantile_over_time" // args[0]: φ
+  | "mad_over_time"
+  | "last_over_time"
+  | "first_over_time"
+  | "present_over_time"
+  | "double_exponential_smoothing" // args: smoothing factor, trend factor
+  | "ts_of_min_over_time"
+  | "ts_of_max_over_time"
+  | "ts_of_last_over_time"
+  | "ts_of_first_over_time"
+  // Extended range selectors. The leaf's window is wider than the range; args[0] is the range in ms, args[1] how many
+  // ms the window reaches past the end of the range (0 for anchored ones).
+  | "rate_anchored"
+  | "increase_anchored"
+  | "delta_anchored"
+  | "changes_anchored"
+  | "resets_anchored"
+  | "rate_smoothed"
+  | "increase_smoothed"
+  | "delta_smoothed"
+  | "last_smoothed"
+  | "samples"; // the window's raw samples, stale markers removed: grid.count is 1, columns carry `times`, never aggregated
+
+/** Evaluation times: startMs, startMs + stepMs, …, `count` of them. An instant query has count 1. */
+export interface Grid {
+  readonly startMs: number;
+  readonly stepMs: number;
+  readonly count: number;
+}
+
+/** Aggregations whose partial results merge exactly (up to floating-point order) across shards and nodes. */
+export type PartialOp = "sum" | "count" | "min" | "max" | "avg" | "group";
+
+export interface LeafAggregation {
+  readonly op: PartialOp;
+  /** false: keep only `labels` (by). true: drop `labels` and the metric name (without). */
+  readonly without: boolean;
+  readonly labels: readonly string[];
+}
+
+export interface Leaf {
+  readonly matchers: readonly Matcher[];
+  readonly grid: Grid;
+  readonly rollup: Rollup;
+  /** Window length in ms: the range of a range selector, the lookback of an instant selector. */
+  readonly rangeMs: number;
+  /** Subtracted from each evaluation time to get the window's end. May be negative. */
+  readonly offsetMs: number;
+  /** Scalar parameters of the rollup; a column holds one value per step. */
+  readonly args: readonly (number | Float64Array)[];
+  /** Whether the result loses `__name__` (most rollups do; the engine decides by name-removal mode). */
+  readonly dropName: boolean;
+  readonly aggregation?: LeafAggregation;
+}
+
+/** One output series: a value per step of the grid. */
+export interface StepColumn {
+  readonly labels: Labels;
+  readonly values: Float64Array;
+  /** 1 where the step has a value; null when every step has one. */
+  readonly present: Uint8Array | null;
+  /** For partial "avg": how many values each step's sum holds. */
+  readonly weights?: Float64Array;
+  /** Only for the rollup "samples": the times of `values` in ms, ascending; the grid does not apply. */
+  readonly times?: Float64Array;
+}
+
+export interface LeafResult {
+  /** No label set twice, any order. For aggregated leaves these are partials: merge them, then finish them. */
+  readonly columns: StepColumn[];
+  readonly seriesCount: number;
+  readonly samplesRead: number;
+  readonly warnings: readonly string[];
+}
+
+/** What every query carries: who asks, until when, how much it may take. */
+export interface QueryContext {
+  readonly tenant: string;
+  readonly signal: AbortSignal;
+  /** Wall-clock ms after which the query fails with TimeoutError. */
+  readonly deadlineMs: number;
+  /** Budget of samples read, shared by all leaves of a query; a leaf that passes it fails with LimitError. */
+  readonly samplesMax: number;
+}
+
+/** A time range for metadata lookups, both ends inclusive, ms. */
+export interface TimeRange {
+  readonly minMs: number;
+  readonly maxMs: number;
+}
+
+export interface Queryable {
+  evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult>;
+  /** Sorted label names of the series that match any of the matcher sets (no set: all series). limit 0: all. */
+  labelNames(
+    sets: readonly (readonly Matcher[])[],
+    range: TimeRange,
+    limit: number,
+    c: QueryContext,
+  ): Promise<string[]>;
+  /** Sorted values of one label, likewise. */
+  labelValues(
+    name: string,
+    sets: readonly (readonly Matcher[])[],
+    range: TimeRange,
+    limit: number,
+    c: QueryContext,
+  ): Promise<string[]>;
+  /** Distinct label sets of the series that match any of the matcher sets. */
+  series(sets: readonly (readonly Matcher[])[], range: TimeRange, limit: number, c: QueryContext): Promise<Labels[]>;
+  /** Metadata of one family, or of all when `family` is "". */
+  metadata(family: string, c: QueryContext): Promise<MetadataEntry[]>;
+}

@@ -1,0 +1,97 @@
+// test/unit/index/series-index.test.ts: the inverted index against a slow, obvious twin that filters label sets.
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { SeriesIndex } from "../../../libs/index/index.ts";
+import {
+  compileMatcher,
+  type Labels,
+  labelsFromRecord,
+  labelsKey,
+  type Matcher,
+  type MatchType,
+  matchLabels,
+  onlyLabels,
+  withoutLabels,
+} from "../../../libs/model/index.ts";
+
+const SEED = 20260301;
+const names = ["__name__", "job", "instance", "__proto__", "zone"];
+const values = ["", "a", "b", "ab", "a1", "constructor", "é", "\u{1f600}"];
+const patterns = ["a", "a|b", "a.*", ".*b", ".+", ".*", "", "|a", "a|", "[ab]+", "(a|ab)", "(?i)A", "a?b?", "\\w\\d"];
+
+const labelSet: fc.Arbitrary<Labels> = fc
+  .array(fc.tuple(fc.constantFrom(...names), fc.constantFrom(...values)), { maxLength: 5 })
+  .map((pairs) => labelsFromRecord(Object.assign(Object.create(null), Object.fromEntries(pairs))));
+const matcher: fc.Arbitrary<Matcher> = fc
+  .tuple(fc.constantFrom<MatchType>("=", "!=", "=~", "!~"), fc.constantFrom(...names, "absent"))
+  .chain(([type, name]) =>
+    fc.constantFrom(...(type === "=" || type === "!=" ? values : patterns)).map((value) => ({ type, name, value })),
+  );
+
+describe("series index", () => {
+  test("agrees with filtering every label set", () => {
+    fc.assert(
+      fc.property(fc.array(labelSet, { maxLength: 200 }), fc.array(matcher, { maxLength: 4 }), (sets, matchers) => {
+        const index = new SeriesIndex();
+        sets.forEach((labels, i) => {
+          index.add(i % 7 === 6 ? "other" : "default", i, labels);
+        });
+        const compiled = matchers.map(compileMatcher);
+        const want = sets.flatMap((labels, i) => (i % 7 !== 6 && matchLabels(compiled, labels) ? [i] : []));
+        expect([...index.select("default", matchers)]).toEqual(want);
+        index.dispose();
+      }),
+      { numRuns: 2000, seed: SEED },
+    );
+  });
+
+  test("long posting lists become bitmaps without losing or inventing a series", () => {
+    const index = new SeriesIndex();
+    for (let i = 0; i < 500; i++) index.add("t", i, ["even", String(i % 2 === 0), "one", `v${i}`, "shared", "x"]);
+    expect(index.select("t", [{ type: "=", name: "even", value: "true" }]).length).toBe(250);
+    expect([...index.select("t", [{ type: "=~", name: "one", value: "v1|v63|v64|v499|gone" }])]).toEqual([
+      1, 63, 64, 499,
+    ]);
+    expect(index.select("t", [{ type: "!=", name: "shared", value: "x" }]).length).toBe(0);
+    expect(index.select("t", []).length).toBe(500);
+    expect(index.select("nobody", []).length).toBe(0);
+    index.dispose();
+  });
+
+  test("groups series as restricting their labels would", () => {
+    fc.assert(
+      fc.property(
+        fc.array(labelSet, { minLength: 1, maxLength: 60 }),
+        fc.array(fc.constantFrom(...names), { maxLength: 3 }),
+        fc.boolean(),
+        (sets, by, without) => {
+          const index = new SeriesIndex();
+          sets.forEach((labels, i) => {
+            index.add("t", i, labels);
+          });
+          const all = Uint32Array.from(sets.keys());
+          const { groupOf, labels } = index.groupKeys(all, by, without);
+          const restrict = (l: Labels) => (without ? withoutLabels : onlyLabels)(l, new Set(by));
+          for (let i = 0; i < sets.length; i++) expect(labels[groupOf[i]!]).toEqual(restrict(sets[i]!));
+          expect(new Set(labels.map(labelsKey)).size).toBe(labels.length);
+          index.dispose();
+        },
+      ),
+      { numRuns: 500, seed: SEED },
+    );
+  });
+
+  test("lists names and values, of all series or of some", () => {
+    const index = new SeriesIndex();
+    index.add("t", 0, ["__name__", "up", "job", "b"]);
+    index.add("t", 1, ["__name__", "down", "zone", "z"]);
+    expect(index.labelNames("t")).toEqual(["__name__", "job", "zone"]);
+    expect(index.labelNames("t", Uint32Array.of(1))).toEqual(["__name__", "zone"]);
+    expect(index.labelValues("t", "__name__")).toEqual(["down", "up"]);
+    expect(index.labelValues("t", "job", Uint32Array.of(1))).toEqual([]);
+    expect(index.labelsOf(1)).toEqual(["__name__", "down", "zone", "z"]);
+    expect(index.hasLabels(0, ["__name__", "up", "job", "b"])).toBe(true);
+    expect(index.hasLabels(0, ["__name__", "up", "job", "c"])).toBe(false);
+    index.dispose();
+  });
+});
