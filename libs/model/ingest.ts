@@ -39,6 +39,7 @@ export interface BatchAck {
 /**
  * One connection of one insert to one storage, with a dictionary of its own: reference → series. Batches are applied in
  * the order of `append` calls; the promise settles when the batch is durable.
+ * A batch's memory is the caller's again as soon as `append` returns.
  * Errors: InvalidError for a malformed batch (our bug), UnavailableError when time may cure it.
  */
 export interface IngestSession {
@@ -46,6 +47,8 @@ export interface IngestSession {
   append(batch: Uint8Array): Promise<BatchAck>;
   /** Metric family metadata, durable when the promise settles. */
   appendMetadata(entries: readonly MetadataEntry[]): Promise<void>;
+  /** Settles, without an error, once the session takes no more batches because its connection is gone. */
+  readonly closed?: Promise<void>;
   close(): Promise<void>;
 }
 

@@ -31,22 +31,18 @@ export function compareUtf8(a: string, b: string): number {
 
 /**
  * Builds a label set from pairs in any order. Empty values are dropped.
- * Errors: InvalidError when a name is empty or occurs twice.
+ * Errors: InvalidError when a name is empty or occurs twice, with an empty value as well.
  */
 export function labelsFromPairs(pairs: Iterable<readonly [string, string]>): Labels {
-  const kept: (readonly [string, string])[] = [];
-  for (const pair of pairs) {
-    if (pair[0] === "") throw new InvalidError("cannot use label set: got an empty label name; want a name");
-    if (pair[1] !== "") kept.push(pair);
-  }
-  kept.sort((a, b) => compareUtf8(a[0], b[0]));
+  const sorted = [...pairs].sort((a, b) => compareUtf8(a[0], b[0]));
   const flat: string[] = [];
-  for (let i = 0; i < kept.length; i++) {
-    const [name, value] = kept[i]!;
-    if (i > 0 && kept[i - 1]![0] === name) {
+  for (let i = 0; i < sorted.length; i++) {
+    const [name, value] = sorted[i]!;
+    if (name === "") throw new InvalidError("cannot use label set: got an empty label name; want a name");
+    if (i > 0 && sorted[i - 1]![0] === name) {
       throw new InvalidError(`cannot use label set: got label name ${JSON.stringify(name)} twice; want it once`);
     }
-    flat.push(name, value);
+    if (value !== "") flat.push(name, value);
   }
   return flat;
 }

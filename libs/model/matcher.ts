@@ -67,10 +67,12 @@ export function compileRegex(pattern: string): RE2JS {
     );
   }
   try {
+    // Alone first: `a)|(b` is malformed although it would be well-formed between our own parentheses.
+    RE2JS.compile(pattern);
     return RE2JS.compile(`^(?s:${pattern})$`);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new InvalidError(`error parsing regexp: ${reason}`, { cause });
+    // The reason already reads "error parsing regexp: …", as in Prometheus.
+    throw new InvalidError(cause instanceof Error ? cause.message : String(cause), { cause });
   }
 }
 
@@ -113,10 +115,10 @@ function analyseRegex(pattern: string): RegexForm {
   const re = compileRegex(pattern);
   const literalHead = /^[^\\.+*?()|[\]{}^$]*/.exec(pattern)![0];
   const next = pattern[literalHead.length];
-  const hasTopLevelBar = pattern.includes("|");
-  // A quantifier binds to the last literal character, so that one is not certain.
-  const certain = next !== undefined && "*?{".includes(next) ? literalHead.slice(0, -1) : literalHead;
-  return { test: (v) => re.matches(v), values: undefined, prefix: hasTopLevelBar ? "" : certain };
+  // A quantifier binds to the last literal character (two units beyond the basic plane), so that one is not certain. A
+  // group of flags or an empty quotation may stand between the two: `a(?i)*`, `a\Q\E*`.
+  const certain = next !== undefined && "*?{(\\".includes(next) ? literalHead.replace(/.$/su, "") : literalHead;
+  return { test: (v) => re.matches(v), values: undefined, prefix: pattern.includes("|") ? "" : certain };
 }
 
 /** `a|b|c`, also as `(a|b|c)` or `(?:a|b)`: the literals, or undefined when any part is not literal. */

@@ -48,7 +48,10 @@ export type Rollup =
   | "last_smoothed"
   | "samples"; // the window's raw samples, stale markers removed: grid.count is 1, columns carry `times`, never aggregated
 
-/** Evaluation times: startMs, startMs + stepMs, …, `count` of them. An instant query has count 1. */
+/**
+ * Evaluation times: startMs, startMs + stepMs, …, `count` of them. An instant query has count 1. A step of 0 ms means
+ * `count` evaluations at the same time, whose arguments differ.
+ */
 export interface Grid {
   readonly startMs: number;
   readonly stepMs: number;

@@ -1,0 +1,192 @@
+// libs/model/identity.ts: what a series is called in bytes: its key, and from keys its home, lane and shard.
+// Key layout: libs/kernel/FORMAT.md, "Series key". The 128-bit id is the cluster's keyed hash of the key. A home is the hash
+// of the key of {instance, job} alone, a lane the hash of the key without `le` and the histogram suffix, so that both are
+// hashes of ordinary keys and need no layout of their own. The hash is passed in: this folder knows no kernel.
+import { InvalidError } from "./errors.ts";
+import { compareUtf8, type Labels, METRIC_NAME } from "./labels.ts";
+
+/** A keyed 64-bit hash as two unsigned 32-bit words, because neither a double nor a typed array lane holds 64 bits. */
+export interface Hash64 {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** A keyed 128-bit hash: 16 bytes. Tidemark's is SipHash-2-4-128 keyed by the cluster's hash seed. */
+export type Hash128 = (bytes: Uint8Array) => Uint8Array;
+
+/** Series of one target spread over this many neighbouring shards. */
+export const LANES = 8;
+/** Shard numbers are taken from two 32-bit halves in doubles, which is exact up to this count. */
+export const SHARDS_MAX = 65_536;
+export const SERIES_ID_BYTES = 16;
+
+export interface SeriesPlace {
+  /** Same for all series of a target; the series of a home tend to share their timestamps. */
+  readonly home: Hash64;
+  /** 0 ≤ shard < shard count. */
+  readonly shard: number;
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Bytes of `value` as an unsigned LEB128 varint, for 0 ≤ value < 2^32. */
+function uvarintBytes(value: number): number {
+  return value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x20_0000 ? 3 : value < 0x1000_0000 ? 4 : 5;
+}
+
+/**
+ * Writes a series key from parts that are already UTF-8: `parts` is tenant, name0, value0, name1, value1, … with the names
+ * in byte order, none twice, no value empty. The parts are not checked.
+ */
+export function encodeKeyParts(parts: readonly Uint8Array[]): Uint8Array {
+  let size = 0;
+  for (const part of parts) size += uvarintBytes(part.length) + part.length;
+  const key = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    let rest = part.length;
+    while (rest >= 0x80) {
+      key[at++] = (rest & 0x7f) | 0x80;
+      rest >>>= 7;
+    }
+    key[at++] = rest;
+    // For the few bytes of a name or value a loop is several times faster than a call.
+    if (part.length > 64) key.set(part, at);
+    else for (let i = 0; i < part.length; i++) key[at + i] = part[i]!;
+    at += part.length;
+  }
+  return key;
+}
+
+/** The series key of a label set. */
+export function encodeSeriesKey(tenant: string, labels: Labels): Uint8Array {
+  return encodeKeyParts([tenant, ...labels].map((text) => encoder.encode(text)));
+}
+
+/**
+ * The parts of a series key, views into it: tenant, name0, value0, …
+ * Errors: InvalidError when the lengths do not add up or a label has no value.
+ */
+export function splitSeriesKey(key: Uint8Array): Uint8Array[] {
+  const parts: Uint8Array[] = [];
+  let at = 0;
+  while (at < key.length) {
+    let length = 0;
+    let scale = 1;
+    let byte: number;
+    do {
+      if (at >= key.length || scale > 0x1000_0000) throw malformed("a length that does not end");
+      byte = key[at++]!;
+      length += (byte & 0x7f) * scale;
+      scale *= 128;
+    } while (byte >= 0x80);
+    if (scale > 128 && byte === 0) throw malformed("a length with padding");
+    if (length > key.length - at) throw malformed("a length beyond the key's end");
+    parts.push(key.subarray(at, at + length));
+    at += length;
+  }
+  if (parts.length % 2 !== 1) throw malformed(`${parts.length} parts; a tenant and pairs are an odd number`);
+  return parts;
+}
+
+/**
+ * The tenant and the labels of a series key: the inverse of encodeSeriesKey, and of nothing else.
+ * Errors: InvalidError for bytes that encodeSeriesKey cannot have written (order, repetition, emptiness, UTF-8).
+ */
+export function decodeSeriesKey(key: Uint8Array): { readonly tenant: string; readonly labels: Labels } {
+  const parts = splitSeriesKey(key);
+  const texts: string[] = [];
+  try {
+    for (const part of parts) texts.push(decoder.decode(part));
+  } catch (cause) {
+    throw malformed("bytes that are not UTF-8", cause);
+  }
+  const labels = texts.slice(1);
+  for (let i = 0; i < labels.length; i += 2) {
+    if (labels[i] === "" || labels[i + 1] === "") throw malformed("an empty name or value");
+    if (i > 0 && compareUtf8(labels[i - 2]!, labels[i]!) >= 0) throw malformed("names out of order");
+  }
+  return { tenant: texts[0]!, labels };
+}
+
+function malformed(got: string, cause?: unknown): InvalidError {
+  return new InvalidError(
+    `cannot read series key: got ${got}; want tenant, names and values, each after its length`,
+    cause === undefined ? undefined : { cause },
+  );
+}
+
+const NAME = encoder.encode(METRIC_NAME);
+const INSTANCE = encoder.encode("instance");
+const JOB = encoder.encode("job");
+const LE = encoder.encode("le");
+const HISTOGRAM_SUFFIXES = ["_bucket", "_sum", "_count"].map((suffix) => encoder.encode(suffix));
+
+function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+/** Key parts of a series' home: tenant, instance and job; undefined when the series lacks either label. */
+function homeParts(parts: readonly Uint8Array[]): Uint8Array[] | undefined {
+  let instance: Uint8Array | undefined;
+  let job: Uint8Array | undefined;
+  for (let i = 1; i < parts.length; i += 2) {
+    if (equalBytes(parts[i]!, INSTANCE)) instance = parts[i + 1]!;
+    else if (equalBytes(parts[i]!, JOB)) job = parts[i + 1]!;
+  }
+  return instance && job && [parts[0]!, INSTANCE, instance, JOB, job];
+}
+
+/** Key parts that a histogram's or a summary's series have in common: no `le`, the metric name without its suffix. */
+function laneParts(parts: readonly Uint8Array[]): Uint8Array[] {
+  const out = [parts[0]!];
+  for (let i = 1; i < parts.length; i += 2) {
+    const name = parts[i]!;
+    if (equalBytes(name, LE)) continue;
+    const value = equalBytes(name, NAME) ? withoutSuffix(parts[i + 1]!) : parts[i + 1]!;
+    if (value.length > 0) out.push(name, value);
+  }
+  return out;
+}
+
+function withoutSuffix(metricName: Uint8Array): Uint8Array {
+  for (const suffix of HISTOGRAM_SUFFIXES) {
+    const cut = metricName.length - suffix.length;
+    if (cut >= 0 && equalBytes(metricName.subarray(cut), suffix)) return metricName.subarray(0, cut);
+  }
+  return metricName;
+}
+
+/** The low 64 bits of a key's hash: the hash's first eight bytes, little-endian. */
+export function hash64(hash128: Hash128, key: Uint8Array): Hash64 {
+  const h = hash128(key);
+  return {
+    low: (h[0]! | (h[1]! << 8) | (h[2]! << 16) | (h[3]! << 24)) >>> 0,
+    high: (h[4]! | (h[5]! << 8) | (h[6]! << 16) | (h[7]! << 24)) >>> 0,
+  };
+}
+
+/** `hash mod divisor` in doubles, exact for 1 ≤ divisor ≤ SHARDS_MAX. */
+export function hashMod(hash: Hash64, divisor: number): number {
+  return ((hash.high % divisor) * (2 ** 32 % divisor) + (hash.low % divisor)) % divisor;
+}
+
+/**
+ * Home and shard of the series with this key (protocol.md §1): `(home + lane mod 8) mod shards`. A series without a job or
+ * an instance has its lane's hash for a home, so that a histogram stays whole, and `lane mod shards` for a shard.
+ * Errors: InvalidError for a malformed key, and for a shard count that is not 1 to SHARDS_MAX.
+ */
+export function placeSeries(hash128: Hash128, key: Uint8Array, shardCount: number): SeriesPlace {
+  if (!Number.isInteger(shardCount) || shardCount < 1 || shardCount > SHARDS_MAX) {
+    throw new InvalidError(`cannot place series: got ${shardCount} shards; want 1 to ${SHARDS_MAX}`);
+  }
+  const parts = splitSeriesKey(key);
+  const lane = hash64(hash128, encodeKeyParts(laneParts(parts)));
+  const target = homeParts(parts);
+  if (target === undefined) return { home: lane, shard: hashMod(lane, shardCount) };
+  const home = hash64(hash128, encodeKeyParts(target));
+  return { home, shard: (hashMod(home, shardCount) + (lane.low % LANES)) % shardCount };
+}

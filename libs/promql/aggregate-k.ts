@@ -1,0 +1,137 @@
+// libs/promql/aggregate-k.ts: aggregations that keep some of the series: topk, bottomk, limitk, limit_ratio.
+// The series keep their labels; at every step a group keeps those with the best values, or the first ones by labels.
+// Which series limit_ratio keeps is up to the implementation: here a hash of the labels decides.
+import { compareLabels, ExecutionError, type Labels } from "../model/index.ts";
+import { type Aggregation, type ColumnGroup, groupColumns } from "./aggregate.ts";
+import { anyPresent, type Column, hasPoint, normalizePresent } from "./column.ts";
+import { formatGeneral } from "./go-text.ts";
+
+const INT64_LIMIT = 2 ** 63;
+
+/** Checks k of topk, bottomk and limitk. Errors: ExecutionError with Prometheus' texts. */
+export function checkCounts(counts: Float64Array): "none" | "some" {
+  const { min, max } = extremes(counts);
+  if (Number.isNaN(max)) throw new ExecutionError("Parameter value is NaN");
+  if (max < 1) return "none";
+  if (min <= -INT64_LIMIT) throw new ExecutionError(`Scalar value ${formatGeneral(min)} underflows int64`);
+  if (max >= INT64_LIMIT) throw new ExecutionError(`Scalar value ${formatGeneral(max)} overflows int64`);
+  return "some";
+}
+
+/** Smallest and largest number of a column; both NaN when it holds a NaN. */
+export function extremes(values: Float64Array): { min: number; max: number } {
+  let min = Infinity;
+  let max = -Infinity;
+  for (const value of values) {
+    if (Number.isNaN(value)) return { min: value, max: value };
+    if (value < min) min = value;
+    if (value > max) max = value;
+  }
+  return { min, max };
+}
+
+/** topk and bottomk: NaNs only where nothing else is left; of equal values the first by labels. */
+export function keepBest(expr: Aggregation, columns: readonly Column[], k: Float64Array, count: number): Column[] {
+  const top = expr.op === "topk";
+  return keepPerStep(groupColumns(expr, columns), k, count, (members, step, size, chosen) => {
+    const better = (value: number, m: number, than: number) => {
+      const other = members[than]!.values[step]!;
+      if (Number.isNaN(value) !== Number.isNaN(other)) return Number.isNaN(other);
+      if (value > other || value < other) return top ? value > other : value < other;
+      return compareLabels(members[m]!.labels, members[than]!.labels) < 0;
+    };
+    let kept = 0;
+    for (let m = 0; m < members.length; m++) {
+      const column = members[m]!;
+      if (!hasPoint(column.present, step)) continue;
+      const value = column.values[step]!;
+      if (kept === size && !better(value, m, chosen[size - 1]!)) continue;
+      // The place behind all that are better; the last one falls out when there is no room.
+      let at = 0;
+      for (let high = kept; at < high; ) {
+        const middle = (at + high) >>> 1;
+        if (better(value, m, chosen[middle]!)) high = middle;
+        else at = middle + 1;
+      }
+      chosen.copyWithin(at + 1, at, Math.min(kept, size - 1));
+      chosen[at] = m;
+      if (kept < size) kept++;
+    }
+    return kept;
+  });
+}
+
+/** limitk: the first k series of each group by labels. */
+export function keepFirst(expr: Aggregation, columns: readonly Column[], k: Float64Array, count: number): Column[] {
+  const sorted = [...columns].sort((a, b) => compareLabels(a.labels, b.labels));
+  return keepPerStep(groupColumns(expr, sorted), k, count, (members, step, size, chosen) => {
+    let kept = 0;
+    for (let m = 0; m < members.length && kept < size; m++) {
+      if (hasPoint(members[m]!.present, step)) chosen[kept++] = m;
+    }
+    return kept;
+  });
+}
+
+/** limit_ratio: series whose hash lies below the ratio, or above 1 + ratio for negative ones. */
+export function keepRatio(columns: readonly Column[], ratio: Float64Array, count: number): Column[] {
+  const out: Column[] = [];
+  for (const column of columns) {
+    const offset = hashOffset(column.labels);
+    const present = new Uint8Array(count);
+    for (let s = 0; s < count; s++) {
+      const r = Math.min(1, Math.max(-1, ratio[s]!));
+      const inside = r >= 0 ? offset < r : offset >= 1 + r;
+      if (inside && hasPoint(column.present, s)) present[s] = 1;
+    }
+    if (anyPresent(present)) out.push({ ...column, present: normalizePresent(present) });
+  }
+  return out;
+}
+
+type Choose = (members: readonly Column[], step: number, size: number, chosen: Int32Array) => number;
+
+/**
+ * Runs `choose` for every group and step; it writes the members to keep, best first, and returns how many. With a
+ * single step the result is ordered by that; else columns keep the order of the groups.
+ */
+function keepPerStep(groups: readonly ColumnGroup[], k: Float64Array, count: number, choose: Choose): Column[] {
+  const out: Column[] = [];
+  for (const { members } of groups) {
+    const masks: (Uint8Array | undefined)[] = new Array(members.length);
+    const chosen = new Int32Array(members.length);
+    let order: number[] = [];
+    for (let s = 0; s < count; s++) {
+      const size = Math.min(Math.trunc(k[s]!), members.length);
+      if (!(size >= 1)) continue;
+      const kept = choose(members, s, size, chosen);
+      for (let i = 0; i < kept; i++) {
+        const mask = masks[chosen[i]!] ?? new Uint8Array(count);
+        masks[chosen[i]!] = mask;
+        mask[s] = 1;
+      }
+      if (count === 1) order = Array.from(chosen.subarray(0, kept));
+    }
+    if (count > 1) order = members.map((_, i) => i);
+    for (const m of order) {
+      const mask = masks[m];
+      if (mask !== undefined) out.push({ ...members[m]!, present: normalizePresent(mask) });
+    }
+  }
+  return out;
+}
+
+/** A number in [0, 1) that depends on the labels only: FNV-1a over UTF-16 units, finished by an avalanche. */
+function hashOffset(labels: Labels): number {
+  let hash = 0x811c9dc5;
+  for (const part of labels) {
+    for (let i = 0; i < part.length; i++) hash = Math.imul(hash ^ part.charCodeAt(i), 0x01000193);
+    hash = Math.imul(hash ^ 0xffff, 0x01000193);
+  }
+  hash ^= hash >>> 16;
+  hash = Math.imul(hash, 0x85ebca6b);
+  hash ^= hash >>> 13;
+  hash = Math.imul(hash, 0xc2b2ae35);
+  hash ^= hash >>> 16;
+  return (hash >>> 0) / 2 ** 32;
+}

@@ -1,0 +1,207 @@
+// libs/promql/aggregate.ts: aggregations over instant vectors that make new series: sum … quantile, count_values.
+import { type Labels, type PartialOp, type StepColumn, setLabel } from "../model/index.ts";
+import type { AggregateOp } from "./ast.ts";
+import type { Budget } from "./budget.ts";
+import { type Column, hasPoint, normalizePresent } from "./column.ts";
+import { formatPlain } from "./go-text.ts";
+import { finishPartials } from "./merge.ts";
+import { Grouping, PartialAggregator } from "./partial.ts";
+import { quantileOfSorted, sortFloats } from "./quantile.ts";
+
+/** The parts of an aggregation expression that matter here. */
+export interface Aggregation {
+  readonly op: AggregateOp;
+  readonly without: boolean;
+  readonly grouping: readonly string[];
+}
+
+/** The columns of one group of an aggregation. */
+export interface ColumnGroup {
+  readonly labels: Labels;
+  readonly members: readonly Column[];
+  /** Whether any member is to lose its name. */
+  readonly dropName: boolean;
+}
+
+/** Divides columns into groups, in the order of the groups' first columns. */
+export function groupColumns(expr: Aggregation, columns: readonly Column[]): ColumnGroup[] {
+  const grouping = new Grouping(expr.without, expr.grouping);
+  const members: Column[][] = [];
+  for (const column of columns) {
+    const group = grouping.groupOf(column.labels);
+    if (group === members.length) members.push([column]);
+    else members[group]!.push(column);
+  }
+  return members.map((group, i) => ({
+    labels: grouping.groups[i]!,
+    members: group,
+    dropName: group.some((column) => column.dropName),
+  }));
+}
+
+/** sum, count, min, max, avg and group. */
+export function aggregateSimply(expr: Aggregation, columns: readonly Column[], count: number): Column[] {
+  const op = expr.op as PartialOp;
+  return eachGroup(expr, columns, (members) => {
+    const aggregator = new PartialAggregator({ op, without: false, labels: [] }, count);
+    const group = aggregator.groupOf([]);
+    for (const { values, present } of members) aggregator.add(group, values, present);
+    const [result] = finishPartials(op, aggregator.columns());
+    if (result !== undefined && op === "avg") repairMeans(result, members);
+    return result;
+  });
+}
+
+type GroupResult = Pick<StepColumn, "values" | "present"> | undefined;
+
+function eachGroup(
+  expr: Aggregation,
+  columns: readonly Column[],
+  aggregate: (members: readonly Column[]) => GroupResult,
+): Column[] {
+  const out: Column[] = [];
+  for (const { labels, members, dropName } of groupColumns(expr, columns)) {
+    const result = aggregate(members);
+    if (result !== undefined) out.push({ labels, values: result.values, present: result.present, dropName });
+  }
+  return out;
+}
+
+/** A mean whose sum overflowed is computed again, incrementally, as Prometheus does it. */
+function repairMeans(means: StepColumn, members: readonly Column[]): void {
+  for (let s = 0; s < means.values.length; s++) {
+    if (!hasPoint(means.present, s) || Number.isFinite(means.values[s]!)) continue;
+    means.values[s] = incrementalMean(members, s);
+  }
+}
+
+function incrementalMean(members: readonly Column[], step: number): number {
+  let mean = 0;
+  let lost = 0;
+  let n = 0;
+  let direct = true;
+  for (const { values, present } of members) {
+    if (!hasPoint(present, step)) continue;
+    let value = values[step]!;
+    n++;
+    if (n === 1) {
+      mean = value;
+      continue;
+    }
+    if (direct && Math.abs(mean + value) === Infinity) {
+      direct = false;
+      mean /= n - 1;
+      lost /= n - 1;
+    }
+    if (!direct) {
+      const q = (n - 1) / n;
+      value /= n;
+      mean *= q;
+      lost *= q;
+    }
+    const next = mean + value;
+    if (Math.abs(next) === Infinity) lost = 0;
+    else if (Math.abs(mean) >= Math.abs(value)) lost += mean - next + value;
+    else lost += value - next + mean;
+    mean = next;
+  }
+  return direct ? mean / n + lost / n : mean + lost;
+}
+
+/** stddev and stdvar, by Welford's method. A group whose first value is not finite has no variance: NaN. */
+export function aggregateVariance(expr: Aggregation, columns: readonly Column[], count: number): Column[] {
+  return eachGroup(expr, columns, (members) => {
+    const n = new Float64Array(count);
+    const mean = new Float64Array(count);
+    const squares = new Float64Array(count);
+    for (const { values, present } of members) {
+      for (let s = 0; s < count; s++) {
+        if (!hasPoint(present, s)) continue;
+        const value = values[s]!;
+        n[s] = n[s]! + 1;
+        if (n[s] === 1) {
+          mean[s] = value;
+          squares[s] = Number.isFinite(value) ? 0 : Number.NaN;
+          continue;
+        }
+        const delta = value - mean[s]!;
+        mean[s] = mean[s]! + delta / n[s]!;
+        squares[s] = squares[s]! + delta * (value - mean[s]!);
+      }
+    }
+    for (let s = 0; s < count; s++) {
+      const variance = squares[s]! / n[s]!;
+      squares[s] = expr.op === "stddev" ? Math.sqrt(variance) : variance;
+    }
+    return present(squares, n);
+  });
+}
+
+/** The values at the steps where n is not 0. */
+function present(values: Float64Array, n: Float64Array): GroupResult {
+  const flags = Uint8Array.from(n, (value) => (value > 0 ? 1 : 0));
+  return flags.includes(1) ? { values, present: normalizePresent(flags) } : undefined;
+}
+
+/** quantile(φ, …); φ holds one value per step. */
+export function aggregateQuantile(
+  expr: Aggregation,
+  columns: readonly Column[],
+  phi: Float64Array,
+  count: number,
+): Column[] {
+  return eachGroup(expr, columns, (members) => {
+    const scratch = new Float64Array(members.length);
+    const out = new Float64Array(count);
+    const sizes = new Float64Array(count);
+    for (let s = 0; s < count; s++) {
+      let n = 0;
+      for (const column of members) if (hasPoint(column.present, s)) scratch[n++] = column.values[s]!;
+      if (n === 0) continue;
+      const nans = sortFloats(scratch, n);
+      out[s] = quantileOfSorted(phi[s]!, scratch, n, nans);
+      sizes[s] = n;
+    }
+    return present(out, sizes);
+  });
+}
+
+/**
+ * count_values(label, …): one series per group and distinct value, which becomes a label. The label set of the group is
+ * found after the value has been set, so that the value's label may be among those grouped by, or replace one.
+ */
+export function countValues(
+  expr: Aggregation,
+  label: string,
+  columns: readonly Column[],
+  count: number,
+  budget: Budget,
+): Column[] {
+  const grouping = new Grouping(expr.without, expr.without ? expr.grouping : [...expr.grouping, label]);
+  const counts: Float64Array[] = [];
+  for (const column of columns) {
+    const known = new Map<number, number>();
+    for (let s = 0; s < count; s++) {
+      if (!hasPoint(column.present, s)) continue;
+      const value = column.values[s]!;
+      // -0 and 0 are one Map key but two texts.
+      let group = Object.is(value, -0) ? undefined : known.get(value);
+      if (group === undefined) {
+        group = grouping.groupOf(setLabel(column.labels, label, formatPlain(value)));
+        if (!Object.is(value, -0)) known.set(value, group);
+        if (counts[group] === undefined) {
+          // Every distinct value makes a series: this is where a query can explode.
+          budget.hold(count);
+          counts[group] = new Float64Array(count);
+        }
+      }
+      const into = counts[group]!;
+      into[s] = into[s]! + 1;
+    }
+  }
+  budget.release(counts.length * count);
+  return counts.map((values, i) => {
+    const labels = grouping.groups[i]!;
+    return { labels, ...present(values, values)!, dropName: false };
+  });
+}

@@ -1,0 +1,276 @@
+// libs/promql/engine.ts: the PromQL engine: instant and range queries over any Queryable.
+// Everything is evaluated column-wise over the whole grid: a query of n steps costs n slots per series, not n passes.
+import {
+  compareLabels,
+  type Grid,
+  InvalidError,
+  type Labels,
+  type Queryable,
+  type QueryContext,
+  type StepColumn,
+} from "../model/index.ts";
+import { Annotations } from "./annotations.ts";
+import type { Expr, ValueType } from "./ast.ts";
+import { Budget, type QueryStats } from "./budget.ts";
+import {
+  anyPresent,
+  type Column,
+  columnsOf,
+  dropMetadata,
+  hasPoint,
+  mergeSameLabels,
+  scalarOf,
+  stepTime,
+} from "./column.ts";
+import { evaluate } from "./evaluate.ts";
+import { subqueryGrid } from "./evaluate-leaf.ts";
+import type { Run, Scope } from "./evaluation.ts";
+import { LeafRequests } from "./leaf-requests.ts";
+import { ALL_OPTIONS, type ParserOptions } from "./options.ts";
+import { parseExpr } from "./parser.ts";
+import { planQuery } from "./plan.ts";
+import type { MatrixPlan, Plan, SubqueryPlan } from "./plan-node.ts";
+import { extendedPoints } from "./rollup-extended.ts";
+import { valueType } from "./typecheck.ts";
+import { walk } from "./walk.ts";
+
+export interface EngineOptions {
+  /** Wall-clock ms, of the clock that query deadlines refer to. */
+  readonly now: () => number;
+  /** How far back an instant selector looks for a sample. Default 5 minutes. */
+  readonly lookbackMs?: number;
+  /** Step of subqueries that name none. Default 1 minute. */
+  readonly defaultSubqueryStepMs?: number;
+  /** Prometheus' promql-delayed-name-removal: names go at the end of the query. Default false, as in a stock server. */
+  readonly delayedNameRemoval?: boolean;
+  /** Whether storages aggregate their leaves. Default true; false is for comparing. */
+  readonly pushDown?: boolean;
+  /** The language accepted in query texts. Default all of it. */
+  readonly parser?: ParserOptions;
+}
+
+/** What a single query may choose for itself. */
+export interface QueryChoices {
+  readonly lookbackMs?: number;
+}
+
+/** The value of a query. Columns of a matrix lie on the grid, unless they carry times of their own. */
+export type QueryValue =
+  | { readonly type: "scalar"; readonly timeMs: number; readonly value: number }
+  | { readonly type: "string"; readonly timeMs: number; readonly value: string }
+  | { readonly type: "vector"; readonly timeMs: number; readonly columns: readonly StepColumn[] }
+  | { readonly type: "matrix"; readonly grid: Grid; readonly columns: readonly StepColumn[] };
+
+export interface QueryResult {
+  readonly value: QueryValue;
+  /** Full texts, with positions in the query. */
+  readonly warnings: readonly string[];
+  readonly infos: readonly string[];
+  readonly stats: QueryStats;
+}
+
+const DOCUMENTED_TYPES: Readonly<Record<ValueType, string>> = {
+  scalar: "scalar",
+  vector: "instant vector",
+  matrix: "range vector",
+  string: "string",
+  none: "none",
+};
+
+/** Functions and aggregations whose order of results is part of the answer of an instant query. */
+const ORDERING: ReadonlySet<string> = new Set([
+  "sort",
+  "sort_desc",
+  "sort_by_label",
+  "sort_by_label_desc",
+  "topk",
+  "bottomk",
+]);
+
+/** Evaluates queries. Holds no state between them. */
+export class Engine {
+  readonly #options: Required<EngineOptions>;
+
+  constructor(options: EngineOptions) {
+    this.#options = {
+      lookbackMs: 5 * 60_000,
+      defaultSubqueryStepMs: 60_000,
+      delayedNameRemoval: false,
+      pushDown: true,
+      parser: ALL_OPTIONS,
+      ...options,
+    };
+  }
+
+  /**
+   * Evaluates a query at one time. Vectors are ordered by labels, or as sort and topk say.
+   * Errors: ParseError and InvalidError for the query itself, ExecutionError, LimitError, TimeoutError, CanceledError.
+   */
+  async instant(
+    queryable: Queryable,
+    query: string | Expr,
+    timeMs: number,
+    context: QueryContext,
+    choices: QueryChoices = {},
+  ): Promise<QueryResult> {
+    const expr = this.#parse(query);
+    const grid: Grid = { startMs: timeMs, stepMs: 1, count: 1 };
+    return this.#run(queryable, query, expr, grid, { startMs: timeMs, endMs: timeMs, stepMs: 0 }, context, choices);
+  }
+
+  /**
+   * Evaluates a query at startMs, startMs + stepMs, … up to endMs. The result is a matrix, ordered by labels.
+   * Errors: as instant; InvalidError also for a step that is not positive and for results that are no instant vectors.
+   */
+  async range(
+    queryable: Queryable,
+    query: string | Expr,
+    startMs: number,
+    endMs: number,
+    stepMs: number,
+    context: QueryContext,
+    choices: QueryChoices = {},
+  ): Promise<QueryResult> {
+    const expr = this.#parse(query);
+    const type = valueType(expr);
+    if (type !== "scalar" && type !== "vector") {
+      const got = DOCUMENTED_TYPES[type];
+      throw new InvalidError(
+        `invalid expression type ${JSON.stringify(got)} for range query, must be Scalar or instant Vector`,
+      );
+    }
+    if (!(stepMs > 0)) throw new InvalidError(`cannot evaluate range: got a step of ${stepMs} ms; want more than 0`);
+    if (endMs < startMs) throw new InvalidError(`cannot evaluate range: got end ${endMs}; want at least ${startMs}`);
+    const grid: Grid = { startMs, stepMs, count: Math.floor((endMs - startMs) / stepMs) + 1 };
+    return this.#run(queryable, query, expr, grid, { startMs, endMs, stepMs }, context, choices);
+  }
+
+  #parse(query: string | Expr): Expr {
+    return typeof query === "string" ? parseExpr(query, this.#options.parser) : query;
+  }
+
+  async #run(
+    queryable: Queryable,
+    query: string | Expr,
+    expr: Expr,
+    grid: Grid,
+    times: { startMs: number; endMs: number; stepMs: number },
+    context: QueryContext,
+    choices: QueryChoices,
+  ): Promise<QueryResult> {
+    const { delayedNameRemoval: delayedNames, defaultSubqueryStepMs, pushDown } = this.#options;
+    const lookbackMs = choices.lookbackMs ?? this.#options.lookbackMs;
+    const plan = planQuery(expr, { ...times, lookbackMs, defaultSubqueryStepMs, delayedNames, pushDown });
+    const budget = new Budget(context, this.#options.now);
+    const notes = new Annotations();
+    // When one leaf fails, the others have no reader any more.
+    const abort = new AbortController();
+    const signal = AbortSignal.any([context.signal, abort.signal]);
+    const leaves = new LeafRequests(queryable, { ...context, signal }, budget);
+    const run: Run = { leaves, budget, lookbackMs, delayedNames };
+    try {
+      budget.check();
+      budget.hold(grid.count);
+      const value = await finish(plan, expr, { run, grid, notes }, times.stepMs > 0);
+      const text = typeof query === "string" ? query : "";
+      return {
+        value,
+        warnings: notes.texts("warning", text),
+        infos: notes.texts("info", text),
+        stats: budget.stats(),
+      };
+    } catch (error) {
+      abort.abort();
+      throw error;
+    }
+  }
+}
+
+/** Evaluates the root and shapes the result. */
+async function finish(plan: Plan, expr: Expr, scope: Scope, isRange: boolean): Promise<QueryValue> {
+  const { grid } = scope;
+  const timeMs = grid.startMs;
+  if (plan.kind === "matrix") return rawSamples(plan, scope);
+  if (plan.kind === "subquery") return subqueryPoints(plan, scope);
+  const value = await evaluate(plan, scope);
+  if (value.kind === "string") return { type: "string", timeMs, value: value.value };
+  if (value.kind === "scalar") {
+    if (!isRange) return { type: "scalar", timeMs, value: scalarOf(value)[0]! };
+    return { type: "matrix", grid, columns: [{ labels: [], values: value.values, present: null }] };
+  }
+  const columns = finalNames(columnsOf(value), scope.run.delayedNames);
+  if (isRange) return { type: "matrix", grid, columns: sortByLabels(columns) };
+  return { type: "vector", timeMs, columns: isOrdered(expr) ? columns : sortByLabels(columns) };
+}
+
+/** Drops the names that were left for the end. Errors: ExecutionError when series become equal and overlap. */
+function finalNames(columns: readonly Column[], delayedNames: boolean): readonly Column[] {
+  const present = columns.filter((column) => anyPresent(column.present));
+  if (!delayedNames) return present;
+  const named = present.map((column) =>
+    column.dropName ? { ...column, labels: dropMetadata(column.labels) } : column,
+  );
+  return mergeSameLabels(named);
+}
+
+function sortByLabels<T extends { readonly labels: Labels }>(columns: readonly T[]): T[] {
+  return [...columns].sort((a, b) => compareLabels(a.labels, b.labels));
+}
+
+/** Whether anything in the query orders its results. */
+function isOrdered(expr: Expr): boolean {
+  let found = false;
+  walk(expr, (node) => {
+    const name = node.kind === "call" ? node.func : node.kind === "aggregate" ? node.op : "";
+    if (ORDERING.has(name)) found = true;
+    return !found;
+  });
+  return found;
+}
+
+/** A range selector: the samples themselves. */
+async function rawSamples(plan: MatrixPlan, scope: Scope): Promise<QueryValue> {
+  const { leaf, extended } = plan;
+  const grid: Grid = { startMs: leaf.atMs ?? scope.grid.startMs, stepMs: 0, count: 1 };
+  const result = await scope.run.leaves.evaluate({
+    matchers: leaf.matchers,
+    grid,
+    rollup: "samples",
+    rangeMs: leaf.rangeMs,
+    offsetMs: leaf.offsetMs,
+    args: [],
+    dropName: false,
+  });
+  for (const warning of result.warnings) scope.notes.addStorageWarning(warning);
+  const columns: StepColumn[] = [];
+  for (const { labels, values, times } of result.columns) {
+    let points = { times: times!, values };
+    if (extended !== undefined) {
+      const endMs = grid.startMs - leaf.offsetMs - extended.aheadMs;
+      points = extendedPoints(times!, values, endMs - extended.rangeMs, endMs, extended.smoothed);
+    }
+    if (points.values.length > 0) columns.push({ labels, ...points, present: null });
+  }
+  return { type: "matrix", grid: scope.grid, columns: sortByLabels(columns) };
+}
+
+/** A subquery as a query's result: the points of its own grid. */
+async function subqueryPoints(plan: SubqueryPlan, scope: Scope): Promise<QueryValue> {
+  const inner = subqueryGrid(plan, scope.grid);
+  if (inner.count === 0) return { type: "matrix", grid: scope.grid, columns: [] };
+  scope.run.budget.hold(inner.count);
+  const value = await evaluate(plan.child, { ...scope, grid: inner });
+  const columns = finalNames(columnsOf(value), scope.run.delayedNames);
+  return { type: "matrix", grid: scope.grid, columns: sortByLabels(columns).map((c) => withTimes(c, inner)) };
+}
+
+function withTimes(column: Column, grid: Grid): StepColumn {
+  const times: number[] = [];
+  const values: number[] = [];
+  for (let s = 0; s < grid.count; s++) {
+    if (!hasPoint(column.present, s)) continue;
+    times.push(stepTime(grid, s));
+    values.push(column.values[s]!);
+  }
+  return { labels: column.labels, values: Float64Array.from(values), present: null, times: Float64Array.from(times) };
+}

@@ -1,0 +1,100 @@
+// libs/promql/evaluate-binary.ts: one binary operator between two evaluated operands of any kind.
+import { InternalError } from "../model/index.ts";
+import type { Binary } from "./ast.ts";
+import { anyPresent, type Column, dropMetadata, mergeSameLabels, normalizePresent, type Value } from "./column.ts";
+import type { Scope } from "./evaluation.ts";
+import { matchVectors, trimInfo } from "./matching.ts";
+import { arithmetic, asNumbers, compare, isComparison, isTrim } from "./operators.ts";
+import { combineSets } from "./set-operators.ts";
+
+/** Evaluates `left op right`. Errors: ExecutionError for ambiguous matches and for results that are not distinct. */
+export function evaluateBinary(node: Binary, left: Value, right: Value, scope: Scope): Value {
+  if (left.kind === "scalar" && right.kind === "scalar") {
+    const values = isComparison(node.op)
+      ? asNumbers(compare(node.op, left.values, right.values))
+      : arithmetic(node.op, left.values, right.values);
+    return { kind: "scalar", values };
+  }
+  if (left.kind === "vector" && right.kind === "scalar") {
+    return { kind: "vector", columns: withScalar(node, left.columns, right.values, false, scope) };
+  }
+  if (left.kind === "scalar" && right.kind === "vector") {
+    return { kind: "vector", columns: withScalar(node, right.columns, left.values, true, scope) };
+  }
+  if (left.kind === "vector" && right.kind === "vector") {
+    return { kind: "vector", columns: betweenVectors(node, left.columns, right.columns, scope) };
+  }
+  throw new InternalError(`cannot evaluate operator: got ${left.kind} ${node.op} ${right.kind}; want numbers`);
+}
+
+function betweenVectors(
+  node: Binary,
+  left: readonly Column[],
+  right: readonly Column[],
+  scope: Scope,
+): readonly Column[] {
+  const { grid, run, notes } = scope;
+  const matching = node.matching ?? { card: "one-to-one", on: false, labels: [], include: [] };
+  // In an instant query with delayed names, equal label sets are found when the names go.
+  const look = grid.count > 1 || !run.delayedNames;
+  if (node.op === "and" || node.op === "or" || node.op === "unless") {
+    const columns = combineSets(node.op, matching, left, right, grid.count);
+    return node.op === "or" && look ? mergeSameLabels(columns) : columns;
+  }
+  const operation = {
+    op: node.op,
+    bool: node.bool,
+    matching,
+    pos: node.pos,
+    count: grid.count,
+    delayedNames: run.delayedNames,
+  };
+  const { columns, distinct } = matchVectors(operation, left, right, notes);
+  return look && !distinct ? mergeSameLabels(columns) : columns;
+}
+
+/** A vector and a scalar; `swapped` when the scalar stands on the left. */
+function withScalar(
+  node: Binary,
+  columns: readonly Column[],
+  scalar: Float64Array,
+  swapped: boolean,
+  scope: Scope,
+): readonly Column[] {
+  const { op, bool } = node;
+  if (isTrim(op)) {
+    if (columns.length > 0) scope.notes.info(trimInfo(op), node.pos);
+    return [];
+  }
+  const out: Column[] = [];
+  for (const column of columns) {
+    const a = swapped ? scalar : column.values;
+    const b = swapped ? column.values : scalar;
+    if (!isComparison(op)) {
+      out.push({ ...column, values: arithmetic(op, a, b) });
+      continue;
+    }
+    const holds = compare(op, a, b);
+    if (bool) {
+      out.push({ ...column, values: asNumbers(holds) });
+      continue;
+    }
+    const { present } = column;
+    if (present !== null) for (let s = 0; s < holds.length; s++) holds[s] = holds[s]! & present[s]!;
+    if (anyPresent(holds)) out.push({ ...column, present: normalizePresent(holds) });
+  }
+  return isComparison(op) && !bool ? out : dropNames(out, scope.run.delayedNames);
+}
+
+/**
+ * What functions and operators that make another metric do to names: note that they go, or drop them at once. Errors:
+ * ExecutionError when series become equal and overlap.
+ */
+export function dropNames(columns: readonly Column[], delayed: boolean): readonly Column[] {
+  if (delayed) return columns.map((column) => (column.dropName ? column : { ...column, dropName: true }));
+  const named = columns.map((column) => {
+    const labels = dropMetadata(column.labels);
+    return labels === column.labels ? column : { ...column, labels };
+  });
+  return named.every((column, i) => column === columns[i]) ? columns : mergeSameLabels(named);
+}

@@ -1,0 +1,200 @@
+// libs/promql/evaluate.ts: evaluates a plan over a grid: every node once, for all steps, operands first.
+// Operands are requested together, so that the leaves of a query travel at the same time.
+import { ExecutionError, InternalError } from "../model/index.ts";
+import { aggregateQuantile, aggregateSimply, aggregateVariance, countValues } from "./aggregate.ts";
+import { checkCounts, extremes, keepBest, keepFirst, keepRatio } from "./aggregate-k.ts";
+import { Annotations, quantileWarning } from "./annotations.ts";
+import type { Aggregate } from "./ast.ts";
+import { type Column, columnsOf, replicate, scalarOf, type Value } from "./column.ts";
+import { dropNames, evaluateBinary } from "./evaluate-binary.ts";
+import { evaluateLeaf, evaluateRange, place, subqueryGrid } from "./evaluate-leaf.ts";
+import type { Scope } from "./evaluation.ts";
+import { callFunction } from "./functions.ts";
+import { absentColumns } from "./functions-absent.ts";
+import { evaluateInfo } from "./functions-info.ts";
+import { isLabelName } from "./functions-label.ts";
+import { formatGeneral } from "./go-text.ts";
+import { withoutParens } from "./parens.ts";
+import type { AggregatePlan, ChainPlan, Plan, RangePlan } from "./plan-node.ts";
+import { printExpr } from "./printer.ts";
+
+/** Operands of a long chain that are evaluated together. */
+const CHAIN_BATCH = 16;
+
+/**
+ * Evaluates a plan on the scope's grid. Errors: ExecutionError, LimitError, TimeoutError, CanceledError, and whatever
+ * the storages answer.
+ */
+export async function evaluate(plan: Plan, scope: Scope): Promise<Value> {
+  const { budget } = scope.run;
+  budget.check();
+  const value = await evaluateNode(plan, scope);
+  budget.hold(pointsOf(value));
+  return value;
+}
+
+function pointsOf(value: Value): number {
+  if (value.kind === "string") return 0;
+  if (value.kind === "scalar") return value.values.length;
+  return value.columns.length === 0 ? 0 : value.columns.length * value.columns[0]!.values.length;
+}
+
+/** Tells the budget that operands have been used. */
+function release(scope: Scope, ...values: Value[]): void {
+  for (const value of values) scope.run.budget.release(pointsOf(value));
+}
+
+async function evaluateNode(plan: Plan, scope: Scope): Promise<Value> {
+  switch (plan.kind) {
+    case "number":
+      return { kind: "scalar", values: new Float64Array(scope.grid.count).fill(plan.value) };
+    case "string":
+      return { kind: "string", value: plan.value };
+    case "leaf": {
+      const params = await evaluateAll(plan.params, scope);
+      release(scope, ...params);
+      return evaluateLeaf(plan, params, scope);
+    }
+    case "range":
+      return evaluateOverSubquery(plan, scope);
+    case "absent-over-time": {
+      const source = await evaluate(plan.source, scope);
+      release(scope, source);
+      const dropName = scope.run.delayedNames;
+      return { kind: "vector", columns: absentColumns(columnsOf(source), plan.labels, scope.grid.count, dropName) };
+    }
+    case "info": {
+      const base = await evaluate(plan.base, scope);
+      release(scope, base);
+      return { kind: "vector", columns: await evaluateInfo(plan, columnsOf(base), scope) };
+    }
+    case "call": {
+      const args = await evaluateAll(plan.args, scope);
+      release(scope, ...args);
+      return callFunction(plan, args, scope);
+    }
+    case "aggregate":
+      return evaluateAggregate(plan, scope);
+    case "chain":
+      return evaluateChain(plan, scope);
+    case "negate": {
+      const child = await evaluate(plan.child, scope);
+      release(scope, child);
+      return negate(child, scope);
+    }
+    case "once": {
+      if (scope.grid.count === 1) return evaluateNode(plan.child, scope);
+      const child = await evaluate(plan.child, { ...scope, grid: { ...scope.grid, count: 1 } });
+      release(scope, child);
+      return replicate(child, scope.grid.count);
+    }
+    default:
+      throw new InternalError(`cannot evaluate expression: got a range vector; want an instant vector or a scalar`);
+  }
+}
+
+/** A range function over a subquery: first the subquery, on a grid of its own. */
+async function evaluateOverSubquery(plan: RangePlan, scope: Scope): Promise<Value> {
+  const { budget } = scope.run;
+  const params = await evaluateAll(plan.params, scope);
+  const placement = place(plan.rollup, params, plan.source.atMs, scope);
+  const inner = subqueryGrid(plan.source, placement.grid);
+  if (inner.count === 0) return { kind: "vector", columns: [] };
+  // Columns of the child are as long as the inner grid: one that cannot be held is refused before it is built.
+  budget.hold(inner.count);
+  const child = await evaluate(plan.source.child, { ...scope, grid: inner });
+  budget.release(inner.count);
+  release(scope, child, ...params);
+  return evaluateRange(plan, placement, inner, columnsOf(child), scope);
+}
+
+/** Evaluates operands at the same time; their annotations are merged in the order of the operands. */
+async function evaluateAll(plans: readonly Plan[], scope: Scope): Promise<Value[]> {
+  if (plans.length === 1) return [await evaluate(plans[0]!, scope)];
+  const scopes = plans.map(() => ({ ...scope, notes: new Annotations() }));
+  const values = await Promise.all(plans.map((plan, i) => evaluate(plan, scopes[i]!)));
+  for (const { notes } of scopes) scope.notes.merge(notes);
+  return values;
+}
+
+/** `first op right op right …`: operands in batches, operators from the left. */
+async function evaluateChain(plan: ChainPlan, scope: Scope): Promise<Value> {
+  const { first, links } = plan;
+  let left: Value | undefined;
+  for (let from = 0; from < links.length; from += CHAIN_BATCH) {
+    const batch = links.slice(from, from + CHAIN_BATCH);
+    const rights = batch.map((link) => link.right);
+    const values = await evaluateAll(left === undefined ? [first, ...rights] : rights, scope);
+    if (left === undefined) left = values.shift()!;
+    for (let i = 0; i < batch.length; i++) {
+      const right = values[i]!;
+      const result = evaluateBinary(batch[i]!.node, left, right, scope);
+      scope.run.budget.hold(pointsOf(result));
+      release(scope, left, right);
+      left = result;
+    }
+  }
+  // The result is counted once more by the caller.
+  release(scope, left!);
+  return left!;
+}
+
+function negate(child: Value, scope: Scope): Value {
+  if (child.kind === "scalar") return { kind: "scalar", values: child.values.map((value) => -value) };
+  const columns = columnsOf(child).map((column) => ({ ...column, values: column.values.map((value) => -value) }));
+  return { kind: "vector", columns: dropNames(columns, scope.run.delayedNames) };
+}
+
+async function evaluateAggregate(plan: AggregatePlan, scope: Scope): Promise<Value> {
+  const { expr, child, param } = plan;
+  const values = await evaluateAll(param === undefined ? [child] : [param, child], scope);
+  release(scope, ...values);
+  const columns = columnsOf(values.at(-1)!);
+  const { count } = scope.grid;
+  switch (expr.op) {
+    case "stddev":
+    case "stdvar":
+      return { kind: "vector", columns: aggregateVariance(expr, columns, count) };
+    case "quantile": {
+      const phi = scalarOf(values[0]!);
+      warnAboutQuantiles(expr, phi, scope);
+      return { kind: "vector", columns: aggregateQuantile(expr, columns, phi, count) };
+    }
+    case "count_values": {
+      const label = values[0]!.kind === "string" ? values[0]!.value : "";
+      if (!isLabelName(label)) throw new ExecutionError(`invalid label name ${printExpr(withoutParens(expr.param!))}`);
+      return { kind: "vector", columns: countValues(expr, label, columns, count, scope.run.budget) };
+    }
+    case "topk":
+    case "bottomk":
+    case "limitk": {
+      const k = scalarOf(values[0]!);
+      if (checkCounts(k) === "none") return { kind: "vector", columns: [] };
+      const keep = expr.op === "limitk" ? keepFirst : keepBest;
+      return { kind: "vector", columns: keep(expr, columns, k, count) };
+    }
+    case "limit_ratio":
+      return { kind: "vector", columns: limitRatio(expr, columns, scalarOf(values[0]!), scope) };
+    default:
+      return { kind: "vector", columns: aggregateSimply(expr, columns, count) };
+  }
+}
+
+function warnAboutQuantiles(expr: Aggregate, phi: Float64Array, scope: Scope): void {
+  const { min, max } = extremes(phi);
+  const { pos } = expr.param!;
+  if (Number.isNaN(max)) scope.notes.warn(quantileWarning(Number.NaN), pos);
+  if (max > 1) scope.notes.warn(quantileWarning(max), pos);
+  if (min < 0) scope.notes.warn(quantileWarning(min), pos);
+}
+
+function limitRatio(expr: Aggregate, columns: readonly Column[], ratio: Float64Array, scope: Scope): Column[] {
+  const { min, max } = extremes(ratio);
+  if (min === 0 && max === 0) return [];
+  if (Number.isNaN(max)) throw new ExecutionError("Ratio value is NaN");
+  const { pos } = expr.param!;
+  const text = "ratio value should be between -1 and 1, got";
+  if (max > 1) scope.notes.warn(`${text} ${formatGeneral(max)}, capping to 1`, pos);
+  if (min < -1) scope.notes.warn(`${text} ${formatGeneral(min)}, capping to -1`, pos);
+  return keepRatio(columns, ratio, scope.grid.count);
+}

@@ -1,0 +1,21 @@
+// libs/promql/index.ts: what every other folder may use of PromQL: the language, the engine, and rollups for storages.
+export * from "./ast.ts";
+export type { QueryStats } from "./budget.ts";
+export { dropMetadata, METADATA_LABELS } from "./column.ts";
+export { formatDuration, parseDuration } from "./durations.ts";
+export { Engine, type EngineOptions, type QueryChoices, type QueryResult, type QueryValue } from "./engine.ts";
+export { TIME_DEPENDENT } from "./function-names.ts";
+export { formatGeneral, formatPlain, parseFloatGo } from "./go-text.ts";
+export type { CounterResetHint, HistogramLiteral } from "./histogram-literal.ts";
+export { finishPartials, mergePartials, mergeSeries } from "./merge.ts";
+export { ALL_OPTIONS, type ParserOptions, STOCK_OPTIONS } from "./options.ts";
+export { ParseError } from "./parse-error.ts";
+export { parseExpr, parseMetricSelector } from "./parser.ts";
+export { Grouping, PartialAggregator } from "./partial.ts";
+export { printExpr, printMatcher } from "./printer.ts";
+export { evaluateRollup, type RollupArgs, seesStale } from "./rollup.ts";
+export { hasStale, stripStale } from "./rollup-instant.ts";
+export * from "./series-description.ts";
+export { valueType } from "./typecheck.ts";
+export { children, transform, walk } from "./walk.ts";
+export { createWindowPlan, planWindows, type WindowPlan } from "./window-plan.ts";

@@ -1,0 +1,278 @@
+// libs/promql/matching.ts: binary operators between two instant vectors: one-to-one, many-to-one, fill.
+// Series are matched once by their labels; what depends on the step is only who is present. One group holds all series
+// of both sides that share a signature. In a group at most one series of the "one" side may be present per step.
+import {
+  ExecutionError,
+  type Labels,
+  labelsKey,
+  labelValue,
+  METRIC_NAME,
+  onlyLabels,
+  setLabel,
+  withoutLabels,
+} from "../model/index.ts";
+import type { Annotations } from "./annotations.ts";
+import type { BinaryOp, Position, VectorMatching } from "./ast.ts";
+import { anyPresent, bothPresent, type Column, dropMetadata, hasPoint, normalizePresent } from "./column.ts";
+import { formatLabels } from "./go-text.ts";
+import { arithmetic, asNumbers, compare, isComparison, isTrim } from "./operators.ts";
+
+/** The operation and everything that decides about its result's labels. */
+export interface VectorOperation {
+  readonly op: BinaryOp;
+  readonly bool: boolean;
+  readonly matching: VectorMatching;
+  readonly pos: Position;
+  /** Number of steps. */
+  readonly count: number;
+  readonly delayedNames: boolean;
+}
+
+/** All series of both sides with one signature. `many` is the left side, or the right one of group_right. */
+interface Group {
+  readonly many: Column[];
+  readonly one: Column[];
+}
+
+/** A function from labels to a key that equals for series that match. */
+export function signatures(matching: VectorMatching): (labels: Labels) => string {
+  const names = new Set(matching.on ? matching.labels : [...matching.labels, METRIC_NAME]);
+  return matching.on
+    ? (labels) => labelsKey(onlyLabels(labels, names))
+    : (labels) => labelsKey(withoutLabels(labels, names));
+}
+
+/** The labels that two matching series have in common. */
+function matchLabelsOf(matching: VectorMatching, labels: Labels): Labels {
+  return matching.on
+    ? onlyLabels(labels, new Set(matching.labels))
+    : withoutLabels(labels, new Set([...matching.labels, METRIC_NAME]));
+}
+
+/** The result of a matching. */
+export interface Matched {
+  readonly columns: Column[];
+  /** No two columns have the same labels. When false, the caller has to look. */
+  readonly distinct: boolean;
+}
+
+/**
+ * Evaluates `left op right` for arithmetic, comparison and trim operators.
+ * Errors: ExecutionError with Prometheus' texts where the matching is ambiguous.
+ */
+export function matchVectors(
+  operation: VectorOperation,
+  left: readonly Column[],
+  right: readonly Column[],
+  notes: Annotations,
+): Matched {
+  const { matching } = operation;
+  const swapped = matching.card === "one-to-many";
+  const many = swapped ? right : left;
+  const one = swapped ? left : right;
+  const filled = matching.fillLeft !== undefined || matching.fillRight !== undefined;
+  if (!filled && (many.length === 0 || one.length === 0)) return { columns: [], distinct: true };
+  const groups = groupBySignature(matching, many, one);
+  rejectDuplicates(operation, groups, many, filled);
+  const out: Column[] = [];
+  // One-to-one results carry their group's signature, so only results of one group can be equal.
+  let distinct = matching.card === "one-to-one";
+  for (const group of groups.values()) {
+    const before = out.length;
+    combineGroup(operation, group, swapped, out, notes);
+    if (out.length - before > 1) distinct = false;
+  }
+  return { columns: out, distinct };
+}
+
+function groupBySignature(
+  matching: VectorMatching,
+  many: readonly Column[],
+  one: readonly Column[],
+): Map<string, Group> {
+  const signature = signatures(matching);
+  const groups = new Map<string, Group>();
+  for (const column of many) groupFor(groups, signature(column.labels)).many.push(column);
+  for (const column of one) groupFor(groups, signature(column.labels)).one.push(column);
+  return groups;
+}
+
+function groupFor(groups: Map<string, Group>, key: string): Group {
+  let group = groups.get(key);
+  if (group === undefined) {
+    group = { many: [], one: [] };
+    groups.set(key, group);
+  }
+  return group;
+}
+
+/** Two series of the "one" side with one signature at one step are an error, unless the other side is empty there. */
+function rejectDuplicates(
+  operation: VectorOperation,
+  groups: Map<string, Group>,
+  many: readonly Column[],
+  filled: boolean,
+): void {
+  let occupied: Uint8Array | undefined;
+  for (const group of groups.values()) {
+    if (group.one.length < 2) continue;
+    occupied ??= filled ? new Uint8Array(operation.count).fill(1) : unionOf(many, operation.count);
+    for (let s = 0; s < operation.count; s++) {
+      if (occupied[s] === 0) continue;
+      let first: Column | undefined;
+      for (const column of group.one) {
+        if (!hasPoint(column.present, s)) continue;
+        if (first !== undefined) throw duplicateError(operation.matching, first, column);
+        first = column;
+      }
+    }
+  }
+}
+
+/** The steps where any column is present. */
+export function unionOf(columns: readonly Column[], count: number): Uint8Array {
+  const out = new Uint8Array(count);
+  for (const { present } of columns) {
+    if (present === null) return out.fill(1);
+    for (let s = 0; s < count; s++) out[s] = out[s]! | present[s]!;
+  }
+  return out;
+}
+
+function duplicateError(matching: VectorMatching, a: Column, b: Column): ExecutionError {
+  const group = formatLabels(matchLabelsOf(matching, b.labels));
+  const side = matching.card === "one-to-many" ? "left" : "right";
+  const [first, second] = [formatLabels(a.labels), formatLabels(b.labels)].sort();
+  return new ExecutionError(
+    `found duplicate series for the match group ${group} on the ${side} hand-side of the operation: [${first}, ${second}]` +
+      ";many-to-many matching not allowed: matching labels must be unique on one side",
+  );
+}
+
+function combineGroup(
+  operation: VectorOperation,
+  group: Group,
+  swapped: boolean,
+  out: Column[],
+  notes: Annotations,
+): void {
+  const { matching, count } = operation;
+  const used = new Uses(operation, group);
+  for (const many of group.many) {
+    for (const one of group.one) combinePair(operation, many, one, swapped, used, out, notes);
+    if (matching.fillRight === undefined) continue;
+    const missing = complement(many.present, unionOf(group.one, count));
+    if (!anyPresent(missing)) continue;
+    const labels = matchLabelsOf(matching, many.labels);
+    const fill = {
+      labels,
+      values: new Float64Array(count).fill(matching.fillRight),
+      present: missing,
+      dropName: false,
+    };
+    combinePair(operation, many, fill, swapped, used, out, notes);
+  }
+  if (matching.fillLeft === undefined) return;
+  for (const one of group.one) {
+    const missing = complement(one.present, unionOf(group.many, count));
+    if (!anyPresent(missing)) continue;
+    const labels = matchLabelsOf(matching, one.labels);
+    const fill = { labels, values: new Float64Array(count).fill(matching.fillLeft), present: missing, dropName: false };
+    combinePair(operation, fill, one, swapped, used, out, notes);
+  }
+}
+
+/** Steps where `present` holds and `taken` does not. */
+function complement(present: Uint8Array | null, taken: Uint8Array): Uint8Array {
+  const out = new Uint8Array(taken.length);
+  for (let s = 0; s < out.length; s++) out[s] = hasPoint(present, s) && taken[s] === 0 ? 1 : 0;
+  return out;
+}
+
+/** Finds two results of one group at one step that Prometheus calls ambiguous. */
+class Uses {
+  readonly #operation: VectorOperation;
+  /** With one series on each side nothing can collide. */
+  readonly #trivial: boolean;
+  readonly #oneToOne: boolean;
+  readonly #steps = new Map<string, Uint8Array>();
+
+  constructor(operation: VectorOperation, group: Group) {
+    this.#operation = operation;
+    this.#trivial = group.many.length < 2;
+    this.#oneToOne = operation.matching.card === "one-to-one";
+  }
+
+  /** Notes the steps of a pair's result. Errors: ExecutionError when a step was taken before. */
+  take(labels: Labels, present: Uint8Array | null): void {
+    if (this.#trivial) return;
+    const key = this.#oneToOne ? "" : labelsKey(labels);
+    let taken = this.#steps.get(key);
+    if (taken === undefined) {
+      taken = new Uint8Array(this.#operation.count);
+      this.#steps.set(key, taken);
+    }
+    for (let s = 0; s < taken.length; s++) {
+      if (!hasPoint(present, s)) continue;
+      if (taken[s] === 1) {
+        throw new ExecutionError(
+          this.#oneToOne
+            ? "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
+            : "multiple matches for labels: grouping labels must ensure unique matches",
+        );
+      }
+      taken[s] = 1;
+    }
+  }
+}
+
+function combinePair(
+  operation: VectorOperation,
+  many: Column,
+  one: Column,
+  swapped: boolean,
+  used: Uses,
+  out: Column[],
+  notes: Annotations,
+): void {
+  const { op } = operation;
+  const both = bothPresent(many.present, one.present);
+  if (!anyPresent(both)) return;
+  if (isTrim(op)) {
+    notes.info(trimInfo(op), operation.pos);
+    return;
+  }
+  const labels = resultLabels(operation, many.labels, one.labels);
+  used.take(labels, both);
+  const a = swapped ? one.values : many.values;
+  const b = swapped ? many.values : one.values;
+  if (!isComparison(op)) {
+    out.push({ labels, values: arithmetic(op, a, b), present: both, dropName: false });
+    return;
+  }
+  const holds = compare(op, a, b);
+  if (operation.bool) {
+    out.push({ labels, values: asNumbers(holds), present: both, dropName: true });
+    return;
+  }
+  if (both !== null) for (let s = 0; s < holds.length; s++) holds[s] = holds[s]! & both[s]!;
+  if (anyPresent(holds)) out.push({ labels, values: a, present: normalizePresent(holds), dropName: false });
+}
+
+/** What Prometheus says when a trim meets floats. */
+export function trimInfo(op: BinaryOp): string {
+  return `incompatible sample types encountered for binary operator "${op}": float ${op} float`;
+}
+
+/** The labels of a result: those of the "many" side, less or more what operator and matching say. */
+function resultLabels(operation: VectorOperation, many: Labels, one: Labels): Labels {
+  const { matching, op } = operation;
+  let labels = many;
+  if (!isComparison(op) || (operation.bool && !operation.delayedNames)) labels = dropMetadata(labels);
+  if (matching.card === "one-to-one") {
+    const names = new Set(matching.labels);
+    labels = matching.on ? onlyLabels(labels, names) : withoutLabels(labels, names);
+  }
+  for (const name of matching.include) labels = setLabel(labels, name, labelValue(one, name));
+  return labels;
+}

@@ -1,0 +1,134 @@
+// libs/promql/merge.ts: joins what several storages answered to one leaf.
+// Invariant: merging is associative up to floating-point order, so partials can be merged in stages; finishing is not.
+import { type LeafResult, labelsKey, type PartialOp, type StepColumn } from "../model/index.ts";
+import { hasPoint, normalizePresent } from "./column.ts";
+
+/**
+ * Merges the partials of an aggregated leaf: groups with the same labels become one. "avg" keeps its weights, so the
+ * result is again a partial: finish it with finishPartials.
+ */
+export function mergePartials(op: PartialOp, results: readonly LeafResult[]): LeafResult {
+  if (results.length === 1) return results[0]!;
+  const byLabels = new Map<string, StepColumn[]>();
+  for (const result of results) {
+    for (const column of result.columns) {
+      const key = labelsKey(column.labels);
+      const group = byLabels.get(key);
+      if (group === undefined) byLabels.set(key, [column]);
+      else group.push(column);
+    }
+  }
+  const columns: StepColumn[] = [];
+  for (const group of byLabels.values()) columns.push(group.length === 1 ? group[0]! : mergeGroup(op, group));
+  return { ...totals(results), columns };
+}
+
+function mergeGroup(op: PartialOp, group: readonly StepColumn[]): StepColumn {
+  const count = group[0]!.values.length;
+  const values = new Float64Array(count);
+  const present = new Uint8Array(count);
+  const weights = new Float64Array(count);
+  const lost = new Float64Array(count);
+  for (const column of group) {
+    for (let s = 0; s < count; s++) {
+      if (!hasPoint(column.present, s)) continue;
+      const value = column.values[s]!;
+      if (column.weights !== undefined) weights[s] = weights[s]! + column.weights[s]!;
+      const before = values[s]!;
+      if (present[s] === 0) values[s] = value;
+      else if (op === "min") values[s] = value < before || Number.isNaN(before) ? value : before;
+      else if (op === "max") values[s] = value > before || Number.isNaN(before) ? value : before;
+      else if (op !== "group") {
+        const sum = before + value;
+        const rounded = Math.abs(before) >= Math.abs(value) ? before - sum + value : value - sum + before;
+        lost[s] = lost[s]! + rounded;
+        values[s] = sum;
+      }
+      present[s] = 1;
+    }
+  }
+  if (op === "sum" || op === "avg") {
+    for (let s = 0; s < count; s++) if (Number.isFinite(values[s]!)) values[s] = values[s]! + lost[s]!;
+  }
+  const merged = { labels: group[0]!.labels, values, present: normalizePresent(present) };
+  return op === "avg" ? { ...merged, weights } : merged;
+}
+
+/** Turns merged partials into values: divides the sums of "avg" by their weights; the others are values already. */
+export function finishPartials(op: PartialOp, columns: readonly StepColumn[]): readonly StepColumn[] {
+  if (op !== "avg") return columns;
+  return columns.map(({ labels, values, present, weights }) => {
+    const means = new Float64Array(values.length);
+    for (let s = 0; s < means.length; s++) if (hasPoint(present, s)) means[s] = values[s]! / weights![s]!;
+    return { labels, values: means, present };
+  });
+}
+
+/**
+ * Joins the series of a leaf that is not aggregated. A series that several storages hold (replicas, a shard that is
+ * moving) appears once; steps that the first one misses are taken from the next.
+ */
+export function mergeSeries(results: readonly LeafResult[]): LeafResult {
+  if (results.length === 1) return results[0]!;
+  const byLabels = new Map<string, number>();
+  const columns: StepColumn[] = [];
+  for (const result of results) {
+    for (const column of result.columns) {
+      const key = labelsKey(column.labels);
+      const at = byLabels.get(key);
+      if (at === undefined) {
+        byLabels.set(key, columns.length);
+        columns.push(column);
+      } else {
+        columns[at] = fillGaps(columns[at]!, column);
+      }
+    }
+  }
+  return { ...totals(results), columns };
+}
+
+function fillGaps(first: StepColumn, second: StepColumn): StepColumn {
+  if (first.times !== undefined) return joinSamples(first, second);
+  if (first.present === null) return first;
+  const values = first.values.slice();
+  const present = first.present.slice();
+  for (let s = 0; s < values.length; s++) {
+    if (present[s] === 1 || !hasPoint(second.present, s)) continue;
+    values[s] = second.values[s]!;
+    present[s] = 1;
+  }
+  return { labels: first.labels, values, present: normalizePresent(present) };
+}
+
+/** Raw samples of two replicas: every time once, the first one's value where both have it. */
+function joinSamples(first: StepColumn, second: StepColumn): StepColumn {
+  const n = first.values.length + second.values.length;
+  const times = new Float64Array(n);
+  const values = new Float64Array(n);
+  const a = first.times!;
+  const b = second.times!;
+  let i = 0;
+  let j = 0;
+  let out = 0;
+  while (i < a.length || j < b.length) {
+    const fromFirst = j >= b.length || (i < a.length && a[i]! <= b[j]!);
+    const time = fromFirst ? a[i]! : b[j]!;
+    times[out] = time;
+    values[out++] = fromFirst ? first.values[i]! : second.values[j]!;
+    if (i < a.length && a[i] === time) i++;
+    if (j < b.length && b[j] === time) j++;
+  }
+  return { labels: first.labels, values: values.slice(0, out), present: null, times: times.slice(0, out) };
+}
+
+function totals(results: readonly LeafResult[]): Omit<LeafResult, "columns"> {
+  let seriesCount = 0;
+  let samplesRead = 0;
+  const warnings: string[] = [];
+  for (const result of results) {
+    seriesCount += result.seriesCount;
+    samplesRead += result.samplesRead;
+    warnings.push(...result.warnings);
+  }
+  return { seriesCount, samplesRead, warnings };
+}
