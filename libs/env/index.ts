@@ -1,0 +1,19 @@
+// libs/env/index.ts: the seams to the world outside: clock, chance, files, processes; the real ones and simulated ones.
+export { type Clock, nodeClock, SimClock, type Timer } from "./clock.ts";
+export {
+  ensureDirectory,
+  errorCode,
+  errorText,
+  type FileStat,
+  type FileSystem,
+  type OpenFile,
+  type OpenMode,
+  readWhole,
+  replaceFile,
+} from "./fs.ts";
+export { NodeFileSystem } from "./node-fs.ts";
+export { packageRoot } from "./package-root.ts";
+export { nodeProcesses, type Processes } from "./processes.ts";
+export { cryptoRandom, type Random, SeededRandom } from "./random.ts";
+export { SECTOR_BYTES } from "./sim-file.ts";
+export { type SimCall, SimCrash, type SimFault, SimFileSystem } from "./sim-fs.ts";

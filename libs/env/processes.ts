@@ -1,0 +1,43 @@
+// libs/env/processes.ts: who is running: enough to tell a lock file's owner from a later process with the same number.
+import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
+
+export interface Processes {
+  /** This process. */
+  readonly pid: number;
+  /** The machine's or container's name: process numbers mean nothing beyond it. */
+  readonly host: string;
+  /** When process `pid` was started, in a form to be compared only; undefined when no such process runs. */
+  startOf(pid: number): string | undefined;
+}
+
+/** Field 22 of /proc/PID/stat: start time in clock ticks since boot. The second field may itself hold spaces and brackets. */
+function startTicks(pid: number): string | undefined {
+  const text = readFileSync(`/proc/${pid}/stat`, "latin1");
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  // A zombie holds no files any more.
+  return fields[0] === "Z" ? undefined : fields[19];
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as { code?: string }).code === "EPERM";
+  }
+}
+
+export const nodeProcesses: Processes = {
+  pid: process.pid,
+  host: hostname(),
+  startOf(pid) {
+    if (!Number.isInteger(pid) || pid <= 0 || !isAlive(pid)) return undefined;
+    try {
+      return startTicks(pid);
+    } catch {
+      // No /proc on this system: all that can be known is that the number is in use.
+      return "unknown";
+    }
+  },
+};

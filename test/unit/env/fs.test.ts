@@ -1,0 +1,106 @@
+// test/unit/env/fs.test.ts: the real and the simulated file system keep one contract.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import {
+  ensureDirectory,
+  errorCode,
+  type FileSystem,
+  NodeFileSystem,
+  readWhole,
+  replaceFile,
+  SimFileSystem,
+} from "../../../libs/env/index.ts";
+
+const scratch = mkdtempSync(join(tmpdir(), "tidemark-fs-"));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+function simulated(): FileSystem {
+  const fs = new SimFileSystem();
+  fs.makeDirectory("/base");
+  return fs;
+}
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+const textOf = (fs: FileSystem, path: string): string => new TextDecoder().decode(readWhole(fs, path));
+
+function codeOf(action: () => unknown): string | undefined {
+  try {
+    action();
+  } catch (error) {
+    return errorCode(error);
+  }
+  return "no error";
+}
+
+describe.each([
+  ["real", () => new NodeFileSystem() as FileSystem, scratch],
+  ["simulated", simulated, "/base"],
+])("%s file system", (_name, make, base) => {
+  const fs = make();
+
+  test("writes at offsets, reads across the end, truncates", () => {
+    const file = fs.open(`${base}/a`, "create");
+    file.write(bytes("world"), 6);
+    file.write(bytes("hello"), 0);
+    const into = new Uint8Array(20);
+    expect(file.read(into, 0)).toBe(11);
+    expect([...into.subarray(0, 11)]).toEqual([...bytes("hello"), 0, ...bytes("world")]);
+    expect(file.read(into, 11)).toBe(0);
+    expect(file.sizeBytes()).toBe(11);
+    file.truncate(3);
+    file.truncate(5);
+    expect([...(readWhole(fs, `${base}/a`) ?? [])]).toEqual([...bytes("hel"), 0, 0]);
+    file.fdatasync("test");
+    file.close();
+    expect(fs.stat(`${base}/a`)).toMatchObject({ kind: "file", sizeBytes: 5 });
+  });
+
+  test("buffers may lie in shared memory", () => {
+    const sharedBytes = new Uint8Array(new SharedArrayBuffer(64)).subarray(10, 20);
+    sharedBytes.fill(7);
+    const file = fs.open(`${base}/shared`, "create");
+    file.write(sharedBytes, 0);
+    sharedBytes.fill(0);
+    expect(file.read(sharedBytes, 0)).toBe(10);
+    expect([...sharedBytes]).toEqual(new Array(10).fill(7));
+    file.close();
+  });
+
+  test("says what went wrong by the system's names", () => {
+    fs.open(`${base}/there`, "create").close();
+    const readOnly = fs.open(`${base}/there`, "read");
+    const cases: [string, () => unknown][] = [
+      ["EEXIST", () => fs.open(`${base}/there`, "create")],
+      ["ENOENT", () => fs.open(`${base}/missing`, "read")],
+      ["ENOENT", () => fs.open(`${base}/missing`, "update")],
+      ["ENOENT", () => fs.open(`${base}/missing/below`, "create")],
+      ["ENOENT", () => fs.unlink(`${base}/missing`)],
+      ["ENOENT", () => fs.rename(`${base}/missing`, `${base}/x`)],
+      ["ENOENT", () => fs.list(`${base}/missing`)],
+      ["ENOENT", () => fs.fsyncDir(`${base}/missing`, "test")],
+      ["ENOTDIR", () => fs.list(`${base}/there`)],
+      ["EEXIST", () => fs.makeDirectory(`${base}/there`)],
+      ["EBADF", () => readOnly.write(bytes("x"), 0)],
+    ];
+    for (const [code, action] of cases) expect(codeOf(action)).toBe(code);
+    expect(fs.stat(`${base}/missing`)).toBeUndefined();
+    readOnly.close();
+  });
+
+  test("renames over a file, lists in order, makes folders down a path", () => {
+    ensureDirectory(fs, `${base}/deep/er/est`, "test");
+    ensureDirectory(fs, `${base}/deep/er/est`, "test");
+    const folder = `${base}/deep/er/est`;
+    for (const name of ["b", "c", "a"]) replaceFile(fs, `${folder}/${name}`, bytes(name), "test");
+    fs.rename(`${folder}/c`, `${folder}/a`);
+    fs.unlink(`${folder}/b`);
+    expect(fs.list(folder)).toEqual(["a"]);
+    expect(textOf(fs, `${folder}/a`)).toBe("c");
+    expect(fs.stat(folder)?.kind).toBe("directory");
+    replaceFile(fs, `${folder}/a`, bytes("again"), "test");
+    expect(textOf(fs, `${folder}/a`)).toBe("again");
+    expect(readWhole(fs, `${folder}/none`)).toBeUndefined();
+  });
+});
