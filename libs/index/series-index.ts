@@ -1,7 +1,14 @@
 // libs/index/series-index.ts: the inverted index of the head: labels ↔ series, per tenant, in memory.
 // A label pair (tenant, name, value) has a number; a series is the list of its pairs' numbers in an arena of u32, a
 // posting list says which series carry a pair. Strings exist once per distinct pair, objects never per series.
-import { type CompiledMatcher, compareUtf8, compileMatcher, type Labels, type Matcher } from "../model/index.ts";
+import {
+  type CompiledMatcher,
+  compareUtf8,
+  compileMatcher,
+  type Labels,
+  LimitError,
+  type Matcher,
+} from "../model/index.ts";
 import { type Bitmap, createBitmap } from "./bitmap.ts";
 import { PostingTable } from "./postings.ts";
 
@@ -13,6 +20,7 @@ interface NameEntry {
 }
 
 interface TenantEntry {
+  readonly number: number;
   readonly names: Map<string, NameEntry>;
   /** Posting list of all the tenant's series. */
   readonly all: number;
@@ -20,6 +28,7 @@ interface TenantEntry {
 }
 
 const PAIRS_CHUNK = 1 << 16;
+const TENANTS_MAX = 65_535;
 
 /** Label sets of series, found by matchers. Series numbers ascend as they are added. */
 export class SeriesIndex {
@@ -31,6 +40,9 @@ export class SeriesIndex {
   /** By series: where its pairs begin in the arena, and how many they are. */
   private starts = new Uint32Array(1024);
   private lengths = new Uint16Array(1024);
+  /** By series: the tenant's place in tenantList. */
+  private owners = new Uint16Array(1024);
+  private readonly tenantList: string[] = [];
   private arena = new Uint32Array(PAIRS_CHUNK);
   private arenaUsed = 0;
   private seriesCount = 0;
@@ -45,11 +57,17 @@ export class SeriesIndex {
 
   /** Bytes in typed arrays; strings and maps of the distinct pairs come on top. */
   get sizeBytes(): number {
-    return this.postings.sizeBytes + this.starts.byteLength + this.lengths.byteLength + this.arena.byteLength;
+    const columns = this.starts.byteLength + this.lengths.byteLength + this.owners.byteLength;
+    return this.postings.sizeBytes + columns + this.arena.byteLength;
   }
 
-  tenantNames(): string[] {
-    return [...this.tenants.keys()];
+  tenantNames(): readonly string[] {
+    return this.tenantList;
+  }
+
+  /** The tenant that a series belongs to. */
+  tenantOf(series: number): string {
+    return this.tenantList[this.owners[series]!]!;
   }
 
   /** Adds series number `series` (greater than every number before it) with its labels. */
@@ -59,6 +77,7 @@ export class SeriesIndex {
     this.reserve(series, count);
     this.starts[series] = this.arenaUsed;
     this.lengths[series] = count;
+    this.owners[series] = owner.number;
     for (let i = 0; i < labels.length; i += 2) {
       const pair = this.pairNumber(owner, labels[i]!, labels[i + 1]!);
       this.arena[this.arenaUsed++] = pair;
@@ -259,7 +278,14 @@ export class SeriesIndex {
       const all = this.pairValues.length;
       this.pairValues.push("");
       this.pairNames.push({ name: "", values: new Map(), sorted: undefined });
-      owner = { names: new Map(), all, sortedNames: undefined };
+      if (this.tenantList.length > TENANTS_MAX) {
+        throw new LimitError(
+          "tenants",
+          `cannot add tenant ${tenant}: got ${TENANTS_MAX + 1}; want at most ${TENANTS_MAX}`,
+        );
+      }
+      owner = { number: this.tenantList.length, names: new Map(), all, sortedNames: undefined };
+      this.tenantList.push(tenant);
       this.tenants.set(tenant, owner);
     }
     return owner;
@@ -292,6 +318,9 @@ export class SeriesIndex {
       const lengths = new Uint16Array(capacity);
       lengths.set(this.lengths);
       this.lengths = lengths;
+      const owners = new Uint16Array(capacity);
+      owners.set(this.owners);
+      this.owners = owners;
     }
     if (this.arenaUsed + count > this.arena.length) {
       const arena = new Uint32Array(Math.max(this.arena.length * 2, this.arenaUsed + count));

@@ -1,0 +1,121 @@
+// libs/rpc/load.ts: reads proto/*.proto once per process and gives typed methods and message codecs.
+// The contracts are part of the program, found the same way from the sources and from dist/.
+import { join } from "node:path";
+import type { MethodDefinition } from "@grpc/grpc-js";
+import { loadSync } from "@grpc/proto-loader";
+import { packageRoot } from "../env/index.ts";
+import { InternalError } from "../model/index.ts";
+import { joinBytesMessage, splitBytesMessage } from "./bytes-message.ts";
+import type {
+  AppendReply,
+  AppendRequest,
+  EvaluateReply,
+  EvaluateRequest,
+  FailureMessage,
+  HandshakeReply,
+  HandshakeRequest,
+  LookupRequest,
+  MetadataReply,
+  MetadataRequest,
+  SeriesReply,
+  StatusReply,
+  StatusRequest,
+  StringsReply,
+} from "./messages.ts";
+
+/** How one message becomes bytes and back. */
+export interface MessageCodec<Message> {
+  serialize(message: Message): Buffer;
+  deserialize(bytes: Buffer): Message;
+}
+
+/**
+ * The methods of service Ingest. An append request is encoded by its sender (ingest-codec.ts), because its batches are
+ * collected in place.
+ */
+export type IngestMethods = {
+  Handshake: MethodDefinition<HandshakeRequest, HandshakeReply>;
+  Append: MethodDefinition<Buffer, AppendReply>;
+};
+
+export type QueryMethods = {
+  Evaluate: MethodDefinition<EvaluateRequest, EvaluateReply>;
+  LabelNames: MethodDefinition<LookupRequest, StringsReply>;
+  LabelValues: MethodDefinition<LookupRequest, StringsReply>;
+  Series: MethodDefinition<LookupRequest, SeriesReply>;
+  Metadata: MethodDefinition<MetadataRequest, MetadataReply>;
+  Status: MethodDefinition<StatusRequest, StatusReply>;
+};
+
+export interface Contracts {
+  readonly ingest: IngestMethods;
+  readonly query: QueryMethods;
+  readonly appendRequest: MessageCodec<AppendRequest>;
+  readonly failure: MessageCodec<FailureMessage>;
+}
+
+let loaded: Contracts | undefined;
+
+/** The contracts; the first call takes some ten milliseconds. Errors: InternalError when proto/ is missing. */
+export function contracts(): Contracts {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): Contracts {
+  const folder = join(packageRoot(), "proto");
+  const definition = loadSync(["peer.proto", "ingest.proto", "query.proto"], {
+    includeDirs: [folder],
+    defaults: true,
+    arrays: true,
+    oneofs: true,
+    longs: Number,
+    bytes: Buffer,
+  }) as unknown as Record<string, Record<string, unknown>>;
+  const find = <T>(name: string): T => {
+    const found = definition[`tidemark.v1.${name}`];
+    if (found === undefined) throw new InternalError(`cannot load contracts: got no ${name}; want it in ${folder}`);
+    return found as T;
+  };
+  const ingest = find<IngestMethods>("Ingest");
+  const query = find<QueryMethods>("Query");
+  const identity = (bytes: Buffer): Buffer => bytes;
+  return {
+    ingest: {
+      ...ingest,
+      Append: { ...ingest.Append, requestSerialize: identity, requestDeserialize: identity },
+    },
+    query: {
+      ...query,
+      Evaluate: {
+        ...query.Evaluate,
+        ...framed<EvaluateReply>(query.Evaluate, ({ summary }) => ({ summary })),
+      },
+      Series: { ...query.Series, ...framed<SeriesReply>(query.Series, () => ({})) },
+    },
+    appendRequest: find("AppendRequest"),
+    failure: find("Failure"),
+  };
+}
+
+/**
+ * Codecs of a reply whose field 1 is a big `frame`, which skips the generic code. The generic part must not name the
+ * frame: a second, empty one would win over the first.
+ */
+function framed<Reply extends { readonly frame: Uint8Array }>(
+  generic: {
+    responseSerialize: (reply: Reply) => Buffer;
+    responseDeserialize: (bytes: Buffer) => Reply;
+  },
+  withoutFrame: (reply: Reply) => Omit<Reply, "frame">,
+): { responseSerialize: (reply: Reply) => Buffer; responseDeserialize: (bytes: Buffer) => Reply } {
+  return {
+    responseSerialize: (reply) =>
+      joinBytesMessage(reply.frame, generic.responseSerialize(withoutFrame(reply) as Reply)),
+    responseDeserialize: (bytes) => {
+      const split = splitBytesMessage(bytes);
+      if (split === undefined) return generic.responseDeserialize(bytes);
+      return { ...generic.responseDeserialize(split.rest), frame: split.payload };
+    },
+  };
+}

@@ -1,0 +1,155 @@
+// libs/rpc/messages.ts: the messages of proto/*.proto as the loader gives and takes them.
+// Invariant: same names (in camelCase) and meaning as in proto/; fields that a peer did not send have their defaults.
+
+export interface IdentityMessage {
+  readonly clusterId: string;
+  readonly nodeId: string;
+  readonly hashSeed: Uint8Array;
+  readonly shardCount: number;
+}
+
+export interface VersionsMessage {
+  readonly min: number;
+  readonly max: number;
+}
+
+export interface FailureMessage {
+  readonly reaction: string;
+  readonly text: string;
+  readonly limit: string;
+  readonly concurrency: boolean;
+  readonly retryAfterSeconds: number;
+  readonly path: string;
+  readonly offset: number;
+}
+
+export interface HandshakeRequest {
+  readonly versions: VersionsMessage | null;
+  readonly expected: IdentityMessage | null;
+}
+
+export interface HandshakeReply {
+  readonly versions: VersionsMessage | null;
+  readonly identity: IdentityMessage | null;
+  readonly epoch: number;
+}
+
+export interface MetadataMessage {
+  readonly tenant: string;
+  readonly family: string;
+  readonly type: string;
+  readonly help: string;
+  readonly unit: string;
+}
+
+export interface MetadataBatch {
+  readonly seq: number;
+  readonly entries: readonly MetadataMessage[];
+}
+
+export interface AppendRequest {
+  readonly batches: Uint8Array;
+  readonly metadata: MetadataBatch | null;
+}
+
+export interface RejectionMessage {
+  readonly reason: string;
+  readonly count: number;
+  readonly text: string;
+}
+
+export interface BatchOutcome {
+  readonly seq: number;
+  readonly unknownRefs: readonly number[];
+  readonly rejections: readonly RejectionMessage[];
+  readonly failure: FailureMessage | null;
+}
+
+export interface MetadataOutcome {
+  readonly seq: number;
+  readonly failure: FailureMessage | null;
+}
+
+export interface AppendReply {
+  readonly stored: readonly number[];
+  readonly outcomes: readonly BatchOutcome[];
+  readonly metadata: readonly MetadataOutcome[];
+}
+
+export interface MatcherMessage {
+  readonly type: string;
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface ArgumentMessage {
+  /** Which of the two is set. */
+  readonly form?: "scalar" | "column";
+  readonly scalar?: number;
+  readonly column?: Uint8Array;
+}
+
+export interface AggregationMessage {
+  readonly op: string;
+  readonly without: boolean;
+  readonly labels: readonly string[];
+}
+
+export interface LeafMessage {
+  readonly matchers: readonly MatcherMessage[];
+  readonly startMs: number;
+  readonly stepMs: number;
+  readonly stepCount: number;
+  readonly rollup: string;
+  readonly rangeMs: number;
+  readonly offsetMs: number;
+  readonly arguments: readonly ArgumentMessage[];
+  readonly dropName: boolean;
+  readonly aggregation: AggregationMessage | null;
+}
+
+export interface EvaluateRequest {
+  readonly tenant: string;
+  readonly samplesMax: number;
+  readonly leaf: LeafMessage | null;
+}
+
+export interface EvaluateSummary {
+  readonly seriesCount: number;
+  readonly samplesRead: number;
+  readonly warnings: readonly string[];
+}
+
+export interface EvaluateReply {
+  readonly frame: Uint8Array;
+  readonly summary: EvaluateSummary | null;
+}
+
+export interface LookupRequest {
+  readonly tenant: string;
+  readonly sets: readonly { readonly matchers: readonly MatcherMessage[] }[];
+  readonly minMs: number;
+  readonly maxMs: number;
+  readonly limit: number;
+  readonly name: string;
+}
+
+export interface StringsReply {
+  readonly values: readonly string[];
+}
+
+export interface SeriesReply {
+  readonly frame: Uint8Array;
+}
+
+export interface MetadataRequest {
+  readonly tenant: string;
+  readonly family: string;
+}
+
+export interface MetadataReply {
+  readonly entries: readonly MetadataMessage[];
+}
+
+export type StatusRequest = Record<string, never>;
+export type StatusReply = HandshakeReply;

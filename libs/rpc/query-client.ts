@@ -1,0 +1,171 @@
+// libs/rpc/query-client.ts: a Queryable behind an address.
+// Invariants: an answer is complete or an error; deadline and abort signal reach the storage; the connection is opened
+// by the first question and kept.
+import type { Client, MethodDefinition } from "@grpc/grpc-js";
+import {
+  type Labels,
+  type Leaf,
+  type LeafResult,
+  type Matcher,
+  type MetadataEntry,
+  type Queryable,
+  type QueryContext,
+  type TimeRange,
+  UnavailableError,
+} from "../model/index.ts";
+import { type CallLimits, callStream, callUnary } from "./calls.ts";
+import { openClient, type TlsMaterial } from "./channel.ts";
+import { ColumnDecoder } from "./column-decoder.ts";
+import { metadataEntry } from "./ingest-codec.ts";
+import { leafToMessage, setsToMessage } from "./leaf-codec.ts";
+import { contracts, type QueryMethods } from "./load.ts";
+import type { EvaluateSummary, LookupRequest, StringsReply } from "./messages.ts";
+import { ClusterPin, callHeaders, type PeerStatus, PROTOCOL_VERSIONS, peerStatus, type VersionRange } from "./peer.ts";
+
+export interface QueryClientOptions {
+  /** Shared by all connections of a process, so that they can only be of one cluster. */
+  readonly pin?: ClusterPin;
+  readonly tls?: TlsMaterial;
+  /** What one answer may take in memory, in bytes; more fails with LimitError. */
+  readonly answerBytesMax?: number;
+  readonly versions?: VersionRange;
+}
+
+/** A storage at an address, as a Queryable. */
+export interface RemoteQueryable extends Queryable {
+  readonly address: string;
+  /** Asks the storage who it is. Errors: UnavailableError when it can't be reached or is of another cluster. */
+  status(limits: CallLimits): Promise<PeerStatus>;
+  close(): void;
+}
+
+const ANSWER_BYTES_MAX = 1 << 30;
+
+/** The storage at `address` (HOST:PORT). Nothing is opened before the first question. */
+export function connectQuery(address: string, options: QueryClientOptions = {}): RemoteQueryable {
+  return new GrpcQueryable(address, options);
+}
+
+class GrpcQueryable implements RemoteQueryable {
+  readonly address: string;
+  readonly #client: Client;
+  readonly #pin: ClusterPin;
+  readonly #versions: VersionRange;
+  readonly #answerBytesMax: number;
+  /** Set once the storage has been accepted by the pin. */
+  #accepted = false;
+
+  constructor(address: string, options: QueryClientOptions) {
+    this.address = address;
+    this.#client = openClient(address, options.tls);
+    this.#pin = options.pin ?? new ClusterPin();
+    this.#versions = options.versions ?? PROTOCOL_VERSIONS;
+    this.#answerBytesMax = options.answerBytesMax ?? ANSWER_BYTES_MAX;
+  }
+
+  async status(limits: CallLimits): Promise<PeerStatus> {
+    const headers = callHeaders(this.#versions, "");
+    const reply = await callUnary(this.#client, contracts().query.Status, {}, headers, limits, this.address);
+    const status = peerStatus(reply, this.#versions, this.address);
+    this.#pin.accept(status.identity, this.address);
+    this.#accepted = true;
+    return status;
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
+    const decoder = new ColumnDecoder(this.#answerBytesMax);
+    let summary: EvaluateSummary | null = null;
+    const request = { tenant: context.tenant, samplesMax: context.samplesMax, leaf: leafToMessage(leaf) };
+    await this.#ask("Evaluate", request, context, (reply) => {
+      if (reply.frame.length > 0) decoder.push(reply.frame);
+      if (reply.summary !== null) summary = reply.summary;
+    });
+    const end = summary as EvaluateSummary | null;
+    if (end === null) {
+      throw new UnavailableError(`cannot use answer of ${this.address}: got no end of it; want a complete one`);
+    }
+    return {
+      columns: decoder.finish(),
+      seriesCount: end.seriesCount,
+      samplesRead: end.samplesRead,
+      warnings: end.warnings,
+    };
+  }
+
+  labelNames(
+    sets: readonly (readonly Matcher[])[],
+    range: TimeRange,
+    limit: number,
+    context: QueryContext,
+  ): Promise<string[]> {
+    return this.#strings("LabelNames", lookup("", sets, range, limit, context), context);
+  }
+
+  labelValues(
+    name: string,
+    sets: readonly (readonly Matcher[])[],
+    range: TimeRange,
+    limit: number,
+    context: QueryContext,
+  ): Promise<string[]> {
+    return this.#strings("LabelValues", lookup(name, sets, range, limit, context), context);
+  }
+
+  async series(
+    sets: readonly (readonly Matcher[])[],
+    range: TimeRange,
+    limit: number,
+    context: QueryContext,
+  ): Promise<Labels[]> {
+    const decoder = new ColumnDecoder(this.#answerBytesMax);
+    await this.#ask("Series", lookup("", sets, range, limit, context), context, (reply) => decoder.push(reply.frame));
+    return decoder.finish().map((column) => column.labels);
+  }
+
+  async metadata(family: string, context: QueryContext): Promise<MetadataEntry[]> {
+    const entries: MetadataEntry[] = [];
+    await this.#ask("Metadata", { tenant: context.tenant, family }, context, (reply) => {
+      for (const entry of reply.entries) entries.push(metadataEntry(entry));
+    });
+    return entries;
+  }
+
+  async #strings(
+    method: "LabelNames" | "LabelValues",
+    request: LookupRequest,
+    context: QueryContext,
+  ): Promise<string[]> {
+    const out: string[] = [];
+    await this.#ask(method, request, context, (reply: StringsReply) => {
+      for (const value of reply.values) out.push(value);
+    });
+    return out;
+  }
+
+  async #ask<Name extends Exclude<keyof QueryMethods, "Status">>(
+    name: Name,
+    request: Parameters<QueryMethods[Name]["requestSerialize"]>[0],
+    context: QueryContext,
+    take: (reply: ReturnType<QueryMethods[Name]["responseDeserialize"]>) => void,
+  ): Promise<void> {
+    if (!this.#accepted) await this.status(context);
+    const headers = callHeaders(this.#versions, this.#pin.identity?.clusterId ?? "");
+    type Method = MethodDefinition<typeof request, Parameters<typeof take>[0]>;
+    const method = contracts().query[name] as unknown as Method;
+    await callStream(this.#client, method, request, headers, context, this.address, take);
+  }
+}
+
+function lookup(
+  name: string,
+  sets: readonly (readonly Matcher[])[],
+  range: TimeRange,
+  limit: number,
+  context: QueryContext,
+): LookupRequest {
+  return { tenant: context.tenant, sets: setsToMessage(sets), minMs: range.minMs, maxMs: range.maxMs, limit, name };
+}

@@ -1,0 +1,205 @@
+// libs/rpc/query-server.ts: service Query over a Queryable.
+// Invariants: a caller that hangs up or whose deadline passes aborts the engine's signal; answers leave in messages
+// of bounded size, as fast as the caller takes them; between two of them the event loop is free.
+import type { ServerUnaryCall, ServerWritableStream, sendUnaryData, UntypedServiceImplementation } from "@grpc/grpc-js";
+import {
+  AppError,
+  CanceledError,
+  type Labels,
+  type MetadataEntry,
+  type QueryContext,
+  type StepColumn,
+  TimeoutError,
+  UnavailableError,
+} from "../model/index.ts";
+import { encodeColumns } from "./column-encoder.ts";
+import { FRAME_BYTES } from "./column-frame.ts";
+import type { StorageEngine } from "./engine.ts";
+import { leafFromMessage, setsFromMessage } from "./leaf-codec.ts";
+import type {
+  EvaluateReply,
+  EvaluateRequest,
+  LookupRequest,
+  MetadataReply,
+  MetadataRequest,
+  SeriesReply,
+  StatusReply,
+  StatusRequest,
+  StringsReply,
+} from "./messages.ts";
+import { checkHeaders, type VersionRange } from "./peer.ts";
+import { statusOfError } from "./status.ts";
+
+export interface QueryServiceOptions {
+  readonly engine: StorageEngine;
+  readonly versions: VersionRange;
+  readonly epoch: () => number;
+  /** Hears of calls that were refused or that this storage failed. */
+  readonly onFailure: (what: string, remote: string, error: unknown) => void;
+}
+
+const NO_POINTS = new Float64Array(0);
+const NO_BYTES = Buffer.alloc(0);
+
+/** The handlers of service Query, and their stop. */
+export class QueryService {
+  readonly #options: QueryServiceOptions;
+  readonly #running = new Set<Promise<void>>();
+  #stopping = false;
+
+  constructor(options: QueryServiceOptions) {
+    this.#options = options;
+  }
+
+  get handlers(): UntypedServiceImplementation {
+    const { queryable } = this.#options.engine;
+    return {
+      Evaluate: this.#streaming<EvaluateRequest, EvaluateReply>("evaluate", async (r, c) => {
+        const result = await queryable.evaluate(leafFromMessage(r.leaf), c);
+        const { seriesCount, samplesRead, warnings } = result;
+        return evaluateReplies(result.columns, { seriesCount, samplesRead, warnings });
+      }),
+      LabelNames: this.#streaming<LookupRequest, StringsReply>("label names", async (r, c) =>
+        stringReplies(await queryable.labelNames(setsFromMessage(r.sets), r, r.limit, c)),
+      ),
+      LabelValues: this.#streaming<LookupRequest, StringsReply>("label values", async (r, c) =>
+        stringReplies(await queryable.labelValues(r.name, setsFromMessage(r.sets), r, r.limit, c)),
+      ),
+      Series: this.#streaming<LookupRequest, SeriesReply>("series", async (r, c) =>
+        seriesReplies(await queryable.series(setsFromMessage(r.sets), r, r.limit, c)),
+      ),
+      Metadata: this.#streaming<MetadataRequest, MetadataReply>("metadata", async (r, c) =>
+        metadataReplies(await queryable.metadata(r.family, c)),
+      ),
+      Status: (_call: ServerUnaryCall<StatusRequest, StatusReply>, done: sendUnaryData<StatusReply>) => {
+        const { engine, versions, epoch } = this.#options;
+        done(null, { versions, identity: engine.identity, epoch: epoch() });
+      },
+    };
+  }
+
+  /** Refuses new questions and settles when those that run are answered. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await Promise.all(this.#running);
+  }
+
+  /** A handler that computes an answer and sends it message by message. */
+  #streaming<Request extends { readonly tenant: string }, Reply>(
+    what: string,
+    answer: (request: Request, context: QueryContext) => Promise<Iterable<Reply>>,
+  ): (call: ServerWritableStream<Request, Reply>) => void {
+    return (call) => {
+      const work = this.#serve(call, what, answer);
+      this.#running.add(work);
+      void work.finally(() => this.#running.delete(work));
+    };
+  }
+
+  async #serve<Request extends { readonly tenant: string }, Reply>(
+    call: ServerWritableStream<Request, Reply>,
+    what: string,
+    answer: (request: Request, context: QueryContext) => Promise<Iterable<Reply>>,
+  ): Promise<void> {
+    const aborter = new AbortController();
+    const deadline = call.getDeadline();
+    const deadlineMs = typeof deadline === "number" ? deadline : deadline.getTime();
+    call.once("cancelled", () => aborter.abort(endOf(deadlineMs)));
+    try {
+      if (this.#stopping) {
+        throw new UnavailableError("cannot take queries: got a storage that is stopping; want its restart");
+      }
+      checkHeaders(call.metadata, this.#options.engine.identity, this.#options.versions, call.getPeer());
+      const { tenant } = call.request;
+      const samplesMax = "samplesMax" in call.request ? (call.request.samplesMax as number) : Number.POSITIVE_INFINITY;
+      const context = { tenant, signal: aborter.signal, deadlineMs, samplesMax };
+      await sendAll(call, await answer(call.request, context), aborter.signal);
+      call.end();
+    } catch (error) {
+      if (aborter.signal.aborted) return;
+      if (isOurs(error)) this.#options.onFailure(what, call.getPeer(), error);
+      call.emit("error", statusOfError(error));
+    }
+  }
+}
+
+/** Whether a failure says something about this storage rather than about the question. */
+function isOurs(error: unknown): boolean {
+  return !(error instanceof AppError) || ["unavailable", "corruption", "internal"].includes(error.reaction);
+}
+
+/** Why a call ended before its answer. */
+function endOf(deadlineMs: number): TimeoutError | CanceledError {
+  if (Date.now() < deadlineMs) return new CanceledError("cannot finish query: got a caller that went away");
+  return new TimeoutError("cannot finish query: got past its deadline");
+}
+
+/** Writes messages no faster than the caller takes them. Stops with the signal's reason. */
+async function sendAll<Request, Reply>(
+  call: ServerWritableStream<Request, Reply>,
+  replies: Iterable<Reply>,
+  signal: AbortSignal,
+): Promise<void> {
+  let first = true;
+  for (const reply of replies) {
+    signal.throwIfAborted();
+    if (!first) await new Promise((resolve) => setImmediate(resolve));
+    first = false;
+    if (!call.write(reply)) await drained(call, signal);
+  }
+  signal.throwIfAborted();
+}
+
+function drained(call: ServerWritableStream<unknown, unknown>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onDrain = (): void => {
+      signal.removeEventListener("abort", onAbort);
+      resolve();
+    };
+    const onAbort = (): void => {
+      call.removeListener("drain", onDrain);
+      reject(signal.reason);
+    };
+    call.once("drain", onDrain);
+    signal.addEventListener("abort", onAbort);
+    if (signal.aborted) onAbort();
+  });
+}
+
+function* evaluateReplies(columns: readonly StepColumn[], summary: EvaluateReply["summary"]): Generator<EvaluateReply> {
+  let last: Buffer = NO_BYTES;
+  for (const frame of encodeColumns(columns)) {
+    if (last.length > 0) yield { frame: last, summary: null };
+    last = frame;
+  }
+  yield { frame: last, summary };
+}
+
+function* seriesReplies(series: readonly Labels[]): Generator<SeriesReply> {
+  const columns = series.map((labels) => ({ labels, values: NO_POINTS, present: null }));
+  for (const frame of encodeColumns(columns)) yield { frame };
+}
+
+/** Cuts a list so that no message is much longer than a frame. */
+function* cut<T>(items: readonly T[], sizeOf: (item: T) => number): Generator<T[]> {
+  let piece: T[] = [];
+  let bytes = 0;
+  for (const item of items) {
+    piece.push(item);
+    bytes += sizeOf(item);
+    if (bytes < FRAME_BYTES) continue;
+    yield piece;
+    piece = [];
+    bytes = 0;
+  }
+  if (piece.length > 0) yield piece;
+}
+
+function* stringReplies(strings: readonly string[]): Generator<StringsReply> {
+  for (const values of cut(strings, (text) => text.length + 4)) yield { values };
+}
+
+function* metadataReplies(entries: readonly MetadataEntry[]): Generator<MetadataReply> {
+  const sizeOf = (e: MetadataEntry): number => e.family.length + e.help.length + e.unit.length + e.tenant.length + 32;
+  for (const piece of cut(entries, sizeOf)) yield { entries: piece };
+}

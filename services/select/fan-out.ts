@@ -1,0 +1,144 @@
+// services/select/fan-out.ts: several storages as one Queryable: every question goes to all, the answers are joined.
+// Invariants: an answer is complete or an error that names the storage it is for; the first failure cancels the rest.
+import {
+  AppError,
+  compareUtf8,
+  type Labels,
+  type Leaf,
+  type LeafResult,
+  labelsKey,
+  type Matcher,
+  type MetadataEntry,
+  type Queryable,
+  type QueryContext,
+  type Reaction,
+  type TimeRange,
+  UnavailableError,
+} from "../../libs/model/index.ts";
+import { mergePartials, mergeSeries } from "../../libs/promql/index.ts";
+
+/** A storage and the name that errors call it by, usually its address. */
+export interface FanOutNode {
+  readonly name: string;
+  readonly queryable: Queryable;
+}
+
+/** What a storage says about the question; any storage would say it, and the asker must hear it as it is. */
+const ABOUT_THE_QUESTION: ReadonlySet<Reaction> = new Set<Reaction>(["invalid", "execution", "limit", "timeout"]);
+
+/**
+ * The storages as one. Each series lives on one of them; should two have it, it appears once. Without a storage every
+ * question fails with UnavailableError.
+ */
+export function fanOut(nodes: readonly FanOutNode[]): Queryable {
+  return new FanOut(nodes);
+}
+
+/** Runs one question on one storage, with its failure named. */
+async function ask<T>(
+  node: FanOutNode,
+  context: QueryContext,
+  question: (queryable: Queryable, context: QueryContext) => Promise<T>,
+): Promise<T> {
+  try {
+    return await question(node.queryable, context);
+  } catch (error) {
+    if (context.signal.aborted) throw error;
+    if (error instanceof AppError && ABOUT_THE_QUESTION.has(error.reaction)) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UnavailableError(
+      `cannot answer completely: got an error from storage ${node.name}: ${reason}`,
+      error instanceof UnavailableError ? error.retryAfterSeconds : 1,
+      { cause: error },
+    );
+  }
+}
+
+/** Asks all storages at once. The first failure is the answer; the other storages are told to stop. */
+async function askAll<T>(
+  nodes: readonly FanOutNode[],
+  context: QueryContext,
+  question: (queryable: Queryable, context: QueryContext) => Promise<T>,
+): Promise<T[]> {
+  if (nodes.length === 0) throw new UnavailableError("cannot answer: got no storage to ask; want at least one");
+  const stop = new AbortController();
+  const own = { ...context, signal: AbortSignal.any([context.signal, stop.signal]) };
+  try {
+    return await Promise.all(nodes.map((node) => ask(node, own, question)));
+  } catch (error) {
+    stop.abort(error);
+    throw error;
+  }
+}
+
+class FanOut implements Queryable {
+  readonly #nodes: readonly FanOutNode[];
+
+  constructor(nodes: readonly FanOutNode[]) {
+    this.#nodes = nodes;
+  }
+
+  async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
+    const results = await askAll(this.#nodes, context, (q, c) => q.evaluate(leaf, c));
+    const merged = leaf.aggregation === undefined ? mergeSeries(results) : mergePartials(leaf.aggregation.op, results);
+    return { ...merged, warnings: [...new Set(merged.warnings)] };
+  }
+
+  async labelNames(
+    sets: readonly (readonly Matcher[])[],
+    range: TimeRange,
+    limit: number,
+    context: QueryContext,
+  ): Promise<string[]> {
+    return union(await askAll(this.#nodes, context, (q, c) => q.labelNames(sets, range, limit, c)), limit);
+  }
+
+  async labelValues(
+    name: string,
+    sets: readonly (readonly Matcher[])[],
+    range: TimeRange,
+    limit: number,
+    context: QueryContext,
+  ): Promise<string[]> {
+    return union(await askAll(this.#nodes, context, (q, c) => q.labelValues(name, sets, range, limit, c)), limit);
+  }
+
+  async series(
+    sets: readonly (readonly Matcher[])[],
+    range: TimeRange,
+    limit: number,
+    context: QueryContext,
+  ): Promise<Labels[]> {
+    const answers = await askAll(this.#nodes, context, (q, c) => q.series(sets, range, limit, c));
+    return distinct(answers, labelsKey, limit);
+  }
+
+  async metadata(family: string, context: QueryContext): Promise<MetadataEntry[]> {
+    const answers = await askAll(this.#nodes, context, (q, c) => q.metadata(family, c));
+    return distinct(answers, (e) => JSON.stringify([e.tenant, e.family, e.type, e.help, e.unit]), 0);
+  }
+}
+
+/** The strings of sorted lists, each once, sorted, at most `limit` (0: all). */
+function union(lists: readonly (readonly string[])[], limit: number): string[] {
+  if (lists.length === 1) return [...lists[0]!];
+  const sorted = [...new Set(lists.flat())].sort(compareUtf8);
+  return limit > 0 ? sorted.slice(0, limit) : sorted;
+}
+
+/** Items in the order they come, each once by its key, at most `limit` (0: all). */
+function distinct<T>(lists: readonly (readonly T[])[], keyOf: (item: T) => string, limit: number): T[] {
+  if (lists.length === 1) return [...lists[0]!];
+  const seen = new Set<string>();
+  const out: T[] = [];
+  for (const list of lists) {
+    for (const item of list) {
+      if (limit > 0 && out.length === limit) return out;
+      const key = keyOf(item);
+      if (seen.has(key)) continue;
+      seen.add(key);
+      out.push(item);
+    }
+  }
+  return out;
+}

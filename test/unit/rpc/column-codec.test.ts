@@ -1,0 +1,203 @@
+// test/unit/rpc/column-codec.test.ts: column frames: golden bytes, bit-exact round trips, and nothing but errors for
+// damaged ones.
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { AppError, InternalError, LimitError, type StepColumn } from "../../../libs/model/index.ts";
+import { ColumnDecoder } from "../../../libs/rpc/column-decoder.ts";
+import { encodeColumns } from "../../../libs/rpc/column-encoder.ts";
+import { PIECE_POINTS_MAX } from "../../../libs/rpc/column-frame.ts";
+
+function decode(frames: Iterable<Uint8Array>, bytesMax?: number): StepColumn[] {
+  const decoder = new ColumnDecoder(bytesMax);
+  for (const frame of frames) decoder.push(frame);
+  return decoder.finish();
+}
+
+const hexOf = (v: Float64Array | undefined): string | undefined =>
+  v && Buffer.from(v.buffer, v.byteOffset, v.byteLength).toString("hex");
+
+/** A column as data in which only present points count, bits included. */
+function essence(column: StepColumn): unknown {
+  const present = column.present?.includes(0) ? column.present : null;
+  const pick = (v: Float64Array | undefined): string | undefined => {
+    if (v === undefined || present === null) return hexOf(v);
+    const kept = v.slice();
+    const words = new Uint32Array(kept.buffer);
+    present.forEach((p, i) => {
+      if (p === 0) words.fill(0, 2 * i, 2 * i + 2);
+    });
+    return hexOf(kept);
+  };
+  return {
+    labels: column.labels,
+    present: present && [...present],
+    values: pick(column.values),
+    weights: pick(column.weights),
+    times: pick(column.times),
+  };
+}
+
+const sameBits = (a: readonly StepColumn[], b: readonly StepColumn[]): void =>
+  expect(a.map(essence)).toEqual(b.map(essence));
+
+/** Doubles by their bits, so that all NaNs occur. */
+const double = fc
+  .tuple(fc.integer({ min: 0, max: 0xffffffff }), fc.constantFrom(0, 1, 0x7ff00000, 0x7ff80000, 0xfff12345, 0x3ff00000))
+  .map(([low, high]) => [low, high] as const);
+
+function vector(pairs: readonly (readonly [number, number])[]): Float64Array {
+  const out = new Float64Array(pairs.length);
+  new Uint32Array(out.buffer).set(pairs.flat());
+  return out;
+}
+
+const column: fc.Arbitrary<StepColumn> = fc
+  .record({
+    labels: fc.array(fc.string({ unit: "grapheme", minLength: 0, maxLength: 12 }), { maxLength: 6 }),
+    points: fc.integer({ min: 0, max: 70 }),
+    constant: fc.boolean(),
+    sparse: fc.boolean(),
+    weights: fc.boolean(),
+    times: fc.boolean(),
+    doubles: fc.array(double, { minLength: 70, maxLength: 70 }),
+    holes: fc.array(fc.integer({ min: 0, max: 1 }), { minLength: 70, maxLength: 70 }),
+  })
+  .map((r) => {
+    const values = vector(r.doubles.slice(0, r.points).map((d) => (r.constant ? r.doubles[0]! : d)));
+    return {
+      labels: r.labels.slice(0, r.labels.length & ~1),
+      values,
+      present: r.sparse ? Uint8Array.from(r.holes.slice(0, r.points)) : null,
+      ...(r.weights ? { weights: Float64Array.from(values, (_, i) => (r.constant ? 3 : i)) } : {}),
+      ...(r.times ? { times: Float64Array.from(values, (_, i) => 1e12 + i) } : {}),
+    };
+  });
+
+const EXAMPLES: readonly StepColumn[] = [
+  { labels: ["__name__", "up", "job", "a"], values: Float64Array.of(1, 1, 1), present: null },
+  { labels: ["__name__", "up", "job", "é"], values: Float64Array.of(2, 9, 3), present: Uint8Array.of(1, 0, 1) },
+  { labels: ["job", "a"], values: Float64Array.of(6, 8), present: null, weights: Float64Array.of(2, 2) },
+  { labels: [], values: Float64Array.of(5), present: null, times: Float64Array.of(1000) },
+];
+
+describe("column frames", () => {
+  test("golden bytes, version 1", () => {
+    const frames = [...encodeColumns(EXAMPLES)].map((f) => f.toString("hex"));
+    const head = "544d4331 f0000000 04000000 05000000 10000000 0a000000 08000000 01000000";
+    const numbers = [1, 2, 3, 6, 8, 2, 5, 1000].map((n) => {
+      const bytes = Buffer.alloc(8);
+      bytes.writeDoubleLE(n);
+      return bytes.toString("hex");
+    });
+    const pieces = [
+      "01000000 04000000 03000000 03000000",
+      "02000000 04000000 03000000 02000000",
+      "0c000000 02000000 02000000 02000000",
+      "10000000 00000000 01000000 01000000",
+    ];
+    const labels = "00000000 01000000 02000000 03000000 00000000 01000000 02000000 04000000 02000000 03000000";
+    const lengths = "08000000 02000000 03000000 01000000 02000000";
+    const tail = ["05", Buffer.from("__name__upjobaé").toString("hex")];
+    const bytes = [head, ...numbers, ...pieces, labels, lengths, ...tail].join("").replaceAll(" ", "");
+    const length = 240;
+    expect(frames).toEqual([bytes.padEnd(2 * length, "0")]);
+    sameBits(decode([Buffer.from(frames[0]!, "hex")]), EXAMPLES);
+  });
+
+  test("random columns survive bit for bit, in frames of any size and at any alignment", () => {
+    fc.assert(
+      fc.property(fc.array(column, { maxLength: 20 }), fc.constantFrom(1, 500, 1 << 20), (columns, frameBytes) => {
+        const frames = [...encodeColumns(columns, frameBytes)].map((frame) => {
+          const odd = Buffer.alloc(frame.length + 1);
+          odd.set(frame, 1);
+          return odd.subarray(1);
+        });
+        sameBits(decode(frames), columns);
+        if (frameBytes === 1) expect(frames.length).toBe(columns.length);
+      }),
+      { seed: 1, numRuns: 1500 },
+    );
+  });
+
+  test("long columns are cut and joined", () => {
+    const points = 2 * PIECE_POINTS_MAX + 5;
+    const values = Float64Array.from({ length: points }, (_, i) => i);
+    const present = new Uint8Array(points).fill(1);
+    present[PIECE_POINTS_MAX + 1] = 0;
+    const long = (labels: string[], p: Uint8Array | null): StepColumn => ({
+      labels,
+      values,
+      present: p,
+      times: values,
+    });
+    const columns = [long(["a", "b"], null), long(["a", "c"], present), ...EXAMPLES];
+    for (const frameBytes of [1000, 300_000, undefined]) {
+      const frames = [...encodeColumns(columns, frameBytes)];
+      expect(frames.length).toBeGreaterThan(1);
+      expect(Math.max(...frames.map((f) => f.length))).toBeLessThan(1 << 20);
+      sameBits(decode(frames), columns);
+    }
+  });
+
+  test("strings travel once per answer", () => {
+    const labels = ["__name__", "m".repeat(1000), "pod", "p".repeat(1000)];
+    const columns = Array.from({ length: 500 }, (_, i) => ({
+      labels: [...labels, "i", `${i}`],
+      values: new Float64Array(20),
+      present: null,
+    }));
+    const frames = [...encodeColumns(columns, 4096)];
+    expect(frames.length).toBeGreaterThan(5);
+    expect(frames.reduce((n, f) => n + f.length, 0)).toBeLessThan(500 * 80);
+    sameBits(decode(frames), columns);
+  });
+
+  test("no columns are no frames", () => {
+    expect([...encodeColumns([])]).toEqual([]);
+    expect(decode([])).toEqual([]);
+  });
+
+  test("an answer beyond its memory is a limit", () => {
+    const columns = [{ labels: [], values: new Float64Array(PIECE_POINTS_MAX).fill(1), present: null }];
+    const frames = [...encodeColumns(columns)];
+    expect(frames[0]!.length).toBeLessThan(100);
+    expect(() => decode(frames, 100_000)).toThrow(LimitError);
+  });
+
+  test("a column without its end is malformed", () => {
+    const values = new Float64Array(PIECE_POINTS_MAX + 1).map((_, i) => i);
+    const frames = [...encodeColumns([{ labels: [], values, present: null }], 1)];
+    expect(frames.length).toBe(2);
+    expect(() => decode(frames.slice(0, 1))).toThrow(InternalError);
+    expect(() => decode(frames.slice(1))).toThrow(InternalError);
+  });
+
+  test("every truncation is malformed", () => {
+    const [frame] = [...encodeColumns(EXAMPLES)];
+    for (let length = 0; length < frame!.length; length++) {
+      expect(() => decode([frame!.subarray(0, length)])).toThrow(InternalError);
+    }
+  });
+
+  test("damaged frames give columns or an error of ours, in bounded memory", () => {
+    const [frame] = [...encodeColumns(EXAMPLES)];
+    let errors = 0;
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.nat(frame!.length - 1), fc.nat(255)), { minLength: 1, maxLength: 8 }),
+        (changes) => {
+          const damaged = Buffer.from(frame!);
+          for (const [at, byte] of changes) damaged[at] = byte;
+          try {
+            decode([damaged], 1 << 20);
+          } catch (error) {
+            if (!(error instanceof AppError)) throw error;
+            errors++;
+          }
+        },
+      ),
+      { seed: 2, numRuns: 100_000 },
+    );
+    expect(errors).toBeGreaterThan(10_000);
+  });
+});
