@@ -1,0 +1,289 @@
+// libs/runtime/metrics.ts: every metric Tidemark shows about itself, and how it gets its values.
+// The services count in plain objects; values are read from them when /metrics is asked for, so that no sample and no
+// request pays for a metric library call. Names, help texts and label names stand here and nowhere else.
+import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from "prom-client";
+import { DURATION_BOUNDS_S, type DurationHistogram, type HttpStats } from "./http-stats.ts";
+
+interface Described {
+  readonly type: "counter" | "gauge" | "histogram";
+  readonly help: string;
+  readonly labels?: readonly string[];
+}
+
+/** The table of metrics; ARCHITECTURE.md lists the same. Process and Node.js metrics come from prom-client itself. */
+export const METRICS = {
+  tidemark_build_info: {
+    type: "gauge",
+    labels: ["version", "service", "node"],
+    help: "Always 1; the labels say what runs.",
+  },
+  tidemark_ready: { type: "gauge", help: "1 while the service is ready, 0 while it starts or stops." },
+
+  tidemark_http_requests_total: { type: "counter", labels: ["route", "code"], help: "HTTP requests answered." },
+  tidemark_http_request_duration_seconds: {
+    type: "histogram",
+    labels: ["route"],
+    help: "Time from a request's headers to the end of its answer.",
+  },
+  tidemark_http_requests_in_flight: { type: "gauge", help: "HTTP requests being answered." },
+
+  tidemark_insert_requests_total: { type: "counter", labels: ["code"], help: "Write requests answered." },
+  tidemark_insert_body_bytes_total: { type: "counter", help: "Bytes of write requests as they arrived." },
+  tidemark_insert_decoded_bytes_total: { type: "counter", help: "Bytes of write requests after decompression." },
+  tidemark_insert_samples_received_total: { type: "counter", help: "Samples in well-formed write requests." },
+  tidemark_insert_samples_stored_total: { type: "counter", help: "Samples acknowledged to clients." },
+  tidemark_insert_refused_total: {
+    type: "counter",
+    labels: ["reason"],
+    help: "Samples and other entries refused for good.",
+  },
+  tidemark_insert_metadata_sent_total: { type: "counter", help: "Metadata entries sent to storages." },
+  tidemark_insert_series: { type: "gauge", help: "Series in the table that recognises label sets." },
+  tidemark_insert_series_bytes: { type: "gauge", help: "Memory of the table that recognises label sets." },
+  tidemark_insert_series_registered_total: { type: "counter", help: "Series that were new to this process." },
+  tidemark_insert_series_forgotten_total: {
+    type: "counter",
+    help: "Series dropped from the table because nobody wrote them.",
+  },
+  tidemark_owner_connected: { type: "gauge", labels: ["owner"], help: "1 while the storage is connected." },
+  tidemark_owner_queue_bytes: {
+    type: "gauge",
+    labels: ["owner"],
+    help: "Bytes waiting for a storage or for its acknowledgement.",
+  },
+  tidemark_owner_batches_total: { type: "counter", labels: ["owner"], help: "Batches given to a storage." },
+  tidemark_owner_sent_bytes_total: { type: "counter", labels: ["owner"], help: "Bytes of batches sent to a storage." },
+  tidemark_owner_connections_total: { type: "counter", labels: ["owner"], help: "Connections made to a storage." },
+  tidemark_owner_relabelled_total: { type: "counter", labels: ["owner"], help: "Batches sent again with labels." },
+  tidemark_owner_refused_total: {
+    type: "counter",
+    labels: ["owner"],
+    help: "Batches not taken because a storage's queue was full.",
+  },
+  tidemark_owner_dictionary_bytes: { type: "gauge", labels: ["owner"], help: "Memory of a connection's references." },
+
+  tidemark_storage_series: { type: "gauge", help: "Series stored." },
+  tidemark_storage_series_limit: { type: "gauge", help: "Series that may be stored (--series-max)." },
+  tidemark_storage_label_pairs: { type: "gauge", help: "Distinct label pairs in the index." },
+  tidemark_storage_catalog_bytes: { type: "gauge", help: "Memory of series, labels and index." },
+  tidemark_storage_sessions: { type: "gauge", help: "Connected inserts." },
+  tidemark_storage_batches_total: { type: "counter", help: "Batches received from inserts." },
+  tidemark_storage_samples_received_total: { type: "counter", help: "Samples received from inserts." },
+  tidemark_storage_samples_stored_total: { type: "counter", help: "Samples stored." },
+  tidemark_storage_samples_late_total: { type: "counter", help: "Samples stored that came out of order." },
+  tidemark_storage_samples_duplicate_total: {
+    type: "counter",
+    help: "Samples that were there already and were dropped before the WAL.",
+  },
+  tidemark_storage_samples_outvoted_total: { type: "counter", help: "Samples whose time has another value that wins." },
+  tidemark_storage_samples_rejected_total: { type: "counter", labels: ["reason"], help: "Samples refused for good." },
+  tidemark_storage_append_seconds_total: {
+    type: "counter",
+    help: "Time from a batch's arrival to its durability, summed.",
+  },
+  tidemark_storage_append_max_seconds: { type: "gauge", help: "The longest of these times since the start." },
+  tidemark_storage_metadata_dropped_total: { type: "counter", help: "Metadata entries beyond the limit of families." },
+  tidemark_storage_leaves_total: { type: "counter", help: "Query leaves evaluated." },
+  tidemark_storage_samples_read_total: { type: "counter", help: "Samples read by query leaves." },
+  tidemark_head_memory_bytes: { type: "gauge", help: "Memory reserved for the head (--head-memory)." },
+  tidemark_head_arena_bytes: { type: "gauge", help: "Memory of the head that chunks can use." },
+  tidemark_head_arena_used_bytes: { type: "gauge", help: "Memory of the head that chunks use." },
+  tidemark_head_samples: { type: "gauge", help: "Samples in the head." },
+  tidemark_head_late_samples: { type: "gauge", help: "Samples in the out-of-order buffer." },
+  tidemark_head_late_bytes: { type: "gauge", help: "Memory of the out-of-order buffer." },
+  tidemark_head_groups: { type: "gauge", help: "Groups of series that share timestamps." },
+  tidemark_wal_writable: { type: "gauge", help: "1 while the WAL takes records." },
+  tidemark_wal_groups_total: { type: "counter", help: "Groups of records written with one fdatasync." },
+  tidemark_wal_written_bytes_total: { type: "counter", help: "Bytes written to the WAL." },
+  tidemark_wal_sync_seconds_total: { type: "counter", help: "Time spent in fdatasync." },
+  tidemark_wal_sync_max_seconds: { type: "gauge", help: "The longest fdatasync since the start." },
+  tidemark_wal_waiting_bytes: { type: "gauge", help: "Bytes waiting for the WAL." },
+  tidemark_wal_segment: { type: "gauge", help: "Number of the segment being written." },
+  tidemark_wal_refusals_total: {
+    type: "counter",
+    help: "Records not taken because too many wait or the disk is full.",
+  },
+  tidemark_replay_seconds: { type: "gauge", help: "How long the last replay of the WAL took." },
+  tidemark_replay_bytes: { type: "gauge", help: "Bytes of WAL that the last start read." },
+  tidemark_replay_damages: {
+    type: "gauge",
+    help: "Damaged places the last start found in the WAL, torn tails included.",
+  },
+
+  tidemark_query_duration_seconds: {
+    type: "histogram",
+    labels: ["kind"],
+    help: "Time to evaluate a query, waiting included.",
+  },
+  tidemark_queries_running: { type: "gauge", help: "Queries being evaluated." },
+  tidemark_queries_waiting: { type: "gauge", help: "Queries waiting for one of --query-concurrency places." },
+  tidemark_queries_refused_total: {
+    type: "counter",
+    labels: ["reason"],
+    help: "Queries that ended without an answer, by errorType.",
+  },
+  tidemark_query_samples_total: { type: "counter", help: "Samples read by queries." },
+  tidemark_self_scrape_failures_total: { type: "counter", help: "Own scrapes that could not be stored." },
+} as const satisfies Record<string, Described>;
+
+export type MetricName = keyof typeof METRICS;
+
+/** One value of a metric with labels. */
+export interface LabelledValue {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number | DurationHistogram;
+}
+
+/** What a source reports: a number for a metric without labels, a list for one with. */
+export type Readings = { readonly [K in MetricName]?: number | readonly LabelledValue[] };
+
+/** One value as Prometheus sees it, for the self-scrape. */
+export interface ExposedFamily {
+  readonly name: string;
+  readonly help: string;
+  readonly type: string;
+  readonly values: readonly {
+    readonly name: string;
+    readonly labels: Readonly<Record<string, string>>;
+    readonly value: number;
+  }[];
+}
+
+/** The metrics of one process. */
+export class Metrics {
+  static readonly contentType = Registry.PROMETHEUS_CONTENT_TYPE;
+  readonly #registry = new Registry();
+  readonly #sources: (() => Readings)[] = [];
+  readonly #metrics = new Map<MetricName, Counter | Gauge | SnapshotHistogram>();
+
+  constructor() {
+    collectDefaultMetrics({ register: this.#registry });
+  }
+
+  /** Adds a function that is called whenever metrics are collected. Several sources may report one labelled metric. */
+  addSource(source: () => Readings): void {
+    this.#sources.push(source);
+  }
+
+  /** The exposition text, version 0.0.4. */
+  async text(): Promise<string> {
+    this.#read();
+    return this.#registry.metrics();
+  }
+
+  /** The same values as data. */
+  async families(): Promise<ExposedFamily[]> {
+    this.#read();
+    const families = (await this.#registry.getMetricsAsJSON()) as unknown as RegistryFamily[];
+    return families.map((f) => ({
+      name: f.name,
+      help: f.help,
+      type: f.type,
+      values: f.values.map((v) => ({ name: v.metricName ?? f.name, labels: v.labels, value: v.value })),
+    }));
+  }
+
+  #read(): void {
+    const all = new Map<MetricName, LabelledValue[]>();
+    for (const source of this.#sources) {
+      for (const [name, reading] of Object.entries(source()) as [MetricName, number | readonly LabelledValue[]][]) {
+        const values = typeof reading === "number" ? [{ labels: {}, value: reading }] : reading;
+        const known = all.get(name);
+        if (known === undefined) all.set(name, [...values]);
+        else known.push(...values);
+      }
+    }
+    for (const [name, values] of all) this.#set(name, values);
+  }
+
+  #set(name: MetricName, values: readonly LabelledValue[]): void {
+    let metric = this.#metrics.get(name);
+    if (metric === undefined) {
+      metric = this.#create(name);
+      this.#metrics.set(name, metric);
+    }
+    if (metric instanceof SnapshotHistogram) {
+      metric.values = values;
+      return;
+    }
+    metric.reset();
+    for (const { labels, value } of values) {
+      if (typeof value === "number") metric.inc(labels, value);
+    }
+  }
+
+  #create(name: MetricName): Counter | Gauge | SnapshotHistogram {
+    const described: Described = METRICS[name];
+    const settings = {
+      name,
+      help: described.help,
+      labelNames: [...(described.labels ?? [])],
+      registers: [this.#registry],
+    };
+    if (described.type === "counter") return new Counter(settings);
+    if (described.type === "gauge") return new Gauge(settings);
+    const histogram = new SnapshotHistogram(name, described.help);
+    this.#registry.registerMetric(histogram as unknown as Metric);
+    return histogram;
+  }
+}
+
+/** The shape of prom-client's getMetricsAsJSON; its own declaration leaves out the values. */
+interface RegistryFamily {
+  readonly name: string;
+  readonly help: string;
+  readonly type: string;
+  readonly values: readonly {
+    readonly metricName?: string;
+    readonly labels: Record<string, string>;
+    readonly value: number;
+  }[];
+}
+
+/** A histogram whose buckets were counted elsewhere: prom-client's own only takes single observations. */
+class SnapshotHistogram {
+  readonly name: string;
+  readonly help: string;
+  values: readonly LabelledValue[] = [];
+
+  constructor(name: string, help: string) {
+    this.name = name;
+    this.help = help;
+  }
+
+  /** Called by the registry. */
+  async get(): Promise<object> {
+    const values = this.values.flatMap(({ labels, value }) =>
+      typeof value === "number" ? [] : this.#expose(labels, value),
+    );
+    return { name: this.name, help: this.help, type: "histogram", values, aggregator: "sum" };
+  }
+
+  #expose(labels: Readonly<Record<string, string>>, histogram: DurationHistogram): object[] {
+    const out: object[] = [];
+    let total = 0;
+    histogram.counts.forEach((count, i) => {
+      total += count;
+      const le = i < DURATION_BOUNDS_S.length ? String(DURATION_BOUNDS_S[i]) : "+Inf";
+      out.push({ metricName: `${this.name}_bucket`, labels: { ...labels, le }, value: total });
+    });
+    out.push({ metricName: `${this.name}_sum`, labels, value: histogram.sumSeconds });
+    out.push({ metricName: `${this.name}_count`, labels, value: total });
+    return out;
+  }
+}
+
+/** The readings of an HTTP server. */
+export function httpReadings(stats: HttpStats): Readings {
+  const requests: LabelledValue[] = [];
+  const durations: LabelledValue[] = [];
+  for (const [route, { byStatus, duration }] of stats.routes) {
+    for (const [code, value] of byStatus) requests.push({ labels: { route, code: String(code) }, value });
+    durations.push({ labels: { route }, value: duration });
+  }
+  return {
+    tidemark_http_requests_total: requests,
+    tidemark_http_request_duration_seconds: durations,
+    tidemark_http_requests_in_flight: stats.inFlight,
+  };
+}

@@ -1,0 +1,73 @@
+// services/select/byte-writer.ts: a growing list of byte chunks that text is written into.
+// Label strings and points pass through here. A chunk that is handed out is never written again, because a socket
+// may still be sending it.
+
+/** Chunks are at least this large once they are handed out, except the last. */
+export const CHUNK_BYTES = 64 * 1024;
+/** Most answers are small: they should not cost the memory of a whole chunk. */
+const FIRST_BYTES = 4 * 1024;
+/** Room above CHUNK_BYTES, so that small pieces need no copy at a chunk's end. */
+const SLACK_BYTES = 1024;
+
+export class ByteWriter {
+  bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  at = 0;
+
+  /** Whether the chunk should be taken before more is written. */
+  get isFull(): boolean {
+    return this.at >= CHUNK_BYTES;
+  }
+
+  /** What was written since the last call; a new chunk begins. */
+  take(): Uint8Array {
+    const chunk = this.bytes.subarray(0, this.at);
+    this.bytes = NOTHING;
+    this.at = 0;
+    return chunk;
+  }
+
+  /** Makes sure that `size` bytes fit after `at`. A chunk outgrows its usual size only by a single long string. */
+  reserve(size: number): void {
+    if (this.at + size <= this.bytes.length) return;
+    const usual = this.bytes.length === 0 ? CHUNK_BYTES + SLACK_BYTES : 4 * this.bytes.length;
+    const capped = Math.min(usual, CHUNK_BYTES + SLACK_BYTES);
+    const larger = Buffer.allocUnsafeSlow(Math.max(capped, this.at + size + SLACK_BYTES));
+    larger.set(this.bytes.subarray(0, this.at));
+    this.bytes = larger;
+  }
+
+  /** Text known to be ASCII. */
+  ascii(text: string): void {
+    const { length } = text;
+    this.reserve(length);
+    const { bytes, at } = this;
+    for (let i = 0; i < length; i++) bytes[at + i] = text.charCodeAt(i);
+    this.at = at + length;
+  }
+
+  /** Any text as a JSON string with its quotes. */
+  string(text: string): void {
+    const { length } = text;
+    this.reserve(length + 2);
+    const { bytes, at } = this;
+    bytes[at] = 34;
+    for (let i = 0; i < length; i++) {
+      const c = text.charCodeAt(i);
+      if (c < 32 || c > 126 || c === 34 || c === 92) {
+        this.#escaped(text);
+        return;
+      }
+      bytes[at + 1 + i] = c;
+    }
+    bytes[at + 1 + length] = 34;
+    this.at = at + length + 2;
+  }
+
+  #escaped(text: string): void {
+    const quoted = JSON.stringify(text);
+    this.reserve(quoted.length * 3);
+    this.at += this.bytes.write(quoted, this.at, "utf8");
+  }
+}
+
+const NOTHING = Buffer.alloc(0);

@@ -1,0 +1,201 @@
+// services/select/json.ts: answers of the query API as JSON bytes, in chunks, field by field as Prometheus orders them.
+// Format: prometheus.io/docs/prometheus/latest/querying/api, "Format overview" and "Expression query result formats".
+// HOT: one loop turn per point of an answer. Timestamps are rendered once per grid, not once per series.
+import type { Grid, Labels, StepColumn } from "../../libs/model/index.ts";
+import type { QueryValue } from "../../libs/promql/index.ts";
+import { ByteWriter } from "./byte-writer.ts";
+import { NUMBER_BYTES_MAX, writeTimestamp, writeValue } from "./number-format.ts";
+
+/** What stands around the data of a successful answer. */
+export interface Notes {
+  readonly warnings: readonly string[];
+  readonly infos: readonly string[];
+}
+
+const NO_NOTES: Notes = { warnings: [], infos: [] };
+
+/** A successful answer whose data is small and plain. */
+export function renderData(data: unknown, notes: Notes = NO_NOTES): Uint8Array {
+  const tail = renderNotes(notes);
+  return Buffer.from(`{"status":"success","data":${JSON.stringify(data)}${tail}}`);
+}
+
+/** An error. */
+export function renderError(type: string, message: string): Uint8Array {
+  return Buffer.from(JSON.stringify({ status: "error", errorType: type, error: message }));
+}
+
+/** A successful answer that is a list of strings or of label sets. */
+export function* renderList(items: readonly (string | Labels)[], notes: Notes = NO_NOTES): Generator<Uint8Array> {
+  const w = new ByteWriter();
+  w.ascii('{"status":"success","data":[');
+  for (let i = 0; i < items.length; i++) {
+    const item = items[i]!;
+    if (i > 0) w.ascii(",");
+    if (typeof item === "string") w.string(item);
+    else writeLabels(w, item);
+    if (w.isFull) yield w.take();
+  }
+  w.ascii("]");
+  yield* renderEnd(w, "", notes);
+}
+
+/** The answer of a query. `stats` is rendered JSON or "". */
+export function* renderResult(value: QueryValue, stats: string, notes: Notes): Generator<Uint8Array> {
+  const w = new ByteWriter();
+  w.ascii(`{"status":"success","data":{"resultType":"${value.type}","result":`);
+  if (value.type === "scalar") writePoint(w, value.timeMs, value.value);
+  else if (value.type === "string") writeTextPoint(w, value.timeMs, value.value);
+  else if (value.type === "vector") yield* renderVector(w, value.timeMs, value.columns);
+  else yield* renderMatrix(w, value.grid, value.columns);
+  yield* renderEnd(w, `${stats === "" ? "" : `,"stats":${stats}`}}`, notes);
+}
+
+function* renderEnd(w: ByteWriter, close: string, notes: Notes): Generator<Uint8Array> {
+  const tail = Buffer.from(`${close}${renderNotes(notes)}}`);
+  w.reserve(tail.length);
+  w.bytes.set(tail, w.at);
+  w.at += tail.length;
+  yield w.take();
+}
+
+function* renderVector(w: ByteWriter, timeMs: number, columns: readonly StepColumn[]): Generator<Uint8Array> {
+  w.ascii("[");
+  for (let i = 0; i < columns.length; i++) {
+    openSeries(w, i, columns[i]!.labels);
+    w.ascii(',"value":');
+    writePoint(w, timeMs, columns[i]!.values[0]!);
+    w.ascii("}");
+    if (w.isFull) yield w.take();
+  }
+  w.ascii("]");
+}
+
+function* renderMatrix(w: ByteWriter, grid: Grid, columns: readonly StepColumn[]): Generator<Uint8Array> {
+  const onGrid = columns.some((c) => c.times === undefined) ? renderGridTimes(grid) : undefined;
+  w.ascii("[");
+  for (let i = 0; i < columns.length; i++) {
+    const column = columns[i]!;
+    const times = column.times === undefined ? onGrid! : renderTimes(column.times);
+    if (w.isFull) yield w.take();
+    openSeries(w, i, column.labels);
+    w.ascii(',"values":[');
+    for (let step = 0, first = true; ; first = false) {
+      // With room for a step each turn gets on, and one that stops early has written a point.
+      w.reserve(8 * NUMBER_BYTES_MAX);
+      step = writeSteps(w, times, column, step, first);
+      if (step >= column.values.length) break;
+      if (w.isFull) yield w.take();
+    }
+    w.ascii("]}");
+  }
+  w.ascii("]");
+}
+
+function openSeries(w: ByteWriter, index: number, labels: Labels): void {
+  w.ascii(index === 0 ? '{"metric":' : ',{"metric":');
+  writeLabels(w, labels);
+}
+
+function writeLabels(w: ByteWriter, labels: Labels): void {
+  w.ascii("{");
+  for (let i = 0; i < labels.length; i += 2) {
+    if (i > 0) w.ascii(",");
+    w.string(labels[i]!);
+    w.ascii(":");
+    w.string(labels[i + 1]!);
+  }
+  w.ascii("}");
+}
+
+/** `[1435781430.781,"1.5"]` */
+function writePoint(w: ByteWriter, timeMs: number, value: number): void {
+  w.ascii("[");
+  w.reserve(2 * NUMBER_BYTES_MAX);
+  w.at = writeTimestamp(w.bytes, w.at, timeMs);
+  w.ascii(',"');
+  w.at = writeValue(w.bytes, w.at, value);
+  w.ascii('"]');
+}
+
+function writeTextPoint(w: ByteWriter, timeMs: number, value: string): void {
+  w.ascii("[");
+  w.reserve(NUMBER_BYTES_MAX);
+  w.at = writeTimestamp(w.bytes, w.at, timeMs);
+  w.ascii(",");
+  w.string(value);
+  w.ascii("]");
+}
+
+/** What stands before each step's value, `,[1435781430.781,"`, one after another. */
+interface RenderedTimes {
+  readonly bytes: Uint8Array;
+  /** Where step i begins; one more entry than steps. */
+  readonly starts: Uint32Array;
+}
+
+function renderGridTimes({ startMs, stepMs, count }: Grid): RenderedTimes {
+  return renderTimes(Float64Array.from({ length: count }, (_, i) => startMs + i * stepMs));
+}
+
+function renderTimes(times: Float64Array): RenderedTimes {
+  const bytes = new Uint8Array(times.length * (NUMBER_BYTES_MAX + 4));
+  const starts = new Uint32Array(times.length + 1);
+  let at = 0;
+  for (let i = 0; i < times.length; i++) {
+    bytes[at++] = 44;
+    bytes[at++] = 91;
+    at = writeTimestamp(bytes, at, times[i]!);
+    bytes[at++] = 44;
+    bytes[at++] = 34;
+    starts[i + 1] = at;
+  }
+  return { bytes, starts };
+}
+
+/**
+ * Writes steps from `from` on until the chunk is full. Returns the step to go on with. The series' first point has no
+ * comma before it.
+ */
+function writeSteps(w: ByteWriter, times: RenderedTimes, series: StepColumn, from: number, isFirst: boolean): number {
+  const { values, present } = series;
+  const { bytes: heads, starts } = times;
+  const count = values.length;
+  // A step takes less than this, so one check per point is enough.
+  const limit = w.bytes.length - 4 * NUMBER_BYTES_MAX;
+  const out = w.bytes;
+  let at = w.at;
+  let first = isFirst;
+  let step = from;
+  for (; step < count && at < limit; step++) {
+    if (present !== null && present[step] === 0) continue;
+    const end = starts[step + 1]!;
+    let head = starts[step]!;
+    if (first) {
+      head++;
+      first = false;
+    }
+    while (head < end) out[at++] = heads[head++]!;
+    at = writeValue(out, at, values[step]!);
+    out[at] = 34;
+    out[at + 1] = 93;
+    at += 2;
+  }
+  w.at = at;
+  return step;
+}
+
+/** Warnings and infos are shown up to this many each; one more line says how many were left out. */
+const NOTES_MAX = 10;
+
+function renderNotes({ warnings, infos }: Notes): string {
+  let out = "";
+  if (warnings.length > 0) out += `,"warnings":${JSON.stringify(capped(warnings, "warning"))}`;
+  if (infos.length > 0) out += `,"infos":${JSON.stringify(capped(infos, "info"))}`;
+  return out;
+}
+
+function capped(texts: readonly string[], kind: string): readonly string[] {
+  if (texts.length <= NOTES_MAX) return texts;
+  return [...texts.slice(0, NOTES_MAX), `${texts.length - NOTES_MAX} more ${kind} annotations omitted`];
+}

@@ -1,0 +1,142 @@
+// services/select/query-endpoints.ts: `query` and `query_range`.
+// Order of the checks, defaults and texts are Prometheus' own, so that a client sees the same first error.
+import { InvalidError, type Queryable } from "../../libs/model/index.ts";
+import type { Engine, QueryResult, QueryValue } from "../../libs/promql/index.ts";
+import type { ApiRequest, Endpoint } from "./api.ts";
+import type { Form } from "./form.ts";
+import { renderResult } from "./json.ts";
+import {
+  durationParameter,
+  invalidParameter,
+  limitParameter,
+  parseDurationText,
+  requiredTimeParameter,
+  timeParameter,
+} from "./params.ts";
+import type { QueryRunner } from "./run-query.ts";
+
+export interface QueryEndpointOptions {
+  readonly queryable: () => Queryable;
+  readonly engine: Engine;
+  readonly runner: QueryRunner;
+  readonly nowMs: () => number;
+}
+
+/** A range query has at most this many steps after its first. */
+const INTERVALS_MAX = 11_000;
+
+export function queryEndpoints(options: QueryEndpointOptions): Endpoint[] {
+  const { queryable, engine, runner, nowMs } = options;
+  const instant = async ({ exchange, tenant, form }: ApiRequest) => {
+    const started = performance.now();
+    const limit = limitParameter(form);
+    const timeMs = timeParameter(form, "time", nowMs());
+    const timeoutMs = timeoutParameter(form);
+    const choices = queryChoices(form);
+    const result = await runner.run("instant", exchange, tenant, timeoutMs, (c) =>
+      namingQuery(engine.instant(queryable(), form.get("query"), timeMs, c, choices)),
+    );
+    return answer(result, limit, form, runner, started);
+  };
+  const range = async ({ exchange, tenant, form }: ApiRequest) => {
+    const started = performance.now();
+    const limit = limitParameter(form);
+    const startMs = requiredTimeParameter(form, "start");
+    const endMs = requiredTimeParameter(form, "end");
+    if (endMs < startMs) throw invalidParameter("end", "end timestamp must not be before start time");
+    const stepMs = stepParameter(form);
+    if ((endMs - startMs) / stepMs >= INTERVALS_MAX + 1) {
+      const advice = "Try decreasing the query resolution (?step=XX)";
+      throw new InvalidError(`exceeded maximum resolution of 11,000 points per timeseries. ${advice}`);
+    }
+    const timeoutMs = timeoutParameter(form);
+    const choices = queryChoices(form);
+    const result = await runner.run("range", exchange, tenant, timeoutMs, (c) =>
+      namingQuery(engine.range(queryable(), form.get("query"), startMs, endMs, stepMs, c, choices)),
+    );
+    return answer(result, limit, form, runner, started);
+  };
+  return [
+    { path: "query", acceptsPost: true, answer: instant },
+    { path: "query_range", acceptsPost: true, answer: range },
+  ];
+}
+
+function timeoutParameter(form: Form): number | undefined {
+  return form.get("timeout") === "" ? undefined : durationParameter(form, "timeout");
+}
+
+/** Whole ms: the resolution of time here. */
+function stepParameter(form: Form): number {
+  const stepMs = Math.floor(durationParameter(form, "step"));
+  if (stepMs > 0) return stepMs;
+  const reason = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+  throw invalidParameter("step", reason);
+}
+
+function queryChoices(form: Form): { lookbackMs?: number } {
+  const text = form.get("lookback_delta");
+  if (text === "") return {};
+  try {
+    const lookbackMs = Math.floor(parseDurationText(text));
+    // As in Prometheus, 0 and less mean the default.
+    return lookbackMs > 0 ? { lookbackMs } : {};
+  } catch (error) {
+    throw error instanceof InvalidError
+      ? new InvalidError(`error parsing lookback delta duration: ${error.message}`)
+      : error;
+  }
+}
+
+/** What is wrong with a query's text is told with the parameter's name. */
+async function namingQuery(result: Promise<QueryResult>): Promise<QueryResult> {
+  try {
+    return await result;
+  } catch (error) {
+    throw error instanceof InvalidError ? invalidParameter("query", error.message) : error;
+  }
+}
+
+function answer(
+  result: QueryResult,
+  limit: number,
+  form: Form,
+  runner: QueryRunner,
+  started: number,
+): Iterable<Uint8Array> {
+  runner.counters.samplesRead += result.stats.samplesRead;
+  const warnings = [...result.warnings];
+  const value = truncated(result.value, limit);
+  if (value !== result.value) warnings.push("results truncated due to limit");
+  const asked = form.get("stats");
+  if (asked !== "" && asked !== "true" && asked !== "all") {
+    warnings.push(
+      `value ${JSON.stringify(asked)} for parameter "stats" is deprecated and will be rejected in the next major release, use "true" or "all"`,
+    );
+  }
+  const stats = asked === "" ? "" : renderStats(result, (performance.now() - started) / 1000);
+  return renderResult(value, stats, { warnings, infos: result.infos });
+}
+
+function truncated(value: QueryValue, limit: number): QueryValue {
+  if (limit === 0 || value.type === "scalar" || value.type === "string" || value.columns.length <= limit) return value;
+  return { ...value, columns: value.columns.slice(0, limit) };
+}
+
+/** Times in seconds. Preparing, evaluating and sorting are one pass here, so all of it counts as evaluation. */
+function renderStats({ stats }: QueryResult, seconds: number): string {
+  const timings = {
+    evalTotalTime: seconds,
+    resultSortTime: 0,
+    queryPreparationTime: 0,
+    innerEvalTime: seconds,
+    execQueueTime: 0,
+    execTotalTime: seconds,
+  };
+  const samples = {
+    totalQueryableSamples: stats.samplesRead,
+    peakSamples: stats.peakPoints,
+    samplesRead: stats.samplesRead,
+  };
+  return JSON.stringify({ timings, samples });
+}

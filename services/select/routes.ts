@@ -1,0 +1,54 @@
+// services/select/routes.ts: the query API of a select, wired: engine, limits, endpoints, counters.
+import type { Queryable } from "../../libs/model/index.ts";
+import { ALL_OPTIONS, Engine, STOCK_OPTIONS } from "../../libs/promql/index.ts";
+import type { Readings, Route } from "../../libs/runtime/index.ts";
+import { apiRoutes } from "./api.ts";
+import { metadataEndpoints } from "./metadata-endpoints.ts";
+import { queryEndpoints } from "./query-endpoints.ts";
+import { type QueryLimits, QueryRunner } from "./run-query.ts";
+import { statusEndpoints } from "./status-endpoints.ts";
+
+export interface SelectOptions extends QueryLimits {
+  /** Called per request, and only once the process is ready. */
+  readonly queryable: () => Queryable;
+  /** Wall-clock ms. */
+  readonly nowMs: () => number;
+  readonly version: string;
+  readonly lookbackMs: number;
+  /** Whether queries may use what Prometheus keeps behind feature flags. */
+  readonly experimental: boolean;
+  readonly bodyMaxBytes: number;
+}
+
+export interface SelectApi {
+  readonly routes: readonly Route[];
+  /** For the metrics. */
+  readonly readings: () => Readings;
+}
+
+/** The routes of the query API and its counters. */
+export function createSelectApi(options: SelectOptions): SelectApi {
+  const { queryable, nowMs, lookbackMs } = options;
+  const parser = options.experimental ? ALL_OPTIONS : STOCK_OPTIONS;
+  const engine = new Engine({ now: nowMs, lookbackMs, parser });
+  const runner = new QueryRunner(options, nowMs);
+  const endpoints = [
+    ...queryEndpoints({ queryable, engine, runner, nowMs }),
+    ...metadataEndpoints(queryable, runner),
+    ...statusEndpoints(options.version),
+  ];
+  return { routes: apiRoutes(endpoints, options.bodyMaxBytes), readings: () => readings(runner) };
+}
+
+function readings({ counters, gate }: QueryRunner): Readings {
+  return {
+    tidemark_query_duration_seconds: Object.entries(counters.durations).map(([kind, value]) => ({
+      labels: { kind },
+      value,
+    })),
+    tidemark_queries_running: gate.running,
+    tidemark_queries_waiting: gate.waiting,
+    tidemark_queries_refused_total: [...counters.refused].map(([reason, value]) => ({ labels: { reason }, value })),
+    tidemark_query_samples_total: counters.samplesRead,
+  };
+}
