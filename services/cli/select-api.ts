@@ -1,0 +1,24 @@
+// services/cli/select-api.ts: the query API of this process from the flags.
+import { nodeClock } from "../../libs/env/index.ts";
+import type { Queryable } from "../../libs/model/index.ts";
+import type { FlagValues } from "../../libs/runtime/index.ts";
+import { createSelectApi, type SelectApi } from "../select/index.ts";
+import type { selectFlags } from "./flags.ts";
+
+export type SelectValues = FlagValues<typeof selectFlags>;
+
+/** The API over a storage, which is asked for per request. */
+export function selectApi(queryable: () => Queryable, values: SelectValues, version: string): SelectApi {
+  return createSelectApi({
+    queryable,
+    nowMs: nodeClock.nowMs,
+    version,
+    lookbackMs: values.lookback,
+    experimental: values.promqlExperimental,
+    bodyMaxBytes: values.queryBodyMax,
+    timeoutMs: values.queryTimeout,
+    concurrency: values.queryConcurrency,
+    queueMax: values.queryQueueMax,
+    samplesMax: values.querySamplesMax,
+  });
+}

@@ -1,0 +1,284 @@
+// test/bench/yard.mjs: Tidemark beside VictoriaMetrics and Prometheus: the same bytes, one run, ratios.
+// Scenarios differ in size and in the order of series; each measures ingest (first span registers, second is warm),
+// memory, write latency against a bare fdatasync, and the ten queries of ../shared/yard/query.mjs.
+import { spawn, spawnSync } from "node:child_process";
+import { closeSync, existsSync, fdatasyncSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { createServer } from "node:net";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const yard = fileURLToPath(new URL("../../../shared/yard/", import.meta.url));
+const capture = fileURLToPath(new URL("../../../shared/data/node_exporter.jsonl.gz", import.meta.url));
+const work = `${root}.bench/`;
+const STEP_MS = 15_000;
+const CONNECTIONS = 4;
+
+/** Named sizes; `goal` is the least ratio of samples per CPU-second against VictoriaMetrics, warm. */
+const SCENARIOS = {
+  small: { targets: 20, scrapes: 480, mode: "", goal: 4, cluster: 3 },
+  main: { targets: 100, scrapes: 480, mode: "", goal: 4, cluster: 3 },
+  many: { targets: 1000, scrapes: 24, mode: "", goal: 4, cluster: 3 },
+  shuffled: { targets: 100, scrapes: 120, mode: "shuffle", goal: 2.5, cluster: 2.5 },
+};
+
+async function freePort() {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function untilOk(url) {
+  for (let i = 0; i < 300; i++) {
+    try {
+      if ((await fetch(url)).ok) return;
+    } catch {}
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error(`cannot reach ${url} within 30 s`);
+}
+
+function startTidemark(args) {
+  const child = spawn(
+    process.execPath,
+    [`${root}bin/tidemark`, ...args, "--log-format", "json", "--log-level", "warn"],
+    {
+      stdio: ["ignore", "ignore", "inherit"],
+    },
+  );
+  return child.pid;
+}
+
+/** Each system gives its pids, where to write and where to ask. */
+const SYSTEMS = {
+  async vm(dir) {
+    const port = await freePort();
+    return {
+      ...peer("vm", dir, port),
+      write: `http://127.0.0.1:${port}/api/v1/write`,
+      base: `http://127.0.0.1:${port}`,
+    };
+  },
+  async prom(dir) {
+    const port = await freePort();
+    return {
+      ...peer("prom", dir, port),
+      write: `http://127.0.0.1:${port}/api/v1/write`,
+      base: `http://127.0.0.1:${port}`,
+    };
+  },
+  async all(dir) {
+    const port = await freePort();
+    const pid = startTidemark(["all", "--http-listen", `127.0.0.1:${port}`, "--data-dir", dir, "--self-scrape", "off"]);
+    return { pids: [pid], write: `http://127.0.0.1:${port}/api/v1/write`, base: `http://127.0.0.1:${port}` };
+  },
+  async cluster(dir) {
+    const [storageHttp, grpc, insert, select] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
+    const at = (port) => `127.0.0.1:${port}`;
+    const storage = startTidemark([
+      "storage",
+      "--http-listen",
+      at(storageHttp),
+      "--grpc-listen",
+      at(grpc),
+      "--data-dir",
+      dir,
+    ]);
+    await untilOk(`http://${at(storageHttp)}/-/ready`);
+    const inserter = startTidemark(["insert", "--http-listen", at(insert), "--storage", at(grpc)]);
+    const selector = startTidemark(["select", "--http-listen", at(select), "--storage", at(grpc)]);
+    await untilOk(`http://${at(insert)}/-/ready`);
+    return {
+      pids: [inserter, storage],
+      extraPids: [selector],
+      queryPids: [selector, storage],
+      write: `http://${at(insert)}/api/v1/write`,
+      base: `http://${at(select)}`,
+    };
+  },
+};
+
+function peer(kind, dir, port) {
+  const out = spawnSync("bash", [`${yard}peers.sh`, kind, dir, String(port)], { encoding: "utf8" });
+  if (out.status !== 0) throw new Error(`cannot start ${kind}: ${out.stderr}`);
+  return { pids: out.stdout.trim().split(",").map(Number) };
+}
+
+function generate(name, { targets, scrapes, mode }, startMs, span) {
+  const file = `${work}${name}-${span}.bin`;
+  const from = startMs + span * scrapes * STEP_MS;
+  const args = ["gen", capture, file, targets, scrapes, 2000, from, STEP_MS, ...(mode ? [mode] : [])].map(String);
+  const out = spawnSync(process.execPath, [`${yard}rw.mjs`, ...args], { cwd: root, encoding: "utf8" });
+  if (out.status !== 0) throw new Error(out.stderr);
+  return file;
+}
+
+function replay(file, system) {
+  const out = spawnSync(
+    process.execPath,
+    [`${yard}rw.mjs`, "replay", file, system.write, String(CONNECTIONS), system.pids.join(",")],
+    { cwd: root, encoding: "utf8" },
+  );
+  if (out.status !== 0) throw new Error(out.stderr);
+  const result = JSON.parse(out.stdout);
+  if (result.bad > 0) throw new Error(`writes were refused: ${out.stdout} ${out.stderr}`);
+  return result;
+}
+
+/** p99 in ms of writing and fdatasyncing what a group of requests leaves, with nothing else running. */
+function bareSyncP99() {
+  const fd = openSync(`${work}sync`, "w");
+  const block = Buffer.alloc(64 * 1024, 7);
+  const times = [];
+  for (let i = 0; i < 400; i++) {
+    const began = performance.now();
+    writeSync(fd, block);
+    fdatasyncSync(fd);
+    times.push(performance.now() - began);
+  }
+  closeSync(fd);
+  rmSync(`${work}sync`);
+  times.sort((a, b) => a - b);
+  return times[Math.floor(times.length * 0.99)];
+}
+
+function queries(systems, startMs, endMs) {
+  const peers = Object.entries(systems).map(([name, s]) => `${name}=${s.base}:${(s.queryPids ?? s.pids).join(",")}`);
+  const out = spawnSync(process.execPath, [`${yard}query.mjs`, String(startMs), String(endMs), ...peers], {
+    encoding: "utf8",
+  });
+  if (out.status !== 0) throw new Error(out.stderr);
+  const rows = [];
+  for (const line of out.stdout.trim().split("\n")) {
+    const row = { title: line.slice(0, 24).trim(), ms: {}, cpu: {}, sum: {} };
+    for (const part of line.slice(24).split("|")) {
+      const m = /(\w+) ([\d.]+)ms cpu\/q (\d+)ms series (\d+) pts (\d+) sum (\S+)/.exec(part);
+      if (!m) throw new Error(`cannot read the yard's line: ${line}`);
+      row.ms[m[1]] = Number(m[2]);
+      row.cpu[m[1]] = Number(m[3]);
+      row.sum[m[1]] = `${m[4]}/${m[5]}/${m[6]}`;
+    }
+    rows.push(row);
+  }
+  return rows;
+}
+
+const geometricMean = (values) => Math.exp(values.reduce((sum, v) => sum + Math.log(v), 0) / values.length);
+
+async function stopAll(systems) {
+  const pids = Object.values(systems).flatMap((s) => [...s.pids, ...(s.extraPids ?? [])]);
+  for (const pid of pids) {
+    try {
+      process.kill(pid, "SIGTERM");
+    } catch {}
+  }
+  for (let i = 0; i < 100 && pids.some((pid) => existsSync(`/proc/${pid}/stat`)); i++) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+async function runScenario(name, failures) {
+  const scenario = SCENARIOS[name];
+  const spanMs = scenario.scrapes * STEP_MS;
+  const startMs = Math.floor(Date.now() / STEP_MS) * STEP_MS - 2 * spanMs;
+  console.log(`\n## ${name}: ${scenario.targets * 507} series, 2 × ${scenario.scrapes} scrapes ${scenario.mode}`);
+  const files = [0, 1].map((span) => generate(name, scenario, startMs, span));
+  const wanted = (process.env.BENCH_SYSTEMS ?? "vm,prom,all,cluster").split(",");
+  const systems = {};
+  const rows = {};
+  try {
+    for (const kind of wanted) {
+      const dir = `${work}${name}-${kind}`;
+      rmSync(dir, { recursive: true, force: true });
+      const system = await SYSTEMS[kind](dir);
+      systems[kind] = system;
+      await untilOk(`${system.base}/${kind === "vm" ? "health" : "-/ready"}`);
+      const sync = bareSyncP99();
+      const first = replay(files[0], system);
+      const warm = replay(files[1], system);
+      rows[kind] = { first, warm, sync };
+      console.log(
+        `${kind.padEnd(8)} first ${fmt(first.perCpuSec)}/cpu-s  warm ${fmt(warm.perCpuSec)}/cpu-s  p50 ${warm.p50ms} p99 ${warm.p99ms} ms (bare fdatasync p99 ${sync.toFixed(1)})  peak ${warm.peakMB} MB`,
+      );
+      if (kind !== "all" && kind !== "vm") {
+        await stopAll({ [kind]: system });
+        delete systems[kind];
+      }
+    }
+    check(rows, scenario, name, failures);
+    if (systems.vm && systems.all) compareQueries(systems, startMs, startMs + spanMs, name, failures);
+  } finally {
+    await stopAll(systems);
+    for (const file of files) rmSync(file, { force: true });
+    for (const kind of wanted) rmSync(`${work}${name}-${kind}`, { recursive: true, force: true });
+  }
+}
+
+const fmt = (n) => `${(n / 1e6).toFixed(2)} M`;
+
+function check(rows, scenario, name, failures) {
+  const { vm, all, cluster } = rows;
+  const want = (what, got, limit, atLeast) => {
+    const ok = atLeast ? got >= limit : got <= limit;
+    console.log(
+      `  ${ok ? "ok  " : "FAIL"} ${what}: ${got.toFixed(2)} (want ${atLeast ? "≥" : "≤"} ${limit.toFixed(2)})`,
+    );
+    if (!ok) failures.push(`${name}: ${what}`);
+  };
+  if (!vm) return;
+  if (all) {
+    want(
+      "all / VictoriaMetrics, samples per CPU-second, warm",
+      all.warm.perCpuSec / vm.warm.perCpuSec,
+      scenario.goal,
+      true,
+    );
+    want("all / VictoriaMetrics, first span", all.first.perCpuSec / vm.first.perCpuSec, scenario.mode ? 2 : 3, true);
+    want("all p99 of a write, ms", all.warm.p99ms, vm.warm.p99ms + all.sync, false);
+    want("all / VictoriaMetrics, peak memory", all.warm.peakMB / vm.warm.peakMB, 1.3, false);
+  }
+  if (cluster)
+    want(
+      "insert + storage / VictoriaMetrics, warm",
+      cluster.warm.perCpuSec / vm.warm.perCpuSec,
+      scenario.cluster,
+      true,
+    );
+}
+
+function compareQueries(systems, startMs, endMs, name, failures) {
+  const rows = queries(
+    { vm: systems.vm, all: systems.all },
+    startMs + 900_000 < endMs ? startMs + 900_000 : startMs,
+    endMs - 60_000,
+  );
+  for (const row of rows) {
+    console.log(
+      `  ${row.title.padEnd(24)} vm ${row.ms.vm} ms (cpu ${row.cpu.vm})  all ${row.ms.all} ms (cpu ${row.cpu.all})  ratio ${(row.ms.all / row.ms.vm).toFixed(2)}`,
+    );
+  }
+  const ratio = geometricMean(rows.map((r) => Math.max(r.ms.all, 0.05) / Math.max(r.ms.vm, 0.05)));
+  console.log(`  ${ratio <= 0.8 ? "ok  " : "FAIL"} geometric mean of query medians: ${ratio.toFixed(2)} (want ≤ 0.80)`);
+  if (ratio > 0.8) failures.push(`${name}: queries`);
+}
+
+/** Runs the named scenarios; returns what missed its goal. */
+export async function runYard(names) {
+  if (!existsSync(`${yard}rw.mjs`) || !existsSync(capture)) {
+    console.log("the yard is skipped: it needs ../shared/yard and ../shared/data");
+    return [];
+  }
+  mkdirSync(work, { recursive: true });
+  const failures = [];
+  for (const name of names) await runScenario(name, failures);
+  return failures;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const cpu = /model name\s*: (.*)/.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1];
+  console.log(`node ${process.version}, ${cpu}`);
+  const failures = await runYard(process.argv.slice(2).length > 0 ? process.argv.slice(2) : Object.keys(SCENARIOS));
+  if (failures.length > 0) console.log(`\nmissed: ${failures.join("; ")}`);
+  process.exitCode = failures.length > 0 ? 1 : 0;
+}
