@@ -1,0 +1,29 @@
+// libs/kernel/index.ts: what other folders may use of the kernels.
+export {
+  type AppendOutcome,
+  HEAD_MEMORY_MAX_BYTES,
+  HEAD_MEMORY_MIN_BYTES,
+  HeadDictionary,
+  HeadKernel,
+  type HeadKernelOptions,
+  type HeadKernelStats,
+  READ_HOLES,
+  READ_NAN,
+  READ_STALE,
+} from "./head.ts";
+export { IngestKernel, type IngestOptions } from "./ingest.ts";
+export { BatchWriter, IngestDictionary, type SeriesRegistration } from "./ingest-batch.ts";
+export {
+  BATCH_HEADER_BYTES,
+  BATCH_MAGIC,
+  HASH_KEY_BYTES,
+  type IngestSizes,
+  ingestSizes,
+  REGISTRATION_BYTES,
+  ROW_WORDS,
+} from "./ingest-layout.ts";
+export { RequestView } from "./ingest-view.ts";
+export { createMemory, loadKernel, PAGE_BYTES } from "./load.ts";
+export { decodeRuns, decodeSamplesRecord, encodeSamplesRecord, type SampleColumns } from "./samples-record.ts";
+export { siphash128 } from "./twin/siphash.ts";
+export { beats } from "./winner.ts";
