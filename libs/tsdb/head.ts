@@ -1,0 +1,252 @@
+// libs/tsdb/head.ts: the newest samples of all series: the kernel's chunks for what comes in order, the late store for the rest.
+// A read sees both as one ascending column in which every time occurs once, with the winner of the rule for equal times.
+// Writes are synchronous and single-threaded: what append stored is in the next read.
+import {
+  type AppendOutcome,
+  beats,
+  encodeSamplesRecord,
+  type HeadDictionary,
+  HeadKernel,
+  type HeadKernelOptions,
+  type HeadKernelStats,
+  READ_NAN,
+  READ_STALE,
+  type SampleColumns,
+} from "../kernel/index.ts";
+import { STALE_HIGH, STALE_LOW, UnavailableError } from "../model/index.ts";
+import { LateStore } from "./late-store.ts";
+
+/** What became of a batch. The counts add up to the batch's samples unless it is "full" or "unknown-refs". */
+export interface HeadAppend {
+  /**
+   * "full": the arena met its end in the middle; what is in `records` is stored and must be logged, the rest must be sent
+   * again (headFullError). "unknown-refs": nothing was stored.
+   */
+  readonly status: "stored" | "unknown-refs" | "full";
+  readonly unknownRefs: Uint32Array;
+  /** Samples stored, late ones included. */
+  readonly stored: number;
+  readonly late: number;
+  readonly duplicates: number;
+  /** Samples whose time has another value that wins: they have no effect. */
+  readonly outvoted: number;
+  readonly future: number;
+  readonly tooOld: number;
+  readonly refusedLimit: number;
+  readonly refusedCollision: number;
+  /** Samples records of what was stored, for the log; views that are valid until the next append or replay. */
+  readonly records: readonly Uint8Array[];
+}
+
+/** Samples of one series, ascending. Views that are valid until the head's next call. */
+export interface SeriesSamples {
+  readonly times: Float64Array;
+  /** Stale markers included, by their bits. */
+  readonly values: Float64Array;
+  readonly count: number;
+  /** READ_STALE and READ_NAN: what may occur in the values. */
+  readonly flags: number;
+}
+
+/** A piece of a group's timestamp column: the times of ordinals [from, to). */
+export interface TimeColumn {
+  readonly group: number;
+  readonly from: number;
+  readonly to: number;
+  readonly times: Float64Array;
+}
+
+export interface HeadStats extends HeadKernelStats {
+  readonly lateSamples: number;
+  readonly lateSeries: number;
+  readonly lateBytes: number;
+  /** Bits that chunks take per sample, headers, timestamps and free room in growing slots included; NaN without samples. */
+  readonly bitsPerSample: number;
+}
+
+/** What a writer whose batch met a full head is told. */
+export function headFullError(): UnavailableError {
+  return new UnavailableError("cannot append samples: got a full head; want more memory for it (--head-memory)", 10);
+}
+
+export class Head {
+  private readonly kernel: HeadKernel;
+  private readonly late = new LateStore();
+
+  /** Errors: InvalidError for a memory that is too small or too large. */
+  constructor(options: HeadKernelOptions) {
+    this.kernel = new HeadKernel(options);
+  }
+
+  /** The longest batch that append accepts. */
+  get batchBytesMax(): number {
+    return this.kernel.batchBytesMax;
+  }
+
+  get seriesCount(): number {
+    return this.kernel.seriesCount;
+  }
+
+  /** Registers a series of a home; returns its number, dense from 0, or -1 when the head takes no more series. */
+  addSeries(homeHigh: number, homeLow: number): number {
+    return this.kernel.addSeries(homeHigh, homeLow);
+  }
+
+  /** A dictionary for a connection; undefined when the head's memory is full. */
+  makeDictionary(): HeadDictionary | undefined {
+    return this.kernel.makeDictionary();
+  }
+
+  /**
+   * Appends a batch whose registrations are in the dictionary. Samples outside [minMs, maxMs] are counted and left out.
+   * Errors: InvalidError for a malformed batch; nothing is stored then.
+   */
+  append(batch: Uint8Array, dictionary: HeadDictionary, minMs: number, maxMs: number): HeadAppend {
+    return this.settle(this.kernel.append(batch, dictionary, minMs, maxMs));
+  }
+
+  /** Appends a samples record of the log; its series must be registered. The result has no records. */
+  replay(record: Uint8Array): HeadAppend[] {
+    const results: HeadAppend[] = [];
+    this.kernel.replay(record, (outcome) => results.push(this.settle(outcome)));
+    return results;
+  }
+
+  /** Gives the late samples to the late store and adds up. */
+  private settle(outcome: AppendOutcome): HeadAppend {
+    const { spill, record } = outcome;
+    const records = record.length > 0 ? [record] : [];
+    let { stored, duplicates, outvoted } = outcome;
+    let late = 0;
+    for (let i = 0; i < spill.count; i++) {
+      const result = this.late.insert(spill, i);
+      if (result === "duplicate") duplicates++;
+      else if (result === "outvoted") outvoted++;
+      else moveSample(spill, i, late++);
+    }
+    stored += late;
+    if (late > 0) records.push(encodeSamplesRecord(spill, 0, late));
+    const { status, unknownRefs, future, tooOld, refusedLimit, refusedCollision } = outcome;
+    return {
+      status,
+      unknownRefs,
+      stored,
+      late,
+      duplicates,
+      outvoted,
+      future,
+      tooOld,
+      refusedLimit,
+      refusedCollision,
+      records,
+    };
+  }
+
+  /** The group whose timestamp column the series' newest samples follow. */
+  groupOf(series: number): number {
+    return this.kernel.groupOf(series);
+  }
+
+  /** The part of a group's column with times in [lowMs, highMs], decoded. Ordinals and their times never change. */
+  timeColumn(group: number, lowMs: number, highMs: number): TimeColumn {
+    const { from, to } = this.kernel.timeRange(group, lowMs, highMs);
+    return { group, from, to, times: this.kernel.groupTimes(group, from, to) };
+  }
+
+  /**
+   * Whether the column tells all about the series between its first and last time's range [lowMs, highMs]: every sample of the series there
+   * is at one of its ordinals. Then readColumn aligns 1:1 with the column's times.
+   */
+  isInStep(series: number, column: TimeColumn, lowMs: number, highMs: number): boolean {
+    const { kernel } = this;
+    return (
+      kernel.groupOf(series) === column.group &&
+      kernel.isInGroup(series, column.from) &&
+      !(kernel.hasLate(series) && this.late.overlaps(series, lowMs, highMs))
+    );
+  }
+
+  /** For a series in step: whether it has a sample, not stale, at each of the ordinals [from, to). Decodes nothing. */
+  isClean(series: number, from: number, to: number): boolean {
+    return this.kernel.isClean(series, from, to);
+  }
+
+  /** READ_* flags of the last readColumn. */
+  get columnFlags(): number {
+    return this.kernel.flags;
+  }
+
+  /**
+   * For a series in step: its values at ordinals [from, to), holes (the HOLE bits of libs/chunk) where it has none. A view that is
+   * valid until the next call; columnFlags tells whether holes, stale markers or NaNs may occur in it.
+   */
+  readColumn(series: number, from: number, to: number): Float64Array {
+    return this.kernel.readColumn(series, from, to);
+  }
+
+  /** All samples of a series with times in [lowMs, highMs], late ones merged in. */
+  readSeries(series: number, lowMs: number, highMs: number): SeriesSamples {
+    const { times, values } = this.kernel.readSeries(series, lowMs, highMs);
+    const { flags } = this.kernel;
+    if (this.kernel.hasLate(series) && this.late.overlaps(series, lowMs, highMs)) {
+      return mergeSamples(times, values, this.late.read(series, lowMs, highMs));
+    }
+    return { times, values, count: times.length, flags };
+  }
+
+  stats(): HeadStats {
+    const kernel = this.kernel.stats();
+    return {
+      ...kernel,
+      lateSamples: this.late.sampleCount,
+      lateSeries: this.late.seriesCount,
+      lateBytes: this.late.sizeBytes,
+      bitsPerSample: ((kernel.sealedBytes + kernel.growingBytes + kernel.timeBytes) * 8) / kernel.samples,
+    };
+  }
+}
+
+/** Moves a sample to an earlier place of its columns. */
+function moveSample(columns: SampleColumns, from: number, to: number): void {
+  if (from === to) return;
+  columns.series[to] = columns.series[from]!;
+  columns.times[to] = columns.times[from]!;
+  columns.values.copyWithin(to, from, from + 1);
+}
+
+/** Merges two ascending columns; at equal times the winner stays. */
+function mergeSamples(
+  times: Float64Array,
+  values: Float64Array,
+  late: { times: Float64Array; values: Float64Array },
+): SeriesSamples {
+  const total = times.length + late.times.length;
+  const outTimes = new Float64Array(total);
+  const out = new Float64Array(total);
+  const words = new Uint32Array(out.buffer);
+  let flags = 0;
+  let count = 0;
+  let h = 0;
+  let l = 0;
+  while (h < times.length || l < late.times.length) {
+    const headTime = h < times.length ? times[h]! : Number.POSITIVE_INFINITY;
+    const lateTime = l < late.times.length ? late.times[l]! : Number.POSITIVE_INFINITY;
+    outTimes[count] = Math.min(headTime, lateTime);
+    if (headTime <= lateTime) out[count] = values[h++]!;
+    if (lateTime <= headTime) {
+      const low = words[count * 2]!;
+      const high = words[count * 2 + 1]!;
+      out[count] = late.values[l++]!;
+      if (headTime === lateTime && beats(high, low, words[count * 2 + 1]!, words[count * 2]!)) {
+        words[count * 2] = low;
+        words[count * 2 + 1] = high;
+      }
+    }
+    if (Number.isNaN(out[count]!)) {
+      const stale = words[count * 2] === STALE_LOW && words[count * 2 + 1] === STALE_HIGH;
+      flags |= stale ? READ_STALE : READ_NAN;
+    }
+    count++;
+  }
+  return { times: outTimes.subarray(0, count), values: out.subarray(0, count), count, flags };
+}

@@ -1,0 +1,119 @@
+// libs/tsdb/recover.ts: rebuilds catalogue, head and metadata from the WAL at the start.
+// Series keep the numbers they were logged with. A number whose registration was lost to damage stays unused for good, because its
+// samples may still be in the log: another series that got the number would inherit them.
+import type { Clock, FileSystem } from "../env/index.ts";
+import { decodeSamplesRecord } from "../kernel/index.ts";
+import { CorruptionError, decodeSeriesKey, InternalError, InvalidError } from "../model/index.ts";
+import { type DirectoryIdentity, type Registration, type ReplayReport, replay } from "../wal/index.ts";
+import type { SeriesCatalog } from "./catalog.ts";
+import { type Head, headFullError } from "./head.ts";
+import { decodeMetadata, type MetadataStore } from "./metadata-store.ts";
+
+/** Replays the WAL into empty structures. Errors: InvalidError for a directory that can't be read, UnavailableError for a head that is too small. */
+export async function recover(
+  fs: FileSystem,
+  clock: Clock,
+  dataDir: string,
+  identity: DirectoryIdentity,
+  catalog: SeriesCatalog,
+  head: Head,
+  metadata: MetadataStore,
+): Promise<ReplayReport> {
+  const registered = new RegisteredSeries(catalog, head);
+  return replay(fs, clock, dataDir, identity, {
+    registration: (entry) => registered.collect(entry),
+    samples: (body) => {
+      registered.finish();
+      const lost = replaySamples(head, body, registered);
+      if (lost > 0) throw new CorruptionError(`samples of ${lost} series that have no registration`, "", 0);
+    },
+    lateSamples: () => {
+      throw new InternalError("cannot replay a late samples record: got one; want samples records only");
+    },
+    metadata: (body) => {
+      metadata.put(decodeMetadata(body));
+    },
+  }).then((report) => {
+    registered.finish();
+    return report;
+  });
+}
+
+/**
+ * Replays a samples record. Returns how many series, of numbers above all that are registered, it knows alone.
+ * Errors: UnavailableError for a full head, CorruptionError for a record that is none.
+ */
+function replaySamples(head: Head, body: Uint8Array, registered: RegisteredSeries): number {
+  try {
+    for (const outcome of head.replay(body)) if (outcome.status === "full") throw headFullError();
+    return 0;
+  } catch (error) {
+    if (!(error instanceof InvalidError)) throw error;
+    const lost = registered.reserve(seriesOf(body));
+    if (lost === 0) throw new CorruptionError(error.message, "", 0);
+    replaySamples(head, body, registered);
+    return lost;
+  }
+}
+
+/** Errors: CorruptionError for a samples record whose counts and lengths do not add up. */
+function seriesOf(body: Uint8Array): Uint32Array {
+  try {
+    return decodeSamplesRecord(body).series;
+  } catch (error) {
+    throw error instanceof InvalidError ? new CorruptionError(error.message, "", 0) : error;
+  }
+}
+
+/** Registrations come in any order; posting lists and the head want ascending numbers. */
+class RegisteredSeries {
+  private readonly catalog: SeriesCatalog;
+  private readonly head: Head;
+  private entries: { series: number; shard: number; home: bigint; id: Uint8Array; key: Uint8Array }[] = [];
+
+  constructor(catalog: SeriesCatalog, head: Head) {
+    this.catalog = catalog;
+    this.head = head;
+  }
+
+  collect(entry: Registration): void {
+    this.entries.push({
+      series: entry.series,
+      shard: entry.shard,
+      home: entry.home,
+      id: entry.id.slice(),
+      key: entry.key.slice(),
+    });
+  }
+
+  finish(): void {
+    if (this.entries.length === 0) return;
+    this.entries.sort((a, b) => a.series - b.series);
+    for (const { series, shard, home, id, key } of this.entries) {
+      while (this.catalog.seriesEnd < series) this.skip();
+      const low = Number(home & 0xffffffffn);
+      const high = Number(home >> 32n);
+      this.addToHead(high, low);
+      const { tenant, labels } = decodeSeriesKey(key);
+      this.catalog.add(new DataView(id.buffer, id.byteOffset, 16), 0, tenant, labels, shard, { low, high });
+    }
+    this.entries = [];
+  }
+
+  /** Leaves numbers unused up to the greatest of `series`; returns how many different ones of them were above all others. */
+  reserve(series: Uint32Array): number {
+    const { seriesEnd } = this.catalog;
+    const unknown = new Set(series.filter((number) => number >= seriesEnd));
+    for (const number of unknown) while (this.catalog.seriesEnd <= number) this.skip();
+    return unknown.size;
+  }
+
+  private skip(): void {
+    this.addToHead(0, 0);
+    this.catalog.skip();
+  }
+
+  private addToHead(high: number, low: number): void {
+    if (this.head.addSeries(high, low) < 0) throw headFullError();
+  }
+}

@@ -1,0 +1,184 @@
+// libs/tsdb/session.ts: one insert's connection to this storage: its dictionary, and what happens to a batch.
+// Everything up to the WAL's append runs without a pause, so batches of all sessions are applied one after another; only the
+// wait for the disk is asynchronous. Batch layout: libs/kernel/FORMAT.md, "Ingest batch".
+import type { HeadDictionary } from "../kernel/index.ts";
+import {
+  type BatchAck,
+  decodeSeriesKey,
+  type IngestSession,
+  InvalidError,
+  type MetadataEntry,
+  type Rejection,
+  type StorageIdentity,
+  UnavailableError,
+} from "../model/index.ts";
+import { RECORD, RegistrationBody } from "../wal/index.ts";
+import { headFullError } from "./head.ts";
+import { encodeMetadata } from "./metadata-store.ts";
+import type { DbState } from "./state.ts";
+
+const MAGIC = 0x31424d54;
+const HEADER_BYTES = 32;
+const REGISTRATION_BYTES = 36;
+const NO_REFS = new Uint32Array(0);
+
+export class DbSession implements IngestSession {
+  readonly identity: StorageIdentity;
+  readonly closed: Promise<void>;
+  private readonly state: DbState;
+  private readonly dictionary: HeadDictionary;
+  private readonly registrations = new RegistrationBody();
+  private ended = false;
+  private settleClosed: () => void = () => {};
+
+  /** Errors: UnavailableError when the head has no memory left for a dictionary. */
+  constructor(state: DbState) {
+    this.state = state;
+    this.identity = state.identity;
+    const dictionary = state.head.makeDictionary();
+    if (dictionary === undefined) throw headFullError();
+    this.dictionary = dictionary;
+    this.closed = new Promise((resolve) => {
+      this.settleClosed = resolve;
+    });
+  }
+
+  async append(batch: Uint8Array): Promise<BatchAck> {
+    const { state } = this;
+    if (this.ended || state.closing)
+      throw new UnavailableError("cannot append batch: got a session that is closed; want it open");
+    const began = state.clock.monotonicMs();
+    const view = readHeader(batch, state.head.batchBytesMax);
+    state.wal.admit(batch.length);
+    const seq = view.getUint32(8, true);
+    const sampleCount = view.getUint32(12, true);
+    const unknown = this.register(batch, view);
+    if (unknown.length > 0)
+      return { seq, status: "unknown-refs", unknownRefs: Uint32Array.from(unknown), rejections: [] };
+
+    const now = state.clock.nowMs();
+    const minMs = now - state.retentionMs;
+    const maxMs = now + state.maxFutureMs;
+    const done = state.head.append(batch, this.dictionary, minMs, maxMs);
+    if (done.status === "unknown-refs") {
+      return { seq, status: "unknown-refs", unknownRefs: Uint32Array.from(new Set(done.unknownRefs)), rejections: [] };
+    }
+    for (const record of done.records) state.wal.append(RECORD.samples, record);
+    state.stats.count(sampleCount, done);
+    // A repeated sample is durable when the group that holds the first one is, so every batch waits for all before it.
+    await state.wal.durable(state.wal.position);
+    if (done.status === "full") throw headFullError();
+    state.stats.appendMs(state.clock.monotonicMs() - began);
+    const rejections: Rejection[] = [];
+    const reject = (reason: Rejection["reason"], count: number, text: string): void => {
+      if (count > 0) rejections.push({ reason, count, text });
+    };
+    reject("future", done.future, `out of bounds: later than ${new Date(maxMs).toISOString()} (now + --max-future)`);
+    reject("too-old", done.tooOld, `too old sample: before ${new Date(minMs).toISOString()} (now - --retention raw)`);
+    reject("series-limit", done.refusedLimit, `series limit: ${state.seriesLimitText()}`);
+    reject("id-collision", done.refusedCollision, "series id meets other labels");
+    return { seq, status: "stored", unknownRefs: NO_REFS, rejections };
+  }
+
+  async appendMetadata(entries: readonly MetadataEntry[]): Promise<void> {
+    const { state } = this;
+    if (this.ended || state.closing)
+      throw new UnavailableError("cannot append metadata: got a session that is closed; want it open");
+    state.wal.admit(
+      entries.reduce((n, e) => n + 64 + 4 * (e.tenant.length + e.family.length + e.help.length + e.unit.length), 0),
+    );
+    const news = state.metadata.put(entries);
+    if (news.length > 0) state.wal.append(RECORD.metadata, encodeMetadata(news));
+    await state.wal.durable(state.wal.position);
+  }
+
+  async close(): Promise<void> {
+    if (this.ended) return;
+    this.ended = true;
+    this.dictionary.drop();
+    this.state.sessions.delete(this);
+    this.settleClosed();
+  }
+
+  /**
+   * Resolves a batch's registrations: references get the series that have the ids, new series are made and logged. Returns the
+   * references whose id is unknown and came without a key. Errors: InvalidError for a malformed batch.
+   */
+  private register(batch: Uint8Array, view: DataView): number[] {
+    const count = view.getUint32(20, true);
+    const end = HEADER_BYTES + view.getUint32(24, true);
+    const unknown: number[] = [];
+    this.registrations.clear();
+    let at = HEADER_BYTES;
+    try {
+      for (let i = 0; i < count; i++) {
+        if (at + REGISTRATION_BYTES > end) throw malformed("a registration beyond its section");
+        const keyBytes = view.getUint32(at + 32, true);
+        if (keyBytes > end - at - REGISTRATION_BYTES) throw malformed("a key beyond its section");
+        const keyAt = at + REGISTRATION_BYTES;
+        if (!this.resolve(view, at, batch.subarray(keyAt, keyAt + keyBytes))) unknown.push(view.getUint32(at, true));
+        at = keyAt + keyBytes;
+      }
+      if (at !== end) throw malformed("registrations that do not fill their section");
+    } finally {
+      // Whatever happens to the samples, series that exist now must be in the log before any sample of theirs.
+      if (this.registrations.sizeBytes > 0) this.state.wal.append(RECORD.registrations, this.registrations.body());
+    }
+    return unknown;
+  }
+
+  /** Gives one reference its series. Returns false when only an unknown id was given. */
+  private resolve(view: DataView, at: number, key: Uint8Array): boolean {
+    const { catalog, head, stats } = this.state;
+    const ref = view.getUint32(at, true);
+    const idAt = at + 16;
+    let series = catalog.find(view, idAt);
+    if (series < 0 && key.length === 0) return false;
+    if (key.length > 0) {
+      const { tenant, labels } = decodeSeriesKey(key);
+      if (series >= 0 && !catalog.agrees(series, tenant, labels)) {
+        stats.idCollisions++;
+        this.define(this.dictionary.refuse(ref, "id-collision"));
+        return true;
+      }
+      if (series < 0) {
+        const shard = view.getUint32(at + 4, true);
+        if (shard >= this.identity.shardCount) throw malformed(`shard ${shard} of ${this.identity.shardCount}`);
+        const home = { low: view.getUint32(at + 8, true), high: view.getUint32(at + 12, true) };
+        series = catalog.seriesEnd < this.state.seriesMax ? head.addSeries(home.high, home.low) : -1;
+        if (series < 0) {
+          this.define(this.dictionary.refuse(ref, "series-limit"));
+          return true;
+        }
+        catalog.add(view, idAt, tenant, labels, shard, home);
+        this.registrations.add(series, shard, view.getBigUint64(at + 8, true), bytesOf(view, idAt, 16), key);
+      }
+    }
+    this.define(this.dictionary.set(ref, series));
+    return true;
+  }
+
+  private define(done: boolean): void {
+    if (done) return;
+    this.settleClosed();
+    throw new UnavailableError("cannot define reference: got a full dictionary; want a new connection");
+  }
+}
+
+function readHeader(batch: Uint8Array, bytesMax: number): DataView {
+  if (batch.length < HEADER_BYTES) throw malformed(`${batch.length} bytes`);
+  if (batch.length > bytesMax) throw malformed(`${batch.length} bytes; a batch has at most ${bytesMax}`);
+  const view = new DataView(batch.buffer, batch.byteOffset, batch.byteLength);
+  if (view.getUint32(0, true) !== MAGIC) throw malformed("other magic bytes");
+  if (view.getUint32(4, true) !== batch.length) throw malformed("another length than its own");
+  if (view.getUint32(24, true) > batch.length - HEADER_BYTES) throw malformed("registrations beyond its end");
+  return view;
+}
+
+function bytesOf(view: DataView, at: number, length: number): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset + at, length);
+}
+
+function malformed(got: string): InvalidError {
+  return new InvalidError(`cannot append batch: got ${got}; want a batch of version 1`);
+}

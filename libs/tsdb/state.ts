@@ -1,0 +1,66 @@
+// libs/tsdb/state.ts: everything mutable of one storage, owned by one event loop, and its counters.
+import type { Clock } from "../env/index.ts";
+import type { DirectoryIdentity, Wal } from "../wal/index.ts";
+import type { SeriesCatalog } from "./catalog.ts";
+import type { Head, HeadAppend } from "./head.ts";
+import type { MetadataStore } from "./metadata-store.ts";
+import type { DbSession } from "./session.ts";
+
+/** Counters since the start, for metrics. */
+export class DbStats {
+  samplesReceived = 0;
+  samplesStored = 0;
+  samplesLate = 0;
+  samplesDuplicate = 0;
+  samplesOutvoted = 0;
+  samplesFuture = 0;
+  samplesTooOld = 0;
+  samplesSeriesLimit = 0;
+  samplesIdCollision = 0;
+  idCollisions = 0;
+  batches = 0;
+  /** From a batch's arrival to its durability, all batches together and the slowest one. */
+  appendSumMs = 0;
+  appendMaxMs = 0;
+  walGroups = 0;
+  walBytes = 0;
+  walSyncSumMs = 0;
+  walSyncMaxMs = 0;
+  leaves = 0;
+  samplesRead = 0;
+
+  count(received: number, done: HeadAppend): void {
+    this.batches++;
+    this.samplesReceived += received;
+    this.samplesStored += done.stored;
+    this.samplesLate += done.late;
+    this.samplesDuplicate += done.duplicates;
+    this.samplesOutvoted += done.outvoted;
+    this.samplesFuture += done.future;
+    this.samplesTooOld += done.tooOld;
+    this.samplesSeriesLimit += done.refusedLimit;
+    this.samplesIdCollision += done.refusedCollision;
+  }
+
+  appendMs(ms: number): void {
+    this.appendSumMs += ms;
+    if (ms > this.appendMaxMs) this.appendMaxMs = ms;
+  }
+}
+
+export interface DbState {
+  readonly identity: DirectoryIdentity;
+  readonly clock: Clock;
+  readonly head: Head;
+  readonly catalog: SeriesCatalog;
+  readonly metadata: MetadataStore;
+  readonly wal: Wal;
+  readonly stats: DbStats;
+  readonly sessions: Set<DbSession>;
+  readonly retentionMs: number;
+  readonly maxFutureMs: number;
+  readonly seriesMax: number;
+  closing: boolean;
+  /** What stands in the way of a new series, with the flag that would help. */
+  seriesLimitText(): string;
+}

@@ -1,0 +1,290 @@
+// libs/wal/wal.ts: the write-ahead log as its owner sees it: append, then wait until it is durable. Group commit: while one
+// group is written and synced, everything appended meanwhile forms the next.
+// Invariants: records become durable in the order of `append`; a buffer is not touched while its commit is open; a failed sync
+// is never tried again; what was accepted is kept until it is durable or the WAL has ended.
+import { type Clock, errorText, type FileSystem } from "../env/index.ts";
+import { InternalError, UnavailableError } from "../model/index.ts";
+import { type Committer, InlineCommitter, WorkerCommitter } from "./committer.ts";
+import { Group } from "./group.ts";
+import type { DirectoryIdentity } from "./identity.ts";
+import { frameBytes, RECORD, type RecordType } from "./record.ts";
+import { type RegistrationSource, Repeater } from "./repeat.ts";
+import type { ReplayReport } from "./replay.ts";
+import { SEGMENT_MAX, segmentPath, walFolder, wholeSectors } from "./segment.ts";
+import { markSuspect, refuseSuspect } from "./suspect.ts";
+import type { CommitResult, WriterSettings } from "./writer.ts";
+
+const SEGMENT_BYTES = 128 * 2 ** 20;
+const BUFFER_BYTES = 32 * 2 ** 20;
+/** A block of repeated registrations must fit into an empty group, whatever keys were accepted. */
+const BUFFER_BYTES_MIN = 2 ** 20;
+const SPACE_RETRY_MS = 500;
+const CLOSED = "cannot write to the WAL: got a closed one; want it open";
+
+/** What one commit took; for metrics. */
+export interface GroupStats {
+  readonly bytes: number;
+  readonly records: number;
+  readonly segment: number;
+  readonly writeMs: number;
+  readonly syncMs: number;
+}
+
+export interface WalOptions {
+  readonly fs: FileSystem;
+  readonly clock: Clock;
+  readonly dataDir: string;
+  readonly identity: DirectoryIdentity;
+  /** The replay that came before: writing goes on after it. */
+  readonly replayed: ReplayReport;
+  readonly registrations: RegistrationSource;
+  /** worker: on the real file system, whatever `fs` is; inline: on `fs`, in this thread. */
+  readonly mode: "worker" | "inline";
+  readonly segmentBytes?: number;
+  /** Limit of what may wait for the disk while a commit is open; `append` refuses beyond it. */
+  readonly bufferBytes?: number;
+  readonly onGroup?: (stats: GroupStats) => void;
+}
+
+/** open: all is well; full: the disk is, and appends are refused until it isn't; failed and closed are final. */
+export type WalState = "open" | "full" | "failed" | "closed";
+
+export class Wal {
+  /** Resolves with the reason when nothing can be made durable any more: the process must stop. */
+  readonly failed: Promise<Error>;
+  private readonly options: WalOptions;
+  private readonly committer: Committer;
+  private readonly repeater: Repeater;
+  private filling: Group;
+  private writing: Group | undefined;
+  private running: Promise<void> | undefined;
+  private endPosition = 0;
+  private durablePosition = 0;
+  private currentState: WalState = "open";
+  private stateText = CLOSED;
+  private closing = false;
+  private refusalCount = 0;
+  private segment: number;
+  private reportFailure!: (error: Error) => void;
+
+  /** Use `openWal`. */
+  constructor(options: WalOptions, committer: Committer) {
+    this.options = options;
+    this.committer = committer;
+    const { nextSegment } = options.replayed;
+    this.repeater = new Repeater(options.registrations, nextSegment === 1 ? 1 : 0);
+    this.filling = new Group(0, committer.buffers[0]);
+    this.segment = options.replayed.end.segment;
+    this.failed = new Promise((resolve) => {
+      this.reportFailure = resolve;
+    });
+  }
+
+  get state(): WalState {
+    return this.currentState;
+  }
+
+  /** Position after everything appended so far. */
+  get position(): number {
+    return this.endPosition;
+  }
+
+  /** Bytes appended but not yet durable. */
+  get waitingBytes(): number {
+    return this.filling.sizeBytes + (this.writing?.sizeBytes ?? 0);
+  }
+
+  /** Appends that were refused. */
+  get refusals(): number {
+    return this.refusalCount;
+  }
+
+  /** Number of the segment written to last; 0 before the first. */
+  get currentSegment(): number {
+    return this.segment;
+  }
+
+  /**
+   * This segment and its successors hold the registrations of all series, so that older ones may go once their samples are
+   * elsewhere; 0 while that is true of none.
+   */
+  get registeredFrom(): number {
+    return this.repeater.registeredFrom;
+  }
+
+  /**
+   * Errors: UnavailableError unless appends of `bodyBytes` in all, in at most 64 records, will be accepted when they follow
+   * without an await between: to be asked before the head is changed.
+   */
+  admit(bodyBytes: number): void {
+    // Twice, because they may be registrations.
+    if (!this.accepts || !this.filling.hasRoom(2 * (bodyBytes + 64 * frameBytes(8)))) this.refuse(bodyBytes);
+  }
+
+  /**
+   * Appends one record and returns the position after it. The body (or its parts, one after another) is copied before the call
+   * returns. Errors: UnavailableError when the buffer is full, the disk is, or the WAL has ended.
+   */
+  append(type: RecordType, body: Uint8Array | readonly Uint8Array[]): number {
+    const parts = body instanceof Uint8Array ? [body] : body;
+    let bodyBytes = 0;
+    for (const part of parts) bodyBytes += part.length;
+    const frame = frameBytes(bodyBytes);
+    const needed = type === RECORD.registrations ? 2 * frame : frame;
+    if (!this.accepts || !this.filling.hasRoom(needed)) this.refuse(bodyBytes);
+    this.filling.add(type, parts, bodyBytes);
+    this.endPosition += frame;
+    this.running ??= this.run();
+    return this.endPosition;
+  }
+
+  /** Resolves when everything up to `position` is on disk. Errors: UnavailableError when it will not be by this process. */
+  durable(position: number): Promise<void> {
+    if (position <= this.durablePosition) return Promise.resolve();
+    if (this.writing !== undefined && position <= this.writing.end) return this.writing.durable;
+    return this.filling.durable;
+  }
+
+  /** Makes everything appended durable, then ends. On a full disk it ends at once and what waits is rejected. */
+  async close(): Promise<void> {
+    this.closing = true;
+    if (this.currentState === "full") this.end("closed", this.stateText);
+    await this.running;
+    if (this.currentState === "open") this.end("closed", CLOSED);
+    await this.committer.close();
+  }
+
+  private get accepts(): boolean {
+    return this.currentState === "open" && !this.closing;
+  }
+
+  private refuse(bodyBytes: number): never {
+    this.refusalCount++;
+    if (!this.accepts) throw this.unavailable();
+    throw new UnavailableError(
+      `cannot append ${bodyBytes} bytes to the WAL: got ${this.filling.sizeBytes} bytes waiting for the disk; ` +
+        `want at most ${this.committer.buffers[0].length} (WAL buffer)`,
+    );
+  }
+
+  private unavailable(): Error {
+    return new UnavailableError(this.stateText, this.currentState === "full" ? 5 : 1);
+  }
+
+  /** Commits groups until nothing waits. Begins in a microtask, so that what is appended in one go is one group. */
+  private async run(): Promise<void> {
+    await undefined;
+    while (this.currentState === "open" && (this.filling.sizeBytes > 0 || (!this.repeater.done && !this.closing))) {
+      const group = this.takeGroup();
+      const result = await this.commit(group);
+      this.writing = undefined;
+      if (result === undefined) break;
+      this.durablePosition = group.end;
+      group.resolve();
+      this.repeater.committed();
+      if (result.segment !== this.segment) {
+        // The first segment of all needs no repetition.
+        if (this.segment > 0) this.repeater.newSegment(result.segment, group.end);
+        this.segment = result.segment;
+      }
+      const { segment, writeMs, syncMs } = result;
+      this.options.onGroup?.({ bytes: group.sizeBytes, records: group.records, segment, writeMs, syncMs });
+    }
+    this.running = undefined;
+  }
+
+  /** Closes the group being filled and starts the next one in the other buffer. */
+  private takeGroup(): Group {
+    const group = this.filling;
+    group.close(this.endPosition);
+    if (!this.repeater.done) {
+      const body = this.repeater.block();
+      // A group that is full leaves the block to the next one.
+      if (group.hasRoom(frameBytes(body.length))) {
+        if (body.length > 0) group.add(RECORD.repeatedRegistrations, [body], body.length);
+        this.repeater.advance(frameBytes(body.length));
+      }
+    }
+    const next = 1 - group.index;
+    this.writing = group;
+    this.filling = new Group(next, this.committer.buffers[next]!);
+    return group;
+  }
+
+  /** Commits one group, again and again while the disk is full. Undefined: the WAL has ended, and everyone waiting knows. */
+  private async commit(group: Group): Promise<Extract<CommitResult, { kind: "done" }> | undefined> {
+    for (;;) {
+      const result = await this.committer.commit(group.index, group.sizeBytes);
+      if (result.kind === "done") {
+        if (this.currentState === "full") this.currentState = "open";
+        return result;
+      }
+      if (result.kind === "failed") this.end("failed", result.text);
+      else if (this.closing) this.end("closed", result.text);
+      else {
+        this.currentState = "full";
+        this.stateText = result.text;
+        await this.options.clock.sleep(SPACE_RETRY_MS);
+      }
+      if (this.state !== "full") return undefined;
+    }
+  }
+
+  /** Enters a final state, once: whoever waits is told. */
+  private end(state: "failed" | "closed", text: string): void {
+    if (this.currentState === "failed" || this.currentState === "closed") return;
+    this.currentState = state;
+    this.stateText = text;
+    const error = this.unavailable();
+    this.writing?.reject(error);
+    this.filling.reject(error);
+    if (state === "failed") this.reportFailure(error);
+  }
+}
+
+/**
+ * Opens the WAL for writing after `replay`. What was replayed is synced first: it may have been read from the page cache of a
+ * process that was killed before its fdatasync, and from now on the owner answers for it.
+ * Errors: InvalidError for a directory marked SUSPECT; the system's own when syncing fails, which marks it.
+ */
+export function openWal(options: WalOptions): Wal {
+  const { fs, clock, dataDir, replayed } = options;
+  refuseSuspect(fs, dataDir);
+  if (replayed.nextSegment > SEGMENT_MAX) {
+    throw new InternalError(`cannot name a WAL segment: got ${replayed.nextSegment}; want at most ${SEGMENT_MAX}`);
+  }
+  const bufferBytes = wholeSectors(options.bufferBytes ?? BUFFER_BYTES);
+  if (bufferBytes < BUFFER_BYTES_MIN) {
+    throw new InternalError(`cannot buffer the WAL: got ${bufferBytes} bytes; want at least ${BUFFER_BYTES_MIN}`);
+  }
+  syncReplayed(fs, dataDir, replayed);
+  const settings: WriterSettings = {
+    dataDir,
+    identity: options.identity,
+    previous: replayed.end,
+    segment: replayed.nextSegment,
+    segmentBytes: options.segmentBytes ?? SEGMENT_BYTES,
+  };
+  const inline = options.mode === "inline";
+  return new Wal(
+    options,
+    inline ? new InlineCommitter(fs, clock, settings, bufferBytes) : new WorkerCommitter(settings, bufferBytes),
+  );
+}
+
+function syncReplayed(fs: FileSystem, dataDir: string, replayed: ReplayReport): void {
+  try {
+    for (const { segment } of replayed.segments) {
+      const file = fs.open(segmentPath(dataDir, segment), "update");
+      try {
+        file.fdatasync("wal-replayed");
+      } finally {
+        file.close();
+      }
+    }
+    fs.fsyncDir(walFolder(dataDir), "wal-replayed-names");
+  } catch (error) {
+    markSuspect(fs, dataDir, `cannot sync ${walFolder(dataDir)} at the start: got ${errorText(error)}`);
+    throw error;
+  }
+}

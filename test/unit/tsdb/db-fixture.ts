@@ -1,0 +1,104 @@
+// test/unit/tsdb/db-fixture.ts: a storage on a simulated disk, and batches for it made by hand.
+import { type FileSystem, SeededRandom, SimClock, SimFileSystem } from "../../../libs/env/index.ts";
+import { type BatchAck, type IngestSession, labelsFromRecord, labelsToRecord, type Matcher } from "../../../libs/model/index.ts";
+import { Db, type DbOptions } from "../../../libs/tsdb/index.ts";
+import { register, writeBatch } from "../../contract/ingest-batch.ts";
+
+export const DATA_DIR = "/disk/data";
+export const NOW = 1_700_000_000_000;
+export const TENANT = "default";
+export const HOUR = 3_600_000;
+
+export const SEGMENT = (number: number): string => `${DATA_DIR}/wal/${String(number).padStart(8, "0")}.wal`;
+
+let lastPid = 1;
+
+/** Opens the storage on `fs`; each as a process of its own, the ones before it gone. */
+export async function openDb(
+  fs: FileSystem = new SimFileSystem(),
+  overrides: Partial<DbOptions> & { readonly clock?: SimClock } = {},
+): Promise<Db> {
+  const clock = overrides.clock ?? new SimClock(NOW);
+  const pid = ++lastPid;
+  const opening = Db.open({
+    dataDir: DATA_DIR,
+    fs,
+    clock,
+    random: new SeededRandom(7),
+    processes: { pid, host: "test", startOf: (other) => (other === pid ? "now" : undefined) },
+    shardCount: 4,
+    headMemoryBytes: 1 << 20,
+    retentionMs: 24 * HOUR,
+    maxFutureMs: HOUR / 6,
+    seriesMax: 1000,
+    walMode: "inline",
+    walBufferBytes: 1 << 20,
+    ...overrides,
+  });
+  let settled = false;
+  const done = opening.finally(() => {
+    settled = true;
+  });
+  done.catch(() => {});
+  while (!settled) await clock.advance(100);
+  return done;
+}
+
+export type LabelRecord = Readonly<Record<string, string>>;
+/** Labels, then time and value; a bigint is the value's bits. */
+export type Row = readonly [labels: LabelRecord, timeMs: number, value: number | bigint];
+
+export function bitsOfNumber(value: number): bigint {
+  return new BigUint64Array(Float64Array.of(value).buffer)[0]!;
+}
+
+/** One batch with the registrations of all its series, references from `firstRef` on. */
+export function batchOf(session: IngestSession, rows: readonly Row[], firstRef = 1, tenant = TENANT): Uint8Array {
+  const refs = new Map<string, number>();
+  const registrations = [];
+  for (const [labels] of rows) {
+    const key = JSON.stringify(labels);
+    if (refs.has(key)) continue;
+    const ref = firstRef + refs.size;
+    refs.set(key, ref);
+    registrations.push(register(session.identity, ref, tenant, labelsFromRecord(labels)));
+  }
+  const bits = BigUint64Array.from(rows, ([, , value]) => (typeof value === "bigint" ? value : bitsOfNumber(value)));
+  return writeBatch({
+    seq: 1,
+    registrations,
+    refs: rows.map(([labels]) => refs.get(JSON.stringify(labels))!),
+    timesMs: rows.map(([, time]) => time),
+    values: new Float64Array(bits.buffer),
+  });
+}
+
+/** Writes rows in one batch through a session of their own. */
+export async function write(db: Db, rows: readonly Row[], tenant = TENANT): Promise<BatchAck> {
+  const session = db.openSession();
+  try {
+    return await session.append(batchOf(session, rows, 1, tenant));
+  } finally {
+    await session.close();
+  }
+}
+
+/** All samples of a tenant as text lines: labels, time after NOW, bits. */
+export function contents(db: Db, matchers: readonly Matcher[] = [], tenant = TENANT): string[] {
+  const lines: string[] = [];
+  for (const { labels, times, values } of db.export(tenant, matchers)) {
+    const bits = new BigUint64Array(values.buffer, values.byteOffset, values.length);
+    times.forEach((time, i) => {
+      lines.push(`${JSON.stringify(labelsToRecord(labels))} ${time - NOW} ${bits[i]!.toString(16)}`);
+    });
+  }
+  return lines.sort();
+}
+
+/** A row as `contents` shows it. */
+export function line([labels, timeMs, value]: Row): string {
+  const bits = typeof value === "bigint" ? value : bitsOfNumber(value);
+  return `${JSON.stringify(labelsToRecord(labelsFromRecord(labels)))} ${timeMs - NOW} ${bits.toString(16)}`;
+}
+
+export const lines = (rows: readonly Row[]): string[] => rows.map(line).sort();
