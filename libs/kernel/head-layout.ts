@@ -33,6 +33,7 @@ export const CONTROL_WORDS = {
   ARENA_BASE: word(84),
   ARENA_NEXT: word(88),
   ARENA_END: word(92),
+  HOT_BASE: word(104),
   R_STORED: word(128),
   R_DUPLICATES: word(132),
   R_OUTVOTED: word(136),
@@ -67,20 +68,23 @@ export const GUARD_BYTES = 128;
 /** Bytes before and after a read's columns that decoding may overwrite. */
 export const READ_SLACK_BYTES = 2048;
 
-/** Words of a series record. */
-export const SERIES_WORDS = 16;
-export const S_GROUP = 0;
-export const S_NEXT = 1;
-export const S_CURSOR = 2;
-export const S_CHUNK = 3;
-export const S_SEALED = 4;
-export const S_CLEAN_FROM = 5;
-export const S_GROUP_FIRST = 6;
+/** Words of the hot part of a series record. */
+export const HOT_WORDS = 4;
+export const H_GROUP = 0;
+export const H_NEXT = 1;
+export const H_CURSOR = 2;
+export const H_CLEAN_FROM = 3;
+
+/** Words of the rest of a series record. */
+export const SERIES_WORDS = 8;
+export const S_CHUNK = 0;
+export const S_SEALED = 1;
+export const S_GROUP_FIRST = 2;
 /** The lowest byte of this word. */
-export const S_FLAGS = 7;
+export const S_FLAGS = 3;
 export const SERIES_LATE = 1;
 export const SERIES_MOVED = 2;
-/** Set in S_GROUP when the series' next sample goes to another group. */
+/** Set in H_GROUP when the series' next sample goes to another group. */
 export const LEAVING = 0x80000000;
 
 /** Words of a group record. */

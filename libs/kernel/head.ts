@@ -7,13 +7,14 @@ import {
   G_COUNT,
   G_HOME,
   GROUP_WORDS,
+  H_CLEAN_FROM,
+  H_GROUP,
+  H_NEXT,
+  HOT_WORDS,
   LEAVING,
   NONE,
-  S_CLEAN_FROM,
   S_FLAGS,
-  S_GROUP,
   S_GROUP_FIRST,
-  S_NEXT,
   SERIES_LATE,
   SERIES_MOVED,
   SERIES_WORDS,
@@ -145,6 +146,7 @@ export class HeadKernel {
   private readonly words: Uint32Array;
   private readonly floats: Float64Array;
   private readonly bytes: Uint8Array;
+  private readonly hotBase: number;
   private readonly seriesBase: number;
   private readonly groupBase: number;
   private homes = new Uint32Array(256).fill(NONE);
@@ -174,6 +176,7 @@ export class HeadKernel {
     this.words = new Uint32Array(this.memory.buffer);
     this.floats = new Float64Array(this.memory.buffer);
     this.bytes = new Uint8Array(this.memory.buffer);
+    this.hotBase = this.words[C.HOT_BASE]! / 4;
     this.seriesBase = this.words[C.SERIES_BASE]! / 4;
     this.groupBase = this.words[C.GROUP_BASE]! / 4;
   }
@@ -261,7 +264,7 @@ export class HeadKernel {
 
   /** The group whose column the series appends to now. */
   groupOf(series: number): number {
-    return (this.words[this.seriesBase + series * SERIES_WORDS + S_GROUP]! & ~LEAVING) >>> 0;
+    return (this.words[this.hotBase + series * HOT_WORDS + H_GROUP]! & ~LEAVING) >>> 0;
   }
 
   /** Whether the late store may have samples of the series. */
@@ -280,9 +283,9 @@ export class HeadKernel {
 
   /** Whether the series has a sample that is no stale marker at each of the ordinals [from, to) of its present group. */
   isClean(series: number, from: number, to: number): boolean {
-    const at = this.seriesBase + series * SERIES_WORDS;
-    const next = this.words[at + S_NEXT]!;
-    return next !== NONE && next >= to && this.words[at + S_CLEAN_FROM]! <= from;
+    const at = this.hotBase + series * HOT_WORDS;
+    const next = this.words[at + H_NEXT]!;
+    return next !== NONE && next >= to && this.words[at + H_CLEAN_FROM]! <= from;
   }
 
   /** The ordinals [from, to) of a group with times in [lowMs, highMs]. */
@@ -372,7 +375,7 @@ export class HeadKernel {
       timeBytes: floats[T.T_TIME_BYTES]!,
       growingBytes: floats[T.T_GROWING_BYTES]!,
       moves: floats[T.T_MOVES]!,
-      recordBytes: (words[C.SERIES_COUNT]! * SERIES_WORDS + words[C.GROUP_COUNT]! * GROUP_WORDS) * 4,
+      recordBytes: (words[C.SERIES_COUNT]! * (HOT_WORDS + SERIES_WORDS) + words[C.GROUP_COUNT]! * GROUP_WORDS) * 4,
     };
   }
 

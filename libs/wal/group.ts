@@ -10,6 +10,8 @@ export class Group {
   end = Number.POSITIVE_INFINITY;
   /** Settles when the group is durable, or never will be. */
   readonly durable: Promise<void>;
+  /** How many wait for `durable`. */
+  writers = 0;
   resolve!: () => void;
   reject!: (error: Error) => void;
   private readonly bytes: Uint8Array;

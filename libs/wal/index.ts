@@ -1,6 +1,5 @@
 // libs/wal/index.ts: the write-ahead log of a data directory, and the directory's identity and lock.
 export { type DirectoryIdentity, identityPath, openIdentity, type WantedIdentity } from "./identity.ts";
-export { decodeLateSamples, encodeLateSamples, type LateSamples } from "./late-samples.ts";
 export { type DirectoryLock, lockDirectory } from "./lock.ts";
 export { RECORD, type RecordType } from "./record.ts";
 export { type Registration, RegistrationBody } from "./registration.ts";

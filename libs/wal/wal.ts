@@ -5,6 +5,7 @@
 import { type Clock, errorText, type FileSystem } from "../env/index.ts";
 import { InternalError, UnavailableError } from "../model/index.ts";
 import { type Committer, InlineCommitter, WorkerCommitter } from "./committer.ts";
+import { Gather } from "./gather.ts";
 import { Group } from "./group.ts";
 import type { DirectoryIdentity } from "./identity.ts";
 import { frameBytes, RECORD, type RecordType } from "./record.ts";
@@ -54,6 +55,7 @@ export class Wal {
   readonly failed: Promise<Error>;
   private readonly options: WalOptions;
   private readonly committer: Committer;
+  private readonly gather: Gather;
   private readonly repeater: Repeater;
   private filling: Group;
   private writing: Group | undefined;
@@ -71,6 +73,7 @@ export class Wal {
   constructor(options: WalOptions, committer: Committer) {
     this.options = options;
     this.committer = committer;
+    this.gather = new Gather(options.clock);
     const { nextSegment } = options.replayed;
     this.repeater = new Repeater(options.registrations, nextSegment === 1 ? 1 : 0);
     this.filling = new Group(0, committer.buffers[0]);
@@ -142,6 +145,8 @@ export class Wal {
   durable(position: number): Promise<void> {
     if (position <= this.durablePosition) return Promise.resolve();
     if (this.writing !== undefined && position <= this.writing.end) return this.writing.durable;
+    this.filling.writers++;
+    this.gather.arrived(this.filling.writers);
     return this.filling.durable;
   }
 
@@ -175,6 +180,8 @@ export class Wal {
   private async run(): Promise<void> {
     await undefined;
     while (this.currentState === "open" && (this.filling.sizeBytes > 0 || (!this.repeater.done && !this.closing))) {
+      if (!this.closing) await this.gather.company(this.filling.writers);
+      if (this.state !== "open") break;
       const group = this.takeGroup();
       const result = await this.commit(group);
       this.writing = undefined;
@@ -188,6 +195,7 @@ export class Wal {
         this.segment = result.segment;
       }
       const { segment, writeMs, syncMs } = result;
+      this.gather.committed(group.writers, this.filling.writers, syncMs);
       this.options.onGroup?.({ bytes: group.sizeBytes, records: group.records, segment, writeMs, syncMs });
     }
     this.running = undefined;

@@ -1,6 +1,6 @@
 // services/insert/owner-queue.ts: everything between this insert and one storage: connection, dictionary, batches on their way.
 // Invariants: batches leave in the order they were submitted; every submitted batch settles, at the latest when its connection
-// is given up; bytes waiting or unacknowledged stay below the limit (one batch alone may be larger). A batch belongs to the
+// is given up; bytes unacknowledged stay below the limit (one batch alone may be larger). A batch belongs to the
 // connection that it was encoded for: when that goes, its writes fail as unavailable and the client sends them again.
 import type { Clock, Random, Timer } from "../../libs/env/index.ts";
 import type { IngestDictionary } from "../../libs/kernel/index.ts";
@@ -20,8 +20,6 @@ import { Dictionary, ToldSeries } from "./dictionary.ts";
 import { LIMIT_FLAGS } from "./limits.ts";
 import type { SeriesRegistry } from "./registry.ts";
 
-/** A message leaves when this much waits, or at once when nothing is in flight. */
-const COALESCE_BYTES = 64 * 1024;
 /** A storage takes references below 2^22; some are left for what comes while the next connection is made. */
 const DICTIONARY_BYTES_MAX = 36 * 1024 * 1024;
 /** A connection that lasted this long was a good one: the next attempt comes at once. */
@@ -54,7 +52,7 @@ export interface OwnerStats {
   state: OwnerState;
   /** Why it is away. */
   reason: string;
-  /** Bytes waiting or unacknowledged. */
+  /** Bytes of batches that are not acknowledged. */
   queueBytes: number;
   batches: number;
   sentBytes: number;
@@ -77,11 +75,9 @@ interface Waiting {
 class Connection {
   readonly session: IngestSession;
   readonly dictionary: Dictionary;
-  readonly pending: Waiting[] = [];
   readonly inFlight = new Set<Waiting>();
   readonly metadata = new Set<(error: Error) => void>();
   readonly sinceMs: number;
-  pendingBytes = 0;
   seq = 0;
   progressMs: number;
 
@@ -93,7 +89,7 @@ class Connection {
   }
 
   get isIdle(): boolean {
-    return this.pending.length === 0 && this.inFlight.size === 0 && this.metadata.size === 0;
+    return this.inFlight.size === 0 && this.metadata.size === 0;
   }
 }
 
@@ -154,11 +150,10 @@ export class OwnerQueue {
     const connection = this.connected();
     return new Promise((resolve, reject) => {
       const waiting: Waiting = { bytes, relabelled: false, settled: false, resolve, reject };
-      connection.pending.push(waiting);
-      connection.pendingBytes += bytes.length;
       this.stats.queueBytes += bytes.length;
       this.stats.batches++;
-      this.flush(connection);
+      if (connection.isIdle) connection.progressMs = this.options.clock.monotonicMs();
+      this.send(connection, waiting);
       this.renewWhenFull(connection);
     });
   }
@@ -232,17 +227,7 @@ export class OwnerQueue {
     );
   }
 
-  /** Sends all that waits when that is enough for a message, or when nothing is in flight. */
-  private flush(connection: Connection): void {
-    if (connection.pending.length === 0) return;
-    if (connection.inFlight.size > 0 && connection.pendingBytes < COALESCE_BYTES) return;
-    if (connection.inFlight.size === 0) connection.progressMs = this.options.clock.monotonicMs();
-    // Appended in one go: the session puts what comes in one turn of the loop into one message.
-    const batches = connection.pending.splice(0);
-    connection.pendingBytes = 0;
-    for (const waiting of batches) this.send(connection, waiting);
-  }
-
+  /** Hands a batch over at once: joining batches into messages is the transport's matter, joining them into one sync the WAL's. */
   private send(connection: Connection, waiting: Waiting): void {
     setBatchSeq(waiting.bytes, connection.seq);
     connection.seq = (connection.seq + 1) >>> 0;
@@ -295,7 +280,6 @@ export class OwnerQueue {
     this.stats.queueBytes -= waiting.bytes.length;
     if (outcome instanceof Error) waiting.reject(outcome);
     else waiting.resolve(outcome);
-    this.flush(connection);
     this.closeWhenDrained(connection);
   }
 
@@ -323,8 +307,7 @@ export class OwnerQueue {
       this.become("away", reason);
     }
     const error = this.away(reason);
-    const lost = [...connection.inFlight, ...connection.pending.splice(0)];
-    for (const waiting of lost) this.settle(connection, waiting, error);
+    for (const waiting of [...connection.inFlight]) this.settle(connection, waiting, error);
     for (const giveUp of connection.metadata) giveUp(error);
     connection.session.close().catch(() => {});
     if (wasCurrent) this.connector.start();
@@ -363,8 +346,6 @@ export class OwnerQueue {
     this.become("connected", "");
     if (before !== undefined) {
       this.retired.add(before);
-      // What waits must not wait for more to come.
-      for (const waiting of before.pending.splice(0)) this.send(before, waiting);
       this.closeWhenDrained(before);
     }
   }

@@ -4,13 +4,13 @@
 // Nothing that a batch says is believed: every count and length is checked before anything is stored.
 import { appendSample, beginTime, DUPLICATE, enteredGroup, enteredOrdinal, makeGroup, NO_ROOM, OUTVOTED, STORED } from "./lib/append";
 import * as decode from "./lib/decode";
-import { CLASS_DIRECTORY, CLASS_DIRECTORY_PAGE, freeSlot, takeSlot } from "./lib/head-arena";
+import { CLASS_PAGE, CLASS_QUARTER, freeSlot, takeSlot } from "./lib/head-arena";
 import { sealFrame } from "./lib/head-encode";
 import {
-  addTotal, ARENA_BASE, ARENA_END, ARENA_NEXT, BATCH_BASE, BATCH_CAPACITY, EXPONENT_BITS, FULL, G_MEMBERS, groupAt, layOut,
-  MALFORMED, NONE, OK, OUT_BASE, OUT_CAPACITY, R_CONSUMED, R_DUPLICATES, R_FROM, R_FUTURE, R_OUTVOTED, R_RECORD_BYTES,
-  R_REFUSED_COLLISION, R_REFUSED_LIMIT, R_STORED, R_TO, R_TOO_OLD, R_UNKNOWN, REFUSED_COLLISION, REFUSED_LIMIT, S_CURSOR, S_GROUP,
-  S_NEXT, SERIES_BASE, SERIES_CAPACITY, SERIES_COUNT, seriesAt, setWord, SPILL_CAPACITY, T_SAMPLES, UNKNOWN, word,
+  addTotal, ARENA_BASE, ARENA_END, ARENA_NEXT, BATCH_BASE, BATCH_CAPACITY, EXPONENT_BITS, FULL, G_MEMBERS, groupAt, H_CURSOR, H_GROUP, H_NEXT,
+  HOT_BASE, hotOf, layOut,
+  MALFORMED, NONE, OK, OPEN_BLOCK_BYTES, OPEN_ROW, OPEN_ROWS, OUT_BASE, OUT_CAPACITY, R_CONSUMED, R_DUPLICATES, R_FROM, R_FUTURE, R_OUTVOTED, R_RECORD_BYTES,
+  R_REFUSED_COLLISION, R_REFUSED_LIMIT, R_STORED, R_TO, R_TOO_OLD, R_UNKNOWN, REFUSED_COLLISION, REFUSED_LIMIT, SERIES_CAPACITY, SERIES_COUNT, seriesAt, setWord, SPILL_CAPACITY, T_SAMPLES, UNKNOWN, word,
 } from "./lib/head-layout";
 import { closeRecord, nextRun, openRecord, openRuns, runCount, runRef, runsDone, runTime, writeRun } from "./lib/head-runs";
 import { readTimes } from "./lib/head-times";
@@ -41,9 +41,9 @@ export function addSeries(group: u32): u32 {
   const number = word(SERIES_COUNT);
   const arena = word(ARENA_END) - word(ARENA_BASE);
   if (number == word(SERIES_CAPACITY) || word(ARENA_NEXT) - word(ARENA_BASE) > arena - arena / 20) return NONE;
-  const series = seriesAt(number);
-  store<u32>(series, group, S_GROUP);
-  store<u32>(series, NONE, S_NEXT);
+  const hot = hotOf(seriesAt(number));
+  store<u32>(hot, group, H_GROUP);
+  store<u32>(hot, NONE, H_NEXT);
   store<u32>(groupAt(group), load<u32>(groupAt(group), G_MEMBERS) + 1, G_MEMBERS);
   setWord(SERIES_COUNT, number + 1);
   return number;
@@ -51,7 +51,7 @@ export function addSeries(group: u32): u32 {
 
 /** An empty dictionary: reference → series + 1. Returns its address, 0 when the arena is full. */
 export function makeDictionary(): usize {
-  const directory = takeSlot(CLASS_DIRECTORY);
+  const directory = takeSlot(CLASS_PAGE);
   if (directory != 0) memory.fill(directory, 0, 16384);
   return directory;
 }
@@ -62,7 +62,7 @@ export function setReference(directory: usize, ref: u32, entry: u32): bool {
   const at = directory + (<usize>(ref >> PAGE_REFS_BITS) << 2);
   let page: usize = load<u32>(at);
   if (page == 0) {
-    page = takeSlot(CLASS_DIRECTORY_PAGE);
+    page = takeSlot(CLASS_QUARTER);
     if (page == 0) return false;
     memory.fill(page, 0, 4096);
     store<u32>(at, <u32>page);
@@ -74,9 +74,9 @@ export function setReference(directory: usize, ref: u32, entry: u32): bool {
 export function dropDictionary(directory: usize): void {
   for (let at = directory; at < directory + 16384; at += 4) {
     const page: usize = load<u32>(at);
-    if (page != 0) freeSlot(page, CLASS_DIRECTORY_PAGE);
+    if (page != 0) freeSlot(page, CLASS_QUARTER);
   }
-  freeSlot(directory, CLASS_DIRECTORY);
+  freeSlot(directory, CLASS_PAGE);
 }
 
 function clearResults(): void {
@@ -160,7 +160,7 @@ function appendRuns(from: usize, to: usize, values: usize, samples: u32, directo
   const recording = directory != 0;
   // Without a record the values still go somewhere: the batch region is free then.
   const gathered = recording ? <usize>word(OUT_BASE) + RECORD_HEADER + <usize>samples * 14 : <usize>word(BATCH_BASE);
-  const table: usize = word(SERIES_BASE);
+  const table: usize = word(HOT_BASE);
   let out = gathered;
   let value = values;
   // The run of the record that is being gathered: series [first, after).
@@ -203,25 +203,25 @@ function appendRuns(from: usize, to: usize, values: usize, samples: u32, directo
           continue;
         }
       }
-      const series = table + (<usize>number << 6);
+      const hot = table + (<usize>number << 4);
       const bits = load<u64>(value);
       if (
-        load<u32>(series, S_GROUP) == group && load<u32>(series, S_NEXT) == ordinal &&
+        load<u32>(hot, H_GROUP) == group && load<u32>(hot, H_NEXT) == ordinal &&
         (bits & EXPONENT_BITS) != EXPONENT_BITS
       ) {
-        let cursor: usize = load<u32>(series, S_CURSOR);
+        let cursor: usize = load<u32>(hot, H_CURSOR);
         store<u64>(cursor, bits);
-        cursor += 8;
-        if ((cursor & 127) == 0) {
-          cursor -= 128;
-          if (!sealFrame(series, cursor, 16, ordinal - 15)) {
+        cursor += OPEN_ROW;
+        if ((cursor & OPEN_ROWS) == 0) {
+          cursor -= OPEN_BLOCK_BYTES;
+          if (!sealFrame(seriesAt(number), cursor, 16, ordinal - 15)) {
             full = true;
             break;
           }
         }
         // Bytes first, then the count that lets readers see them.
-        store<u32>(series, <u32>cursor, S_CURSOR);
-        store<u32>(series, ordinal + 1, S_NEXT);
+        store<u32>(hot, <u32>cursor, H_CURSOR);
+        store<u32>(hot, ordinal + 1, H_NEXT);
       } else {
         const result = appendSample(number, time, bits);
         if (result == NO_ROOM) {

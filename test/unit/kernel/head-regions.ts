@@ -13,7 +13,8 @@ export function gapsOf(kernel: HeadKernel): [number, number][] {
   const read = w(C.READ_CAPACITY) * 8 + READ_SLACK_BYTES;
   const regions: [number, number][] = [
     [1024, 1024],
-    [w(C.SERIES_BASE), w(C.SERIES_CAPACITY) * 64],
+    [w(C.HOT_BASE), w(C.SERIES_CAPACITY) * 16],
+    [w(C.SERIES_BASE), w(C.SERIES_CAPACITY) * 32],
     [w(C.GROUP_BASE), w(C.GROUP_CAPACITY) * 64],
     [w(C.BATCH_BASE), w(C.BATCH_CAPACITY)],
     [w(C.OUT_BASE), w(C.OUT_CAPACITY)],

@@ -1,6 +1,12 @@
 // test/unit/tsdb/db-fixture.ts: a storage on a simulated disk, and batches for it made by hand.
 import { type FileSystem, SeededRandom, SimClock, SimFileSystem } from "../../../libs/env/index.ts";
-import { type BatchAck, type IngestSession, labelsFromRecord, labelsToRecord, type Matcher } from "../../../libs/model/index.ts";
+import {
+  type BatchAck,
+  type IngestSession,
+  labelsFromRecord,
+  labelsToRecord,
+  type Matcher,
+} from "../../../libs/model/index.ts";
 import { Db, type DbOptions } from "../../../libs/tsdb/index.ts";
 import { register, writeBatch } from "../../contract/ingest-batch.ts";
 

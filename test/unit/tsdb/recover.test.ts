@@ -60,4 +60,7 @@ describe("registrations lost to damage", () => {
     await db.close();
   });
 });
-void DATA_DIR; void REPEATED; void SAMPLES; void sizeOf;
+void DATA_DIR;
+void REPEATED;
+void SAMPLES;
+void sizeOf;

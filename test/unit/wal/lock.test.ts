@@ -112,8 +112,9 @@ describe("the directory's lock", () => {
       let rival: Promise<unknown> | undefined;
       // The rival starts between two calls of the first.
       fs.faults = (call) => {
-        if (rival === undefined && call.number === start + at)
-          rival = lockDirectory(fs, clock, host(9, running), DATA_DIR);
+        if (rival !== undefined || call.number !== start + at) return undefined;
+        rival = lockDirectory(fs, clock, host(9, running), DATA_DIR);
+        rival.catch(() => undefined);
         return undefined;
       };
       const first = lockDirectory(fs, clock, host(8, running), DATA_DIR);

@@ -1,7 +1,7 @@
-// test/unit/wal/record.test.ts: frames, checksums that know their place, registrations, late samples.
+// test/unit/wal/record.test.ts: frames, checksums that know their place, registrations.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { decodeLateSamples, encodeLateSamples, RegistrationBody } from "../../../libs/wal/index.ts";
+import { RegistrationBody } from "../../../libs/wal/index.ts";
 import { bodyIsIntact, Checksums, frameBytes, HEADER_BYTES, openFrame } from "../../../libs/wal/record.ts";
 import { compressRegistrations, decompressRegistrations, Registration } from "../../../libs/wal/registration.ts";
 import { addEntry } from "./wal-fixture.ts";
@@ -93,36 +93,5 @@ describe("registrations", () => {
     ["a copy from nowhere", [4, 1, 9]],
   ])("what is no snappy block is refused: %s", (_name, bytes) => {
     expect(decompressRegistrations(Uint8Array.from(bytes))).toBeUndefined();
-  });
-});
-
-describe("late samples", () => {
-  test("keep every bit, stale markers too, wherever the body lies", () => {
-    const values = new Float64Array(new BigUint64Array([0x7ff0000000000002n, 0x8000000000000000n, 1n]).buffer);
-    const times = Float64Array.of(-(2 ** 53), 0, 2 ** 53);
-    const body = encodeLateSamples({ count: 3, series: Uint32Array.of(9, 0, 2 ** 32 - 1), times, values });
-    const shifted = new Uint8Array(body.length + 3);
-    shifted.set(body, 3);
-    const back = decodeLateSamples(shifted.subarray(3));
-    expect(back.count).toBe(3);
-    expect([...back.series]).toEqual([9, 0, 2 ** 32 - 1]);
-    expect([...back.times]).toEqual([...times]);
-    expect([...new BigUint64Array(back.values.buffer, back.values.byteOffset, 3)]).toEqual([
-      0x7ff0000000000002n,
-      0x8000000000000000n,
-      1n,
-    ]);
-  });
-
-  test("a count that lies is refused", () => {
-    const body = encodeLateSamples({
-      count: 0,
-      series: new Uint32Array(0),
-      times: new Float64Array(0),
-      values: new Float64Array(0),
-    });
-    for (const bytes of [body.subarray(1), Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0), new Uint8Array(0)]) {
-      expect(() => decodeLateSamples(bytes)).toThrow("cannot read late samples");
-    }
   });
 });

@@ -1,16 +1,17 @@
 // libs/kernel/assembly/lib/append.ts: one sample into the head: in order, into a hole, the same again, another value, late.
 // HOT: bench test/bench/append.bench.ts, twin libs/kernel/twin/head.ts. The loop over a batch is in ../head.ts; it does the common
 // case itself (the series' next ordinal, an ordinary number) and calls appendSample for everything else.
-// Invariants: a series' samples ascend over all its chunks; what is published (S_NEXT, S_CURSOR) is complete. A full arena
+// Invariants: a series' samples ascend over all its chunks; what is published (H_NEXT, H_CURSOR) is complete. A full arena
 // is noticed before anything is published.
-import { classOf, takeSlot } from "./head-arena";
+import { CLASS_PAGE, takeSlot } from "./head-arena";
 import { findValue, valueFound } from "./decode";
 import { sealChunk, sealFrame, strike } from "./head-encode";
 import {
   addTotal, EXPONENT_BITS, G_COUNT, G_HOME, G_LAST_TIME, G_MEMBERS, G_ORIGIN, G_PRIVATE, G_RECENT, GAP_HOLES, GROUP_CAPACITY,
-  GROUP_COUNT, groupAt, HOLE, LEAVING, NONE, OPEN_VALUES_BYTES, R_SPILLED, S_CHUNK, S_CLEAN_FROM, S_CURSOR, S_FIRST_TIME, S_FLAGS, S_GROUP,
-  S_GROUP_FIRST, S_MOVES, S_NEXT, S_SEALED, S_STRIKES, SERIES_LATE, SERIES_MOVED, SERIES_NAN, SERIES_SPECIAL, seriesAt,
-  setWord, SPILL_SERIES, SPILL_TIMES, SPILL_VALUES, STALE, T_MOVES, T_SAMPLES, word,
+  GROUP_COUNT, groupAt, H_CLEAN_FROM, H_CURSOR, H_GROUP, H_NEXT, HOLE, HOT_BASE, hotOf, LEAVING, NONE, OPEN_BLOCK_BYTES,
+  OPEN_BLOCK_SERIES, OPEN_ROW, OPEN_ROWS, openCount, R_SPILLED, S_FIRST_TIME, S_FLAGS, S_GROUP_FIRST, S_MOVES, S_SEALED, S_STRIKES,
+  SERIES_LATE, SERIES_MOVED, SERIES_NAN, SERIES_SPECIAL, seriesAt, setWord, SPILL_SERIES, SPILL_TIMES, SPILL_VALUES, STALE,
+  T_MOVES, T_SAMPLES, word,
 } from "./head-layout";
 import { firstAtOrAfter, ordinalOf, pushTime, timeOf } from "./head-times";
 
@@ -78,10 +79,11 @@ export function beats(a: u64, b: u64): bool {
 /** Stores one sample. `series` is a registered series number. */
 export function appendSample(number: u32, time: i64, value: u64): u32 {
   const series = seriesAt(number);
-  if ((load<u32>(series, S_GROUP) & LEAVING) != 0) leaveGroup(series, time);
-  let groupNumber = load<u32>(series, S_GROUP);
+  const hot = hotOf(series);
+  if ((load<u32>(hot, H_GROUP) & LEAVING) != 0) leaveGroup(series, time);
+  let groupNumber = load<u32>(hot, H_GROUP);
   let group = groupAt(groupNumber);
-  let next = load<u32>(series, S_NEXT);
+  let next = load<u32>(hot, H_NEXT);
   const count = load<u32>(group, G_COUNT);
   let ordinal: u32 = count;
   if (count != 0 && time <= load<i64>(group, G_LAST_TIME)) {
@@ -90,7 +92,7 @@ export function appendSample(number: u32, time: i64, value: u64): u32 {
       // Between two times of the column. When it is news to the series, the series' times are not the group's.
       if (next != NONE && time <= timeOf(group, next - 1)) return appendPast(number, series, NONE, time, value);
       if (!moveOn(series, time, true)) return load<u8>(series, S_MOVES) >= MOVES_MAX ? spill(number, series, time, value) : NO_ROOM;
-      groupNumber = load<u32>(series, S_GROUP);
+      groupNumber = load<u32>(hot, H_GROUP);
       group = groupAt(groupNumber);
       next = NONE;
       ordinal = load<u32>(group, G_COUNT);
@@ -119,16 +121,13 @@ function lastMovedTime(series: usize): i64 {
 
 /** Makes `ordinal` the series' next one: a first sample, holes for a short gap, a new chunk for a long one. */
 function reach(series: usize, next: u32, ordinal: u32, time: i64): bool {
-  if (load<u32>(series, S_CURSOR) == 0) {
-    const open = takeSlot(classOf(OPEN_VALUES_BYTES));
-    if (open == 0) return false;
-    store<u32>(series, <u32>open, S_CURSOR);
-  }
+  const hot = hotOf(series);
+  if (load<u32>(hot, H_CURSOR) == 0 && !openBuffer(hot)) return false;
   if (next == NONE) {
     if ((load<u8>(series, S_FLAGS) & SERIES_MOVED) == 0) store<i64>(series, time, S_FIRST_TIME);
     store<u32>(series, ordinal, S_GROUP_FIRST);
-    store<u32>(series, ordinal, S_CLEAN_FROM);
-    store<u32>(series, ordinal, S_NEXT);
+    store<u32>(hot, ordinal, H_CLEAN_FROM);
+    store<u32>(hot, ordinal, H_NEXT);
     return true;
   }
   if (next == ordinal) return true;
@@ -139,40 +138,57 @@ function reach(series: usize, next: u32, ordinal: u32, time: i64): bool {
   if (!closeChunk(series)) return false;
   // One long gap is a pause; two in a row are times that are not the series' own.
   strike(series, true);
-  store<u32>(series, ordinal, S_CLEAN_FROM);
-  store<u32>(series, ordinal, S_NEXT);
+  store<u32>(hot, ordinal, H_CLEAN_FROM);
+  store<u32>(hot, ordinal, H_NEXT);
+  return true;
+}
+
+/** Gives a series its cells in the block of its neighbours, which is made when none of them has one. */
+function openBuffer(hot: usize): bool {
+  const number = <u32>((hot - <usize>word(HOT_BASE)) >> 4);
+  const column = number & (OPEN_BLOCK_SERIES - 1);
+  const neighbours = hot - (<usize>column << 4);
+  let block: usize = 0;
+  for (let i: usize = 0; i < OPEN_BLOCK_SERIES && block == 0; i++) {
+    block = load<u32>(neighbours + (i << 4), H_CURSOR) & ~(OPEN_BLOCK_BYTES - 1);
+  }
+  if (block == 0) block = takeSlot(CLASS_PAGE);
+  if (block == 0) return false;
+  store<u32>(hot, <u32>block + (column << 3), H_CURSOR);
   return true;
 }
 
 /** Stores a value at the series' next ordinal. */
 function put(series: usize, ordinal: u32, value: u64): bool {
-  let cursor: usize = load<u32>(series, S_CURSOR);
+  const hot = hotOf(series);
+  let cursor: usize = load<u32>(hot, H_CURSOR);
   store<u64>(cursor, value);
   if ((value & EXPONENT_BITS) == EXPONENT_BITS && (value & 0xfffffffffffff) != 0) {
     const special = value == HOLE || value == STALE;
     store<u8>(series, load<u8>(series, S_FLAGS) | (special ? SERIES_SPECIAL : SERIES_NAN), S_FLAGS);
-    if (special) store<u32>(series, ordinal + 1, S_CLEAN_FROM);
+    if (special) store<u32>(hot, ordinal + 1, H_CLEAN_FROM);
   }
-  cursor += 8;
-  if ((cursor & 127) == 0) {
-    cursor -= 128;
+  cursor += OPEN_ROW;
+  if ((cursor & OPEN_ROWS) == 0) {
+    cursor -= OPEN_BLOCK_BYTES;
     if (!sealFrame(series, cursor, 16, ordinal - 15)) return false;
   }
   // Bytes first, then the count that lets readers see them.
-  store<u32>(series, <u32>cursor, S_CURSOR);
-  store<u32>(series, ordinal + 1, S_NEXT);
+  store<u32>(hot, <u32>cursor, H_CURSOR);
+  store<u32>(hot, ordinal + 1, H_NEXT);
   if (value != HOLE) addTotal(T_SAMPLES, 1);
   return true;
 }
 
 /** Seals what is open, so that the next sample begins a new chunk. */
 function closeChunk(series: usize): bool {
-  const cursor: usize = load<u32>(series, S_CURSOR);
-  const n = <u32>(cursor & 127) >> 3;
+  const hot = hotOf(series);
+  const cursor: usize = load<u32>(hot, H_CURSOR);
+  const n = openCount(cursor);
   if (n > 0) {
-    const buffer = cursor & ~127;
-    if (!sealFrame(series, buffer, n, load<u32>(series, S_NEXT) - n)) return false;
-    store<u32>(series, <u32>buffer, S_CURSOR);
+    const start = cursor & ~OPEN_ROWS;
+    if (!sealFrame(series, start, n, load<u32>(hot, H_NEXT) - n)) return false;
+    store<u32>(hot, <u32>start, H_CURSOR);
   }
   return sealChunk(series);
 }
@@ -182,9 +198,10 @@ function closeChunk(series: usize): bool {
  * ordinal of theirs lies between its newest one and now.
  */
 function leaveGroup(series: usize, time: i64): void {
-  store<u32>(series, load<u32>(series, S_GROUP) & ~LEAVING, S_GROUP);
-  const group = groupAt(load<u32>(series, S_GROUP));
-  const next = load<u32>(series, S_NEXT);
+  const hot = hotOf(series);
+  store<u32>(hot, load<u32>(hot, H_GROUP) & ~LEAVING, H_GROUP);
+  const group = groupAt(load<u32>(hot, H_GROUP));
+  const next = load<u32>(hot, H_NEXT);
   store<u8>(series, 0, S_STRIKES);
   if (next == NONE || next >= firstAtOrAfter(group, time)) return;
   moveOn(series, time, false);
@@ -197,7 +214,8 @@ function leaveGroup(series: usize, time: i64): void {
  */
 function moveOn(series: usize, time: i64, must: bool): bool {
   const moves: u32 = load<u8>(series, S_MOVES);
-  const from = load<u32>(series, S_GROUP);
+  const hot = hotOf(series);
+  const from = load<u32>(hot, H_GROUP);
   if (moves >= MOVES_MAX) return false;
   const alone = moves >= MOVES_SHARED || (must && moves + 1 >= MOVES_SHARED);
   const old = groupAt(from);
@@ -219,8 +237,8 @@ function moveOn(series: usize, time: i64, must: bool): bool {
   }
   store<u32>(old, load<u32>(old, G_MEMBERS) - 1, G_MEMBERS);
   store<u32>(groupAt(to), load<u32>(groupAt(to), G_MEMBERS) + 1, G_MEMBERS);
-  store<u32>(series, to, S_GROUP);
-  store<u32>(series, NONE, S_NEXT);
+  store<u32>(hot, to, H_GROUP);
+  store<u32>(hot, NONE, H_NEXT);
   store<u8>(series, <u8>(moves + 1), S_MOVES);
   if (load<u32>(series, S_SEALED) != 0) store<u8>(series, load<u8>(series, S_FLAGS) | SERIES_MOVED, S_FLAGS);
   addTotal(T_MOVES, 1);
@@ -229,10 +247,12 @@ function moveOn(series: usize, time: i64, must: bool): bool {
 
 /** A sample at or before the series' newest time. `ordinal` is that of its time in the present group, or NONE. */
 function appendPast(number: u32, series: usize, ordinal: u32, time: i64, value: u64): u32 {
-  const cursor: usize = load<u32>(series, S_CURSOR);
-  const openFirst = load<u32>(series, S_NEXT) - <u32>((cursor & 127) >> 3);
-  if (ordinal != NONE && load<u32>(series, S_NEXT) != NONE && ordinal >= openFirst) {
-    return appendOpen(number, series, ordinal, (cursor & ~127) + (<usize>(ordinal - openFirst) << 3), time, value);
+  const hot = hotOf(series);
+  const cursor: usize = load<u32>(hot, H_CURSOR);
+  const next = load<u32>(hot, H_NEXT);
+  const openFirst = next - openCount(cursor);
+  if (ordinal != NONE && next != NONE && ordinal >= openFirst) {
+    return appendOpen(number, series, (cursor & ~OPEN_ROWS) + <usize>(ordinal - openFirst) * OPEN_ROW, time, value);
   }
   if (!findValue(series, time)) return spill(number, series, time, value);
   const there = valueFound();
@@ -241,7 +261,7 @@ function appendPast(number: u32, series: usize, ordinal: u32, time: i64, value: 
 }
 
 /** A sample whose ordinal is still in the open buffer: holes are filled and losers replaced in place. */
-function appendOpen(number: u32, series: usize, ordinal: u32, cell: usize, time: i64, value: u64): u32 {
+function appendOpen(number: u32, series: usize, cell: usize, time: i64, value: u64): u32 {
   const there = load<u64>(cell);
   const flags = load<u8>(series, S_FLAGS);
   if (there == HOLE) {

@@ -3,9 +3,9 @@
 // Chunks are this kernel's own work, so decoding trusts them; every output is bounded by what the caller asked for.
 import {
   CHUNK_BASE, CHUNK_BASE_VALUE, CHUNK_CONSTANT, CHUNK_COUNT, CHUNK_FIRST, CHUNK_FLAGS, CHUNK_GROUP,
-  CHUNK_HEADER, CHUNK_HOLES, CHUNK_NAN, CHUNK_PREVIOUS, CHUNK_STALE, CONTROL, FRAME_DENSE, FRAME_HAS_HOLES, FRAME_HAS_STALE,
-  FRAME_RUN, FRAME_SAME, FRAME_XOR, G_COUNT, groupAt, HOLE, LEAVING, NONE, R_COUNT, R_RESUME, READ_HOLES, READ_MORE, READ_NAN,
-  READ_STALE, S_CHUNK, S_CURSOR, S_FIRST_TIME, S_FLAGS, S_GROUP, S_NEXT, S_SEALED, SERIES_NAN, SERIES_SPECIAL, setWord, STACK_BASE,
+  CHUNK_HEADER, CHUNK_HOLES, CHUNK_NAN, CHUNK_PREVIOUS, CHUNK_STALE, CONTROL, copyOpen, FRAME_DENSE, FRAME_HAS_HOLES, FRAME_HAS_STALE,
+  FRAME_RUN, FRAME_SAME, FRAME_XOR, G_COUNT, groupAt, H_CURSOR, H_GROUP, H_NEXT, HOLE, hotOf, LEAVING, NONE, OPEN_ROW, OPEN_ROWS, openCount, R_COUNT, R_RESUME, READ_HOLES, READ_MORE, READ_NAN,
+  READ_STALE, S_CHUNK, S_FIRST_TIME, S_FLAGS, S_SEALED, SERIES_NAN, SERIES_SPECIAL, setWord, STACK_BASE,
   STACK_ENTRIES, STALE, word,
 } from "./head-layout";
 import { integerOf, powerOfTen } from "./head-encode";
@@ -185,18 +185,12 @@ function newestChunk(series: usize): usize {
   return chunk != 0 ? chunk : load<u32>(series, S_SEALED);
 }
 
-// @ts-ignore: decorator
-@inline
-function openCount(series: usize): u32 {
-  return (load<u32>(series, S_CURSOR) & 127) >> 3;
-}
-
 /** Flags of the open buffer's values. */
 function openFlags(series: usize, flags: u32): u32 {
   let found: u32 = (flags & SERIES_NAN) != 0 ? READ_NAN : 0;
   if ((flags & SERIES_SPECIAL) == 0) return found;
-  const cursor: usize = load<u32>(series, S_CURSOR);
-  for (let p: usize = cursor & ~127; p < cursor; p += 8) {
+  const cursor: usize = load<u32>(hotOf(series), H_CURSOR);
+  for (let p: usize = cursor & ~OPEN_ROWS; p < cursor; p += OPEN_ROW) {
     const v = load<u64>(p);
     if (v == HOLE) found |= READ_HOLES;
     if (v == STALE) found |= READ_STALE;
@@ -209,12 +203,14 @@ function openFlags(series: usize, flags: u32): u32 {
  * READ_* flags, which may also tell of ordinals just outside. At most READ_CAPACITY ordinals.
  */
 export function readColumn(series: usize, from: u32, to: u32, out: usize): u32 {
-  const group = load<u32>(series, S_GROUP) & ~LEAVING;
-  const next = load<u32>(series, S_NEXT);
+  const hot = hotOf(series);
+  const group = load<u32>(hot, H_GROUP) & ~LEAVING;
+  const next = load<u32>(hot, H_NEXT);
+  const cursor: usize = load<u32>(hot, H_CURSOR);
   let at = from;
   let flags: u32 = 0;
   if (next != NONE && from < to) {
-    const openFirst = next - openCount(series);
+    const openFirst = next - openCount(cursor);
     const stack: usize = word(STACK_BASE);
     let depth: usize = 0;
     let chunk = from < openFirst ? newestChunk(series) : 0;
@@ -246,8 +242,8 @@ export function readColumn(series: usize, from: u32, to: u32, out: usize): u32 {
         at = openFirst;
       }
       flags |= openFlags(series, load<u8>(series, S_FLAGS));
-      const buffer: usize = load<u32>(series, S_CURSOR) & ~127;
-      memory.copy(out + (<usize>(at - from) << 3), buffer + (<usize>(at - openFirst) << 3), <usize>(end - at) << 3);
+      const cell = (cursor & ~OPEN_ROWS) + <usize>(at - openFirst) * OPEN_ROW;
+      copyOpen(out + (<usize>(at - from) << 3), cell, end - at);
       at = end;
     }
   }
@@ -289,7 +285,8 @@ export function readSeries(series: usize, low: f64, high: f64, times: usize, val
 }
 
 function collect(series: usize, low: f64, high: f64, times: usize, values: usize, capacity: u32): u32 {
-  const next = load<u32>(series, S_NEXT);
+  const hot = hotOf(series);
+  const next = load<u32>(hot, H_NEXT);
   const stack: usize = word(STACK_BASE);
   const from = <i64>low;
   let depth: u32 = 0;
@@ -321,9 +318,9 @@ function collect(series: usize, low: f64, high: f64, times: usize, values: usize
     store<f64>(CONTROL, <f64>timeOf(group, end - 1) + 1, R_RESUME);
     return readFlags | READ_MORE;
   }
-  const open = openCount(series);
+  const open = openCount(load<u32>(hot, H_CURSOR));
   if (next != NONE && open > 0) {
-    const group = groupAt(load<u32>(series, S_GROUP) & ~LEAVING);
+    const group = groupAt(load<u32>(hot, H_GROUP) & ~LEAVING);
     readFlags |= openFlags(series, load<u8>(series, S_FLAGS)) & READ_NAN;
     if (!readPart(group, 0, next - open, next - open, next, low, high, times, values, capacity, series)) return readFlags | READ_MORE;
   }
@@ -354,8 +351,8 @@ function readPart(
         memory.copy(out, scratch + (<usize>(at - first) << 3), <usize>n << 3);
       }
     } else {
-      const buffer: usize = load<u32>(series, S_CURSOR) & ~127;
-      memory.copy(out, buffer + (<usize>(at - first) << 3), <usize>n << 3);
+      const cursor: usize = load<u32>(hotOf(series), H_CURSOR);
+      copyOpen(out, (cursor & ~OPEN_ROWS) + <usize>(at - first) * OPEN_ROW, n);
     }
     keepSamples(times, values, n, low, high);
     at += n;

@@ -6,8 +6,8 @@ import {
 } from "./head-layout";
 
 /** Classes 0–15: 16 to 256 bytes; 16–29: 320 to 1152; then 4096 and 16384. */
-export const CLASS_DIRECTORY_PAGE: u32 = 30;
-export const CLASS_DIRECTORY: u32 = 31;
+export const CLASS_QUARTER: u32 = 30;
+export const CLASS_PAGE: u32 = 31;
 
 /** The smallest class with slots of at least `size` bytes, 1 ≤ size ≤ 1152. */
 export function classOf(size: u32): u32 {
@@ -16,8 +16,8 @@ export function classOf(size: u32): u32 {
 
 export function classBytes(c: u32): u32 {
   if (c < 16) return (c + 1) << 4;
-  if (c < CLASS_DIRECTORY_PAGE) return 256 + ((c - 15) << 6);
-  return c == CLASS_DIRECTORY_PAGE ? 4096 : 16384;
+  if (c < CLASS_QUARTER) return 256 + ((c - 15) << 6);
+  return c == CLASS_QUARTER ? 4096 : 16384;
 }
 
 function takePage(): u32 {

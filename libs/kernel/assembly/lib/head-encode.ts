@@ -3,11 +3,11 @@
 // Every function returns false, with the samples still where they were, when the arena is full.
 import { classBytes, classOf, freeSlot, takeSealed, takeSlot } from "./head-arena";
 import {
-  addTotal, CHUNK_BASE_VALUE, CHUNK_BYTES, CHUNK_CONSTANT, CHUNK_COUNT, CHUNK_FIRST, CHUNK_FLAGS, CHUNK_GROUP,
-  CHUNK_HEADER, CHUNK_HOLES, CHUNK_NAN, CHUNK_ORDINALS, CHUNK_ORDINALS_CONSTANT, CHUNK_PREVIOUS, CHUNK_STALE,
+  addTotal, CHUNK_BASE_VALUE, CHUNK_BYTES, CHUNK_CLASS, CHUNK_CONSTANT, CHUNK_COUNT, CHUNK_FIRST, CHUNK_FLAGS, CHUNK_GROUP,
+  CHUNK_HEADER, CHUNK_HOLES, CHUNK_NAN, CHUNK_ORDINALS, CHUNK_ORDINALS_CONSTANT, CHUNK_PREVIOUS, CHUNK_STALE, copyOpen,
   EXPONENT_MAX, EXPONENT_NONE, FRAME_BASE, FRAME_DECIMAL, FRAME_DENSE, FRAME_HAS_HOLES, FRAME_HAS_STALE, FRAME_RUN,
-  FRAME_SAME, FRAME_SAMPLES, FRAME_XOR, HOLE, LEAVING, S_CHUNK, S_CHUNK_CLASS, S_EXPONENT, S_FLAGS, S_GROUP, S_LAST, S_RUN_OPEN, S_SEALED,
-  S_STRIKES, SERIES_NAN, SERIES_SPECIAL, STALE, T_GROWING_BYTES, T_HOLES, T_SEALED_BYTES, T_SEALED_CHUNKS, T_SEALED_SAMPLES, word,
+  FRAME_SAME, FRAME_SAMPLES, FRAME_XOR, H_GROUP, HOLE, hotOf, LEAVING, S_CHUNK, S_EXPONENT, S_FLAGS, S_LAST, S_SEALED,
+  S_STRIKES, SERIES_NAN, SERIES_RUN, SERIES_SPECIAL, STALE, T_GROWING_BYTES, T_HOLES, T_SEALED_BYTES, T_SEALED_CHUNKS, T_SEALED_SAMPLES, word,
 } from "./head-layout";
 
 /** Holes in a frame of 16 that count as a strike: about every other ordinal is someone else's. */
@@ -20,14 +20,16 @@ const WRITE_SLACK: u32 = 8;
 let holes: u32 = 0;
 let stales: u32 = 0;
 
-/** Appends the n values at `values`, ordinals from `first` on, to the growing chunk of a series. */
-export function sealFrame(series: usize, values: usize, n: u32, first: u32): bool {
+/** Appends the n values of the open buffer at `cell`, ordinals from `first` on, to the growing chunk of a series. */
+export function sealFrame(series: usize, cell: usize, n: u32, first: u32): bool {
   const flags: u32 = load<u8>(series, S_FLAGS);
   let chunk: usize = load<u32>(series, S_CHUNK);
+  const values: usize = word(FRAME_BASE);
+  copyOpen(values, cell, n);
   holes = 0;
   stales = 0;
-  if ((flags & SERIES_SPECIAL) != 0) values = splitSpecials(values, n, chunk != 0 ? load<u64>(series, S_LAST) : 0);
-  if (n < FRAME_SAMPLES) values = padFrame(values, n);
+  if ((flags & SERIES_SPECIAL) != 0) splitSpecials(values, n, chunk != 0 ? load<u64>(series, S_LAST) : 0);
+  if (n < FRAME_SAMPLES) padFrame(values, n);
   let last = chunk != 0 ? load<u64>(series, S_LAST) : load<u64>(values);
   let same = allEqual(values, last);
   const masks = holes | stales;
@@ -56,7 +58,7 @@ function finishFrame(series: usize, last: u64, n: u32, flags: u32): void {
   if ((flags & SERIES_NAN) != 0) chunkFlags |= CHUNK_NAN;
   store<u8>(chunk, chunkFlags, CHUNK_FLAGS);
   store<u64>(series, last, S_LAST);
-  store<u8>(series, <u8>flags & ~(SERIES_SPECIAL | SERIES_NAN), S_FLAGS);
+  store<u8>(series, load<u8>(series, S_FLAGS) & ~(SERIES_SPECIAL | SERIES_NAN), S_FLAGS);
   const missing = popcnt<i32>(<i32>holes);
   if (missing != 0) addTotal(T_HOLES, missing);
   if (n == 16) strike(series, missing >= STRIKE_HOLES);
@@ -74,12 +76,14 @@ export function strike(series: usize, bad: bool): void {
   }
   const strikes = load<u8>(series, S_STRIKES) + 1;
   store<u8>(series, strikes, S_STRIKES);
-  if (strikes >= 2) store<u32>(series, load<u32>(series, S_GROUP) | LEAVING, S_GROUP);
+  if (strikes >= 2) {
+    const hot = hotOf(series);
+    store<u32>(hot, load<u32>(hot, H_GROUP) | LEAVING, H_GROUP);
+  }
 }
 
-/** Copies a frame to scratch with holes and stale markers replaced by the value before them, and fills the masks. */
-function splitSpecials(values: usize, n: u32, previous: u64): usize {
-  const scratch: usize = word(FRAME_BASE);
+/** Replaces the holes and stale markers of a frame by the value before them, and fills the masks. */
+function splitSpecials(values: usize, n: u32, previous: u64): void {
   if (previous == 0) {
     // A chunk begins with its first real value, so that what precedes it costs nothing.
     for (let i: u32 = 0; i < n; i++) {
@@ -95,18 +99,14 @@ function splitSpecials(values: usize, n: u32, previous: u64): usize {
     if (v == HOLE) holes |= 1 << i;
     else if (v == STALE) stales |= 1 << i;
     else previous = v;
-    store<u64>(scratch + (<usize>i << 3), previous);
+    store<u64>(values + (<usize>i << 3), previous);
   }
-  return scratch;
 }
 
-/** Copies a short frame to scratch and repeats its last value: analysis always sees 16 values. */
-function padFrame(values: usize, n: u32): usize {
-  const scratch: usize = word(FRAME_BASE);
-  memory.copy(scratch, values, <usize>n << 3);
-  const last = load<u64>(scratch + (<usize>(n - 1) << 3));
-  for (let i = n; i < FRAME_SAMPLES; i++) store<u64>(scratch + (<usize>i << 3), last);
-  return scratch;
+/** Repeats the last value of a short frame: analysis always sees 16 values. */
+function padFrame(values: usize, n: u32): void {
+  const last = load<u64>(values + (<usize>(n - 1) << 3));
+  for (let i = n; i < FRAME_SAMPLES; i++) store<u64>(values + (<usize>i << 3), last);
 }
 
 function allEqual(values: usize, last: u64): bool {
@@ -128,7 +128,7 @@ function addSame(series: usize, last: u64, n: u32, first: u32): bool {
     return true;
   }
   const chunk: usize = load<u32>(series, S_CHUNK);
-  if (chunk != 0 && load<u8>(series, S_RUN_OPEN) != 0) {
+  if (chunk != 0 && (load<u8>(series, S_FLAGS) & SERIES_RUN) != 0) {
     const end = chunk + load<u16>(chunk, CHUNK_BYTES);
     const run: u32 = load<u8>(end - 1) + n;
     if (run <= 255) {
@@ -140,7 +140,7 @@ function addSame(series: usize, last: u64, n: u32, first: u32): bool {
   if (p == 0) return false;
   store<u8>(p, FRAME_RUN);
   store<u8>(p + 1, <u8>n);
-  store<u8>(series, 1, S_RUN_OPEN);
+  store<u8>(series, load<u8>(series, S_FLAGS) | SERIES_RUN, S_FLAGS);
   return true;
 }
 
@@ -168,7 +168,7 @@ function writeHead(p: usize, kind: u32): usize {
 function notConstant(series: usize): void {
   const chunk: usize = load<u32>(series, S_CHUNK);
   store<u8>(chunk, load<u8>(chunk, CHUNK_FLAGS) & ~CHUNK_CONSTANT, CHUNK_FLAGS);
-  store<u8>(series, 0, S_RUN_OPEN);
+  store<u8>(series, load<u8>(series, S_FLAGS) & ~SERIES_RUN, S_FLAGS);
 }
 
 // What analyseDecimal and analyseXor found.
@@ -400,7 +400,7 @@ function findOffender(values: usize, last: f64, scale: f64): f64 {
  */
 function roomFor(series: usize, size: u32, slack: u32, base: u64, first: u32): usize {
   const chunk: usize = load<u32>(series, S_CHUNK);
-  const old: u32 = load<u8>(series, S_CHUNK_CLASS);
+  const old: u32 = chunk == 0 ? 0 : load<u8>(chunk, CHUNK_CLASS);
   const used: u32 = chunk == 0 ? CHUNK_HEADER : load<u16>(chunk, CHUNK_BYTES);
   let slot = chunk;
   if (chunk == 0 || used + size + slack > classBytes(old)) {
@@ -414,16 +414,16 @@ function roomFor(series: usize, size: u32, slack: u32, base: u64, first: u32): u
       addTotal(T_GROWING_BYTES, -(<f64>classBytes(old)));
     } else {
       store<u32>(slot, load<u32>(series, S_SEALED), CHUNK_PREVIOUS);
-      store<u32>(slot, load<u32>(series, S_GROUP) & ~LEAVING, CHUNK_GROUP);
+      store<u32>(slot, load<u32>(hotOf(series), H_GROUP) & ~LEAVING, CHUNK_GROUP);
       store<u32>(slot, first, CHUNK_FIRST);
       store<u16>(slot, 0, CHUNK_COUNT);
       store<u8>(slot, CHUNK_CONSTANT, CHUNK_FLAGS);
       store<u64>(slot, base, CHUNK_BASE_VALUE);
-      store<u8>(series, 0, S_RUN_OPEN);
+      store<u8>(series, load<u8>(series, S_FLAGS) & ~SERIES_RUN, S_FLAGS);
       if (load<u8>(series, S_EXPONENT) == EXPONENT_NONE) store<u8>(series, 0, S_EXPONENT);
     }
     store<u32>(series, <u32>slot, S_CHUNK);
-    store<u8>(series, <u8>c, S_CHUNK_CLASS);
+    store<u8>(slot, <u8>c, CHUNK_CLASS);
   }
   store<u16>(slot, <u16>(used + size), CHUNK_BYTES);
   return slot + used;
@@ -437,7 +437,7 @@ export function sealChunk(series: usize): bool {
   const sealed = takeSealed(bytes);
   if (sealed == 0) return false;
   memory.copy(sealed, chunk, bytes);
-  const c: u32 = load<u8>(series, S_CHUNK_CLASS);
+  const c: u32 = load<u8>(chunk, CHUNK_CLASS);
   freeSlot(chunk, c);
   addTotal(T_GROWING_BYTES, -(<f64>classBytes(c)));
   addTotal(T_SEALED_BYTES, bytes);

@@ -32,6 +32,7 @@ export const ARENA_NEXT: usize = 88;
 export const ARENA_END: usize = 92;
 export const SEALED_NEXT: usize = 96;
 export const SEALED_END: usize = 100;
+export const HOT_BASE: usize = 104; // the hot part of the series records
 
 // What the last append or replay did.
 export const R_STORED: usize = 128; // samples stored in the head, new or as winners over another value
@@ -71,28 +72,28 @@ export const STACK_ENTRIES: u32 = 4096;
 export const READ_SLACK: u32 = 2048;
 export const NONE: u32 = 0xffffffff;
 
-// A series, 64 bytes.
-export const SERIES_BYTES: u32 = 64;
-export const S_GROUP: usize = 0; // u32; LEAVING is set when the next sample goes to another group
-export const S_NEXT: usize = 4; // u32: the ordinal after the newest one, NONE before the first sample in this group
-export const S_CURSOR: usize = 8; // u32: the next free cell of the open buffer, 0 when there is none
-export const S_CHUNK: usize = 12; // u32: the growing chunk, 0 when there is none
-export const S_SEALED: usize = 16; // u32: the newest sealed chunk, 0 when there is none
-export const S_CLEAN_FROM: usize = 20; // u32: from this ordinal on there is neither hole nor stale marker
-export const S_GROUP_FIRST: usize = 24; // u32: the first ordinal in this group
-export const S_FLAGS: usize = 28; // u8
-export const S_EXPONENT: usize = 29; // u8: the decimal exponent of the newest frame, EXPONENT_NONE when there is none
-export const S_STRIKES: usize = 30; // u8: frames in a row with many holes
-export const S_MOVES: usize = 31; // u8: how often the series changed its group
-export const S_LAST: usize = 32; // u64: bits of the last value in the growing chunk
-export const S_FIRST_TIME: usize = 40; // i64: time of the first sample in the head
-export const S_CHUNK_CLASS: usize = 48; // u8: size class of the growing chunk's slot
-export const S_RUN_OPEN: usize = 49; // u8: 1 when the growing chunk ends with a run
+// A series: 16 hot bytes, which every append reads, and 32 more, in a table of their own.
+export const HOT_BYTES: u32 = 16;
+export const H_GROUP: usize = 0; // u32; LEAVING is set when the next sample goes to another group
+export const H_NEXT: usize = 4; // u32: the ordinal after the newest one, NONE before the first sample in this group
+export const H_CURSOR: usize = 8; // u32: the next free cell of the open buffer, 0 when there is none
+export const H_CLEAN_FROM: usize = 12; // u32: from this ordinal on there is neither hole nor stale marker
+export const SERIES_BYTES: u32 = 32;
+export const S_CHUNK: usize = 0; // u32: the growing chunk, 0 when there is none
+export const S_SEALED: usize = 4; // u32: the newest sealed chunk, 0 when there is none
+export const S_GROUP_FIRST: usize = 8; // u32: the first ordinal in this group
+export const S_FLAGS: usize = 12; // u8
+export const S_EXPONENT: usize = 13; // u8: the decimal exponent of the newest frame, EXPONENT_NONE when there is none
+export const S_STRIKES: usize = 14; // u8: frames in a row with many holes
+export const S_MOVES: usize = 15; // u8: how often the series changed its group
+export const S_LAST: usize = 16; // u64: bits of the last value in the growing chunk
+export const S_FIRST_TIME: usize = 24; // i64: time of the first sample in the head
 
 export const SERIES_LATE: u8 = 1; // the late store may have samples of this series
 export const SERIES_MOVED: u8 = 2; // has chunks in other groups
 export const SERIES_SPECIAL: u8 = 4; // the open buffer holds holes or stale markers
 export const SERIES_NAN: u8 = 8; // the open buffer holds other NaNs
+export const SERIES_RUN: u8 = 16; // the growing chunk ends with a run
 export const LEAVING: u32 = 0x80000000;
 
 // A group: one timestamp column, 64 bytes.
@@ -112,7 +113,15 @@ export const G_HOME: usize = 40; // u64
 
 // The open block of a column: i64 base, then 16 × u32 offset.
 export const OPEN_TIMES_BYTES: u32 = 80;
-export const OPEN_VALUES_BYTES: u32 = 128;
+
+// Open buffers: 128 neighbouring series share a page of 16 rows, and a row has a cell for each of them. A scrape of neighbours in step
+// then writes along one row: 8.6 ns a sample with 500,000 series, where a buffer of its own per series took 42.
+export const OPEN_BLOCK_BYTES: u32 = 16384;
+export const OPEN_BLOCK_SERIES: u32 = 128;
+export const OPEN_ROW: usize = 1024;
+/** The bits of a cursor that count its row. */
+export const OPEN_ROWS: usize = 15360;
+
 export const FRAME_SAMPLES: u32 = 16;
 
 // A chunk of values, and a chunk of times (see libs/chunk/FORMAT.md).
@@ -122,6 +131,7 @@ export const CHUNK_FIRST: usize = 8; // u32 ordinal
 export const CHUNK_COUNT: usize = 12; // u16 ordinals
 export const CHUNK_BYTES: usize = 14; // u16, header included
 export const CHUNK_FLAGS: usize = 16; // u8
+export const CHUNK_CLASS: usize = 17; // u8: size class of the slot while the chunk grows
 export const CHUNK_BASE_VALUE: usize = 20; // u64
 export const CHUNK_HEADER: u32 = 28;
 export const TIMES_HEADER: u32 = 16;
@@ -186,7 +196,30 @@ export function addTotal(offset: usize, value: f64): void {
 // @ts-ignore: decorator
 @inline
 export function seriesAt(series: u32): usize {
-  return <usize>word(SERIES_BASE) + (<usize>series << 6);
+  return <usize>word(SERIES_BASE) + (<usize>series << 5);
+}
+
+/** The hot part of the series whose record is at `series`. */
+// @ts-ignore: decorator
+@inline
+export function hotOf(series: usize): usize {
+  return <usize>word(HOT_BASE) + ((series - <usize>word(SERIES_BASE)) >> 1);
+}
+
+/** Values in the open buffer of a cursor. */
+// @ts-ignore: decorator
+@inline
+export function openCount(cursor: usize): u32 {
+  return <u32>((cursor & OPEN_ROWS) >> 10);
+}
+
+/** Copies n cells of an open buffer, which begins at the first of them, to a column. */
+export function copyOpen(to: usize, cell: usize, n: u32): void {
+  for (let i: u32 = 0; i < n; i++) {
+    store<u64>(to, load<u64>(cell));
+    to += 8;
+    cell += OPEN_ROW;
+  }
 }
 
 // @ts-ignore: decorator
@@ -205,6 +238,7 @@ export function layOut(memoryBytes: u32, batchBytes: u32, readSamples: u32): boo
   let at: u64 = <u64>CONTROL + CONTROL_BYTES + GUARD;
   setWord(MEMORY_BYTES, memoryBytes);
   setWord(SERIES_CAPACITY, records);
+  at = place(HOT_BASE, at, <u64>records * HOT_BYTES);
   at = place(SERIES_BASE, at, <u64>records * SERIES_BYTES);
   setWord(GROUP_CAPACITY, records);
   at = place(GROUP_BASE, at, <u64>records * GROUP_BYTES);
