@@ -1,4 +1,5 @@
-// libs/chunk/decode.ts: head chunks (FORMAT.md) decoded the slow, obvious way: the twin of libs/kernel/assembly/lib/decode.ts.
+// libs/chunk/decode.ts: head chunks (FORMAT.md) decoded the slow, obvious way: the twin of
+// libs/kernel/assembly/lib/decode.ts.
 // Values are 64-bit integers here, so that no NaN payload is at risk.
 import { CorruptionError } from "../model/index.ts";
 import {
@@ -48,7 +49,8 @@ function readBits(view: DataView, at: number, bit: number, length: number): bigi
 }
 
 /**
- * Decodes the chunk at `start`. Errors: CorruptionError when frames and header disagree; RangeError when the chunk reaches
+ * Decodes the chunk at `start`. Errors: CorruptionError when frames and header disagree; RangeError when the chunk
+ * reaches
  * beyond the view.
  */
 export function decodeChunk(view: DataView, start: number): DecodedChunk {

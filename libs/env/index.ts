@@ -11,6 +11,7 @@ export {
   readWhole,
   replaceFile,
 } from "./fs.ts";
+export { Gather } from "./gather.ts";
 export { NodeFileSystem } from "./node-fs.ts";
 export { packageRoot } from "./package-root.ts";
 export { nodeProcesses, type Processes } from "./processes.ts";

@@ -11,6 +11,7 @@ import {
 } from "../model/index.ts";
 import { type Bitmap, createBitmap } from "./bitmap.ts";
 import { PostingTable } from "./postings.ts";
+import { SelectionCache, type SeriesGroups, selectionKey } from "./selection-cache.ts";
 
 /** One label name of one tenant: its values and, for each, the number of the pair. */
 interface NameEntry {
@@ -46,6 +47,7 @@ export class SeriesIndex {
   private arena = new Uint32Array(PAIRS_CHUNK);
   private arenaUsed = 0;
   private seriesCount = 0;
+  private readonly selections = new SelectionCache();
 
   get size(): number {
     return this.seriesCount;
@@ -58,7 +60,7 @@ export class SeriesIndex {
   /** Bytes in typed arrays; strings and maps of the distinct pairs come on top. */
   get sizeBytes(): number {
     const columns = this.starts.byteLength + this.lengths.byteLength + this.owners.byteLength;
-    return this.postings.sizeBytes + columns + this.arena.byteLength;
+    return this.postings.sizeBytes + columns + this.arena.byteLength + this.selections.sizeBytes;
   }
 
   tenantNames(): readonly string[] {
@@ -113,33 +115,37 @@ export class SeriesIndex {
   }
 
   /**
-   * Calls `visit` with a number that is equal for two series exactly when their labels agree after keeping (`without`
-   * false) or dropping (`without` true) `names`. The cheap way to group many series: no label set is built.
+   * Divides series: two are in one group exactly when their labels agree after keeping (`without` false) or dropping
+   * (`without` true) `names`. The cheap way to group many series: labels are built per group, never per series. The
+   * result may be shared: it must not be written to.
    */
-  groupKeys(
-    series: Uint32Array,
-    names: readonly string[],
-    without: boolean,
-  ): { readonly groupOf: Uint32Array; readonly labels: Labels[] } {
-    const wanted = new Set(names);
+  groupKeys(series: Uint32Array, names: readonly string[], without: boolean): SeriesGroups {
+    const key = JSON.stringify([without, ...names]);
+    return this.selections.grouping(series, key, () => this.divide(series, names, without));
+  }
+
+  private divide(series: Uint32Array, names: readonly string[], without: boolean): SeriesGroups {
     const groupOf = new Uint32Array(series.length);
+    if (names.length === 0 && !without) return { groupOf, labels: series.length === 0 ? [] : [[]] };
+    const wanted = new Set(names);
     const labels: Labels[] = [];
     // Groups are found by walking a trie of pair numbers: Map per node only where groups really differ.
     const root: GroupNode = { next: new Map(), group: -1 };
-    const keeps = new Map<NameEntry, boolean>();
+    // By pair number: what is known about its name. A look-up by name for each label of each series would cost more.
+    const fates = new Uint8Array(this.pairValues.length);
+    const { arena } = this;
     for (let s = 0; s < series.length; s++) {
       const start = this.starts[series[s]!]!;
-      const count = this.lengths[series[s]!]!;
+      const end = start + this.lengths[series[s]!]!;
       let node = root;
-      for (let i = 0; i < count; i++) {
-        const pair = this.arena[start + i]!;
-        const entry = this.pairNames[pair]!;
-        let keep = keeps.get(entry);
-        if (keep === undefined) {
-          keep = wanted.has(entry.name) !== without;
-          keeps.set(entry, keep);
+      for (let i = start; i < end; i++) {
+        const pair = arena[i]!;
+        let fate = fates[pair]!;
+        if (fate === 0) {
+          fate = wanted.has(this.pairNames[pair]!.name) !== without ? KEPT : LEFT_OUT;
+          fates[pair] = fate;
         }
-        if (!keep) continue;
+        if (fate === LEFT_OUT) continue;
         let child = node.next.get(pair);
         if (child === undefined) {
           child = { next: new Map(), group: -1 };
@@ -156,10 +162,23 @@ export class SeriesIndex {
     return { groupOf, labels };
   }
 
-  /** The tenant's series that satisfy all matchers, ascending. Errors: InvalidError for a bad regex. */
+  /**
+   * The tenant's series that satisfy all matchers, ascending. The array may be shared: it must not be written to.
+   * Errors: InvalidError for a bad regex.
+   */
   select(tenant: string, matchers: readonly Matcher[]): Uint32Array {
     const owner = this.tenants.get(tenant);
     if (owner === undefined) return new Uint32Array(0);
+    const key = selectionKey(tenant, matchers);
+    const version = this.postings.size(owner.all);
+    const known = this.selections.find(key, version);
+    if (known !== undefined) return known;
+    const found = this.search(owner, matchers);
+    this.selections.keep(key, version, found);
+    return found;
+  }
+
+  private search(owner: TenantEntry, matchers: readonly Matcher[]): Uint32Array {
     const compiled = matchers.map(compileMatcher);
     const positive = compiled.filter((m) => !m.matchesEmpty);
     const negative = compiled.filter((m) => m.matchesEmpty);
@@ -329,6 +348,10 @@ export class SeriesIndex {
     }
   }
 }
+
+/** In SeriesIndex.divide: whether the labels of a pair's name tell groups apart; 0 is not known yet. */
+const KEPT = 1;
+const LEFT_OUT = 2;
 
 interface GroupNode {
   readonly next: Map<number, GroupNode>;

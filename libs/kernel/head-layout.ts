@@ -1,5 +1,7 @@
-// libs/kernel/head-layout.ts: the part of the head's memory layout that TypeScript reads, as indexes of 32- and 64-bit columns.
-// The layout is made by assembly/lib/head-layout.ts; test/unit/kernel/head-layout.test.ts checks that both say the same.
+// libs/kernel/head-layout.ts: the part of the head's memory layout that TypeScript reads, as indexes of 32- and 64-bit
+// columns.
+// The layout is made by assembly/lib/head-layout.ts; test/unit/kernel/head-layout.test.ts checks that both say the
+// same.
 
 const CONTROL = 1024;
 

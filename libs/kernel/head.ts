@@ -1,6 +1,9 @@
-// libs/kernel/head.ts: the head's kernel, typed: series numbers, batches, records and columns in; nothing about late samples.
-// HOT: bench test/bench/head.bench.ts, twin libs/kernel/twin/head.ts. What is in the memory: assembly/lib/head-layout.ts.
-// One memory of fixed size: pages that were never touched cost no RSS. Views returned by reads are valid until the next call.
+// libs/kernel/head.ts: the head's kernel, typed: series numbers, batches, records and columns in; nothing about late
+// samples.
+// HOT: bench test/bench/head.bench.ts, twin libs/kernel/twin/head.ts. What is in the memory:
+// assembly/lib/head-layout.ts.
+// One memory of fixed size: pages that were never touched cost no RSS. Views returned by reads are valid until the next
+// call.
 import { InvalidError } from "../model/index.ts";
 import {
   CONTROL_WORDS as C,
@@ -55,7 +58,9 @@ const REFUSED_COLLISION = 0xfffffffe;
 const TIME_MAX = 2 ** 53;
 
 export interface HeadKernelOptions {
-  /** Size of the one memory, rounded down to pages of 64 KiB. It holds one series record and one group record per KiB. */
+  /**
+   * Size of the one memory, rounded down to pages of 64 KiB. It holds one series record and one group record per KiB.
+   */
   readonly memoryBytes: number;
   /** Longest batch; by default a 64th of the memory, at most 4 MiB. */
   readonly batchBytesMax?: number;
@@ -107,7 +112,9 @@ export interface HeadKernelStats {
   readonly recordBytes: number;
 }
 
-/** A connection's references: reference → series number. Lives in the head's memory; drop it when the connection ends. */
+/**
+ * A connection's references: reference → series number. Lives in the head's memory; drop it when the connection ends.
+ */
 export class HeadDictionary {
   private readonly kernel: Exports;
   /** Address of the directory; 0 after drop. */
@@ -160,7 +167,8 @@ export class HeadKernel {
     const size = options.memoryBytes - (options.memoryBytes % PAGE_BYTES);
     if (!(size >= HEAD_MEMORY_MIN_BYTES && size <= HEAD_MEMORY_MAX_BYTES)) {
       throw new InvalidError(
-        `cannot use head memory: got ${options.memoryBytes} bytes; want ${HEAD_MEMORY_MIN_BYTES} to ${HEAD_MEMORY_MAX_BYTES} (--head-memory)`,
+        `cannot use head memory: got ${options.memoryBytes} bytes; ` +
+          `want ${HEAD_MEMORY_MIN_BYTES} to ${HEAD_MEMORY_MAX_BYTES} (--head-memory)`,
       );
     }
     this.memory = createMemory(size);
@@ -170,7 +178,8 @@ export class HeadKernel {
     this.readSamplesMax = Math.min(65_536, options.readSamplesMax ?? size / 512);
     if (this.kernel.init(size, this.batchBytesMax, this.readSamplesMax) === 0) {
       throw new InvalidError(
-        `cannot use head memory: got ${size} bytes with batches of ${this.batchBytesMax}; want room for samples (--head-memory)`,
+        `cannot use head memory: got ${size} bytes with batches of ${this.batchBytesMax}; ` +
+          "want room for samples (--head-memory)",
       );
     }
     this.words = new Uint32Array(this.memory.buffer);
@@ -201,7 +210,8 @@ export class HeadKernel {
   }
 
   /**
-   * Appends a batch (FORMAT.md); its registrations must be in the dictionary already. Samples outside [minMs, maxMs] are counted,
+   * Appends a batch (FORMAT.md); its registrations must be in the dictionary already. Samples outside [minMs, maxMs]
+   * are counted,
    * not stored. Errors: InvalidError for a malformed or too long batch; nothing is stored then.
    */
   append(batch: Uint8Array, dictionary: HeadDictionary, minMs: number, maxMs: number): AppendOutcome {
@@ -273,7 +283,8 @@ export class HeadKernel {
   }
 
   /**
-   * Whether all of the head's samples of the series at or after the time of ordinal `from` of its present group are in that group, so that
+   * Whether all of the head's samples of the series at or after the time of ordinal `from` of its present group are in
+   * that group, so that
    * readColumn tells all about them.
    */
   isInGroup(series: number, from: number): boolean {
@@ -281,7 +292,9 @@ export class HeadKernel {
     return (this.words[at + S_FLAGS]! & SERIES_MOVED) === 0 || this.words[at + S_GROUP_FIRST]! < from;
   }
 
-  /** Whether the series has a sample that is no stale marker at each of the ordinals [from, to) of its present group. */
+  /**
+   * Whether the series has a sample that is no stale marker at each of the ordinals [from, to) of its present group.
+   */
   isClean(series: number, from: number, to: number): boolean {
     const at = this.hotBase + series * HOT_WORDS;
     const next = this.words[at + H_NEXT]!;
@@ -335,7 +348,10 @@ export class HeadKernel {
     return values;
   }
 
-  /** All of the head's samples of a series with times in [lowMs, highMs], ascending, without holes. Views as in readColumn. */
+  /**
+   * All of the head's samples of a series with times in [lowMs, highMs], ascending, without holes. Views as in
+   * readColumn.
+   */
   readSeries(series: number, lowMs: number, highMs: number): { times: Float64Array; values: Float64Array } {
     const { words, floats, readSamplesMax: capacity } = this;
     const [t, v] = [words[C.READ_TIMES]!, words[C.READ_VALUES]!];

@@ -1,4 +1,5 @@
-// libs/kernel/samples-record.ts: samples records (FORMAT.md) in TypeScript, for what is not hot: late samples, splitting, inspection.
+// libs/kernel/samples-record.ts: samples records (FORMAT.md) in TypeScript, for what is not hot: late samples,
+// splitting, inspection.
 // Invariant: decode(encode(x)) is x, bit for bit. Values stay in Float64Arrays, so NaN payloads survive.
 import { InvalidError } from "../model/index.ts";
 
@@ -127,7 +128,10 @@ function malformed(got: string): InvalidError {
   return new InvalidError(`cannot decode samples: got ${got}; want runs and values as FORMAT.md describes them`);
 }
 
-/** Decodes runs in [at, at + runBytes) and the values behind them into columns. Errors: InvalidError when they do not add up. */
+/**
+ * Decodes runs in [at, at + runBytes) and the values behind them into columns. Errors: InvalidError when they do not
+ * add up.
+ */
 export function decodeRuns(
   bytes: Uint8Array,
   at: number,

@@ -1,5 +1,7 @@
-// libs/kernel/winner.ts: which of two values wins at one timestamp of one series, so that replicas agree in whatever order they came.
-// The rule: the greater number; any number over NaN; NaN over a stale marker. What it leaves open: -0 is below 0, and of
+// libs/kernel/winner.ts: which of two values wins at one timestamp of one series, so that replicas agree in whatever
+// order they came.
+// The rule: the greater number; any number over NaN; NaN over a stale marker. What it leaves open: -0 is below 0, and
+// of
 // two NaNs the greater bits win. Values are two words each, because a JavaScript number may lose a NaN's bits.
 import { STALE_HIGH, STALE_LOW } from "../model/index.ts";
 

@@ -13,7 +13,7 @@ export { ParseError } from "./parse-error.ts";
 export { parseExpr, parseMetricSelector } from "./parser.ts";
 export { Grouping, PartialAggregator } from "./partial.ts";
 export { printExpr, printMatcher } from "./printer.ts";
-export { evaluateRollup, type RollupArgs, seesStale } from "./rollup.ts";
+export { evaluateRollup, presenceFollowsTimes, type RollupArgs, readsValues, seesStale } from "./rollup.ts";
 export { hasStale, stripStale } from "./rollup-instant.ts";
 export * from "./series-description.ts";
 export { valueType } from "./typecheck.ts";

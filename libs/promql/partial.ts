@@ -55,6 +55,19 @@ export class Grouping {
   }
 }
 
+/** What a group has gathered. */
+interface Group {
+  readonly labels: Labels;
+  /** The running sum, minimum or maximum of each step. */
+  readonly values: Float64Array;
+  /** For sums: what rounding has lost so far; else empty. */
+  readonly lost: Float64Array;
+  /** How many of the series had a value at every step. Most have, and then one number says it for all steps. */
+  full: number;
+  /** How many of the other series had a value, per step; undefined as long as there was none. */
+  seen: Float64Array | undefined;
+}
+
 /**
  * Accumulates columns per group. Usage: group = groupOf(labels), add(group, values, present) for every series, then
  * columns() once. The same instance serves one aggregation over one grid.
@@ -63,12 +76,7 @@ export class PartialAggregator {
   readonly #op: LeafAggregation["op"];
   readonly #count: number;
   readonly #grouping: Grouping;
-  /** Per group: the running sum, minimum, maximum or count of each step. */
-  readonly #values: Float64Array[] = [];
-  /** Per group, for sums: what rounding has lost so far. */
-  readonly #lost: Float64Array[] = [];
-  /** Per group: how many values each step has seen; for count, min, max and group only whether there was one. */
-  readonly #seen: Float64Array[] = [];
+  readonly #groups: Group[] = [];
 
   /** @param count the number of steps of the grid */
   constructor(aggregation: LeafAggregation, count: number) {
@@ -80,79 +88,133 @@ export class PartialAggregator {
   /** The group of a series, by number. */
   groupOf(labels: Labels): number {
     const group = this.#grouping.groupOf(labels);
-    if (group === this.#values.length) {
-      this.#values.push(new Float64Array(this.#count));
-      this.#seen.push(new Float64Array(this.#count));
-      if (this.#op === "sum" || this.#op === "avg") this.#lost.push(new Float64Array(this.#count));
-    }
+    if (group === this.#groups.length) this.addGroup(this.#grouping.groups[group]!);
     return group;
+  }
+
+  /** Makes the next group, for callers that know the groups and their labels already; they never call groupOf. */
+  addGroup(labels: Labels): number {
+    const none = new Float64Array(0);
+    const counts = this.#op === "count" || this.#op === "group";
+    const sums = this.#op === "sum" || this.#op === "avg";
+    return (
+      this.#groups.push({
+        labels,
+        values: counts ? none : new Float64Array(this.#count),
+        lost: sums ? new Float64Array(this.#count) : none,
+        full: 0,
+        seen: undefined,
+      }) - 1
+    );
   }
 
   /** Adds one series to a group. `present` null: every step has a value. */
   add(group: number, values: Float64Array, present: Uint8Array | null): void {
-    const into = this.#values[group]!;
-    const seen = this.#seen[group]!;
+    const into = this.#groups[group]!;
     switch (this.#op) {
       case "sum":
       case "avg":
-        addSum(into, this.#lost[group]!, seen, values, present, this.#count);
-        return;
+        if (present === null) addSum(into.values, into.lost, values, this.#count);
+        else addSparseSum(into.values, into.lost, values, present, this.#count);
+        break;
       case "min":
-        addExtreme(into, seen, values, present, this.#count, false);
-        return;
       case "max":
-        addExtreme(into, seen, values, present, this.#count, true);
-        return;
-      default:
-        addCount(seen, present, this.#count);
+        this.#addExtreme(into, values, present);
+        break;
     }
+    this.#see(into, present, 1);
+  }
+
+  /** For count and group: adds `series` series that have a value at the same steps. */
+  addPresence(group: number, present: Uint8Array | null, series: number): void {
+    this.#see(this.#groups[group]!, present, series);
+  }
+
+  #see(group: Group, present: Uint8Array | null, series: number): void {
+    if (present === null) {
+      group.full += series;
+      return;
+    }
+    group.seen ??= new Float64Array(this.#count);
+    const { seen } = group;
+    for (let s = 0; s < present.length; s++) seen[s] = seen[s]! + series * present[s]!;
+  }
+
+  #addExtreme(group: Group, values: Float64Array, present: Uint8Array | null): void {
+    const max = this.#op === "max";
+    if (group.full === 0) addFirstExtreme(group.values, group.seen, values, present, max);
+    else if (present === null) addExtreme(group.values, values, this.#count, max);
+    else addSparseExtreme(group.values, values, present, this.#count, max);
   }
 
   /** The partial of every group that has a value: sums (avg with weights), extremes, counts, or ones for group. */
   columns(): StepColumn[] {
     const out: StepColumn[] = [];
-    for (let g = 0; g < this.#values.length; g++) {
-      const values = this.#values[g]!;
-      const seen = this.#seen[g]!;
-      const present = new Uint8Array(this.#count);
-      let points = 0;
-      for (let s = 0; s < present.length; s++) {
-        if (seen[s] === 0) continue;
-        present[s] = 1;
-        points++;
-        if (this.#op === "count") values[s] = seen[s]!;
-        else if (this.#op === "group") values[s] = 1;
-      }
-      if (points === 0) continue;
-      if (this.#lost.length > 0) settle(values, this.#lost[g]!);
-      const column = {
-        labels: this.#grouping.groups[g]!,
-        values,
-        present: points === this.#count ? null : present,
-      };
-      out.push(this.#op === "avg" ? { ...column, weights: seen } : column);
+    for (const group of this.#groups) {
+      const present = group.full > 0 ? null : presenceOf(group.seen);
+      if (present === undefined) continue;
+      const column = { labels: group.labels, values: this.#finished(group, present), present };
+      out.push(this.#op === "avg" ? { ...column, weights: weightsOf(group, this.#count) } : column);
     }
     return out;
   }
+
+  #finished(group: Group, present: Uint8Array | null): Float64Array {
+    if (this.#op === "count") return weightsOf(group, this.#count);
+    if (this.#op === "group")
+      return present === null ? new Float64Array(this.#count).fill(1) : Float64Array.from(present);
+    if (group.lost.length > 0) settle(group.values, group.lost);
+    return group.values;
+  }
 }
 
-function addSum(
-  into: Float64Array,
-  lost: Float64Array,
-  seen: Float64Array,
-  values: Float64Array,
-  present: Uint8Array | null,
-  count: number,
-): void {
+/** Where any series had a value: null for everywhere, undefined for nowhere. */
+function presenceOf(seen: Float64Array | undefined): Uint8Array | null | undefined {
+  if (seen === undefined) return undefined;
+  const present = new Uint8Array(seen.length);
+  let points = 0;
+  for (let s = 0; s < seen.length; s++) {
+    if (seen[s] === 0) continue;
+    present[s] = 1;
+    points++;
+  }
+  if (points === 0) return undefined;
+  return points === seen.length ? null : present;
+}
+
+/** How many series had a value, per step. */
+function weightsOf({ full, seen }: Group, count: number): Float64Array {
+  const weights = new Float64Array(count).fill(full);
+  if (seen !== undefined) for (let s = 0; s < count; s++) weights[s] = weights[s]! + seen[s]!;
+  return weights;
+}
+
+function addSum(into: Float64Array, lost: Float64Array, values: Float64Array, count: number): void {
   for (let s = 0; s < count; s++) {
-    if (present !== null && present[s] === 0) continue;
     const value = values[s]!;
     const sum = into[s]!;
     const next = sum + value;
+    into[s] = next;
     if (Math.abs(sum) >= Math.abs(value)) lost[s] = lost[s]! + (sum - next + value);
     else lost[s] = lost[s]! + (value - next + sum);
+  }
+}
+
+function addSparseSum(
+  into: Float64Array,
+  lost: Float64Array,
+  values: Float64Array,
+  present: Uint8Array,
+  count: number,
+): void {
+  for (let s = 0; s < count; s++) {
+    if (present[s] === 0) continue;
+    const value = values[s]!;
+    const sum = into[s]!;
+    const next = sum + value;
     into[s] = next;
-    seen[s] = seen[s]! + 1;
+    if (Math.abs(sum) >= Math.abs(value)) lost[s] = lost[s]! + (sum - next + value);
+    else lost[s] = lost[s]! + (value - next + sum);
   }
 }
 
@@ -164,28 +226,42 @@ function settle(values: Float64Array, lost: Float64Array): void {
   }
 }
 
-function addExtreme(
+/** While some steps may not have had a value yet: the first one stands, whatever it is. */
+function addFirstExtreme(
   into: Float64Array,
-  seen: Float64Array,
+  seen: Float64Array | undefined,
   values: Float64Array,
   present: Uint8Array | null,
+  max: boolean,
+): void {
+  for (let s = 0; s < into.length; s++) {
+    if (present !== null && present[s] === 0) continue;
+    const value = values[s]!;
+    const best = into[s]!;
+    const first = seen === undefined || seen[s] === 0;
+    if (first || (max ? value > best : value < best) || Number.isNaN(best)) into[s] = value;
+  }
+}
+
+function addExtreme(into: Float64Array, values: Float64Array, count: number, max: boolean): void {
+  for (let s = 0; s < count; s++) {
+    const value = values[s]!;
+    const best = into[s]!;
+    if ((max ? value > best : value < best) || Number.isNaN(best)) into[s] = value;
+  }
+}
+
+function addSparseExtreme(
+  into: Float64Array,
+  values: Float64Array,
+  present: Uint8Array,
   count: number,
   max: boolean,
 ): void {
   for (let s = 0; s < count; s++) {
-    if (present !== null && present[s] === 0) continue;
+    if (present[s] === 0) continue;
     const value = values[s]!;
     const best = into[s]!;
-    if (seen[s] === 0) {
-      into[s] = value;
-      seen[s] = 1;
-    } else if ((max ? value > best : value < best) || Number.isNaN(best)) {
-      into[s] = value;
-    }
+    if ((max ? value > best : value < best) || Number.isNaN(best)) into[s] = value;
   }
-}
-
-function addCount(seen: Float64Array, present: Uint8Array | null, count: number): void {
-  if (present === null) for (let s = 0; s < count; s++) seen[s] = seen[s]! + 1;
-  else for (let s = 0; s < count; s++) seen[s] = seen[s]! + present[s]!;
 }

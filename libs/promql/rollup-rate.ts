@@ -22,9 +22,8 @@ export function rollupExtrapolated(
 ): number {
   planExtrapolation(plan, times);
   if (!counter) return extrapolateDelta(plan, values, out, present);
-  if (!monotone && hasDrop(values, plan.low, plan.high)) {
-    return extrapolateWithResets(plan, values, out, present, perSecond);
-  }
+  const drop = monotone ? -1 : firstDrop(values, plan.low, plan.high);
+  if (drop >= 0) return extrapolateWithResets(plan, values, drop, out, present, perSecond);
   if (plan.samplesMin >= 2) return extrapolateDense(plan, values, out, present, perSecond);
   const { count, from, to, zeroRatio } = plan;
   const factors = perSecond ? plan.rateFactor : plan.factor;
@@ -98,20 +97,21 @@ function extrapolateDelta(plan: WindowPlan, values: Float64Array, out: Float64Ar
   return points;
 }
 
-/** Counters that fell somewhere: every drop inside a window adds the value before it, in order. */
+/** Counters that fell, first at `drop`: every drop inside a window adds the value before it, in order. */
 function extrapolateWithResets(
   plan: WindowPlan,
   values: Float64Array,
+  drop: number,
   out: Float64Array,
   present: Uint8Array,
   perSecond: boolean,
 ): number {
   const { count, from, to, zeroRatio } = plan;
   const factors = perSecond ? plan.rateFactor : plan.factor;
-  const drops = listDrops(values, plan.low, plan.high);
+  const drops = listDrops(values, drop - 1, plan.high);
   const at = positions;
   let points = 0;
-  let firstDrop = 0;
+  let next = 0;
   for (let s = 0; s < count; s++) {
     const f = from[s]!;
     const l = to[s]! - 1;
@@ -122,8 +122,8 @@ function extrapolateWithResets(
     }
     const first = values[f]!;
     let result = values[l]! - first;
-    while (firstDrop < drops && at[firstDrop]! <= f) firstDrop++;
-    for (let d = firstDrop; d < drops && at[d]! <= l; d++) result += values[at[d]! - 1]!;
+    while (next < drops && at[next]! <= f) next++;
+    for (let d = next; d < drops && at[d]! <= l; d++) result += values[at[d]! - 1]!;
     const nearZero = first <= zeroRatio[s]! * result && result > 0 && first >= 0;
     out[s] = result * (nearZero ? clampedFactor(plan, s, first, result, perSecond) : factors[s]!);
     present[s] = 1;
@@ -132,9 +132,9 @@ function extrapolateWithResets(
   return points;
 }
 
-/** Whether any value of [low, high) is smaller than its predecessor. Comparisons with NaN are false. */
-function hasDrop(values: Float64Array, low: number, high: number): boolean {
-  if (low >= high) return false;
+/** Where a value of [low, high) is smaller than its predecessor for the first time; -1 where none is. NaNs are no drops. */
+function firstDrop(values: Float64Array, low: number, high: number): number {
+  if (low >= high) return -1;
   let previous = values[low]!;
   let i = low + 1;
   for (const last = high - 3; i < last; i += 4) {
@@ -142,15 +142,15 @@ function hasDrop(values: Float64Array, low: number, high: number): boolean {
     const b = values[i + 1]!;
     const c = values[i + 2]!;
     const d = values[i + 3]!;
-    if (a < previous || b < a || c < b || d < c) return true;
+    if (a < previous || b < a || c < b || d < c) break;
     previous = d;
   }
   for (; i < high; i++) {
     const value = values[i]!;
-    if (value < previous) return true;
+    if (value < previous) return i;
     previous = value;
   }
-  return false;
+  return -1;
 }
 
 /** Collects the indexes of values smaller than their predecessor into `positions`; returns how many. */

@@ -26,6 +26,28 @@ export function seesStale(rollup: Rollup): boolean {
   return rollup === "last" || rollup === "timestamp";
 }
 
+/** Rollups whose values depend on nothing but the times of the samples. */
+const OF_TIMES: ReadonlySet<Rollup> = new Set<Rollup>([
+  "timestamp",
+  "count_over_time",
+  "present_over_time",
+  "ts_of_first_over_time",
+  "ts_of_last_over_time",
+]);
+
+/** Whether a rollup over samples that are no stale markers needs their values at all: for the values of its result. */
+export function readsValues(rollup: Rollup): boolean {
+  return !OF_TIMES.has(rollup);
+}
+
+/**
+ * Whether the times of the samples alone, as long as none is a stale marker, decide which steps have a value. So it is
+ * for all rollups but those of extended selectors, which look further than their window, and raw samples.
+ */
+export function presenceFollowsTimes(rollup: Rollup): boolean {
+  return rollup !== "samples" && !rollup.endsWith("_anchored") && !rollup.endsWith("_smoothed");
+}
+
 /**
  * Evaluates `rollup` for each step of `plan` over the values of the plan's timestamp column. Writes out[s] (0 where
  * there is no value) and present[s] (0 or 1), and returns the number of steps that have a value.

@@ -2,6 +2,7 @@
 // Invariants: batches leave in the order of `append`; memory is bounded by bytes in flight, which acknowledgements
 // free; a session that failed once stays failed, and its owner connects anew with an empty dictionary.
 import type { Client, ClientDuplexStream, Metadata, ServiceError } from "@grpc/grpc-js";
+import { Gather, nodeClock } from "../env/index.ts";
 import {
   type AppError,
   type BatchAck,
@@ -99,6 +100,10 @@ class RemoteIngestSession implements IngestSession {
   readonly #batches = new Map<number, PendingBatch>();
   readonly #metadata = new Map<number, Waiter<void>>();
   readonly #builder: AppendRequestBuilder;
+  readonly #gather = new Gather(nodeClock);
+  #sentAtMs = 0;
+  /** Batches acknowledged since nothing was in flight. */
+  #acknowledged = 0;
   #metadataSeq = 0;
   /** Bytes of batches written to the stream and not acknowledged. */
   #sentBytes = 0;
@@ -168,7 +173,10 @@ class RemoteIngestSession implements IngestSession {
       this.#batches.set(seq, { resolve, reject, bytes });
       this.#builder.add(batch);
       if (this.#builder.byteLength >= this.#coalesceBytes) this.#send();
-      else if (this.#sentBytes === 0) this.#planSend();
+      else if (this.#sentBytes === 0) {
+        this.#gather.arrived(this.#batches.size);
+        this.#planSend();
+      }
     });
   }
 
@@ -221,23 +229,25 @@ class RemoteIngestSession implements IngestSession {
     }
   }
 
-  /** Sends when the caller's turn ends, so that batches it hands over together travel together. */
-  #planSend(): void {
+  /** Sends when the caller's turn has ended and the writers of the last message are back, so that batches travel together. */
+  async #planSend(): Promise<void> {
     if (this.#sendPlanned) return;
     this.#sendPlanned = true;
-    queueMicrotask(() => {
-      this.#sendPlanned = false;
-      if (this.#sentBytes === 0 && this.#builder.byteLength > 0 && this.#failure === undefined) this.#send();
-    });
+    await undefined;
+    await this.#gather.company(this.#batches.size);
+    this.#sendPlanned = false;
+    if (this.#sentBytes === 0 && this.#builder.byteLength > 0 && this.#failure === undefined) this.#send();
   }
 
   /** Writes what was collected. The stream's own buffer needs no bound: bytes in flight are bounded. */
   #send(): void {
+    if (this.#sentBytes === 0) this.#sentAtMs = nodeClock.monotonicMs();
     this.#sentBytes += this.#builder.byteLength;
     this.#call.write(this.#builder.take());
   }
 
   #onReply(reply: AppendReply): void {
+    const before = this.#batches.size;
     for (const seq of reply.stored) {
       this.#takeBatch(seq)?.resolve({ seq, status: "stored", unknownRefs: NO_REFS, rejections: [] });
     }
@@ -259,7 +269,13 @@ class RemoteIngestSession implements IngestSession {
       if (failure !== null) waiter?.reject(errorOfFailure(failure));
       else waiter?.resolve();
     }
-    if (this.#sentBytes === 0 && this.#builder.byteLength > 0) this.#send();
+    const waiting = this.#batches.size;
+    this.#acknowledged += before - waiting;
+    if (this.#sentBytes === 0 && before > waiting) {
+      this.#gather.committed(this.#acknowledged, waiting, nodeClock.monotonicMs() - this.#sentAtMs);
+      this.#acknowledged = 0;
+      if (waiting > 0) this.#planSend();
+    }
     if (this.#isIdle) this.#onIdle?.();
   }
 

@@ -1,6 +1,7 @@
 // libs/tsdb/evaluate.ts: evaluates a leaf over the head: select, decode, roll up, perhaps aggregate.
-// Series that follow their group's timestamp column share its window plan; others get a plan of their own. The work is cut
-// into slices, so that a long leaf does not keep ingestion waiting.
+// HOT: bench test/bench/leaf.bench.ts. Series that follow their group's timestamp column share its window plan; others get a
+// plan of their own. Where the answer follows from the times, nothing is decoded. The work is cut into slices, so that a
+// long leaf does not keep ingestion waiting.
 import { setImmediate as breathe } from "node:timers/promises";
 import { HOLE_HIGH, HOLE_LOW } from "../chunk/index.ts";
 import type { Clock } from "../env/index.ts";
@@ -21,22 +22,39 @@ import {
   evaluateRollup,
   PartialAggregator,
   planWindows,
+  presenceFollowsTimes,
+  readsValues,
   seesStale,
   stripStale,
   type WindowPlan,
 } from "../promql/index.ts";
 import type { SeriesCatalog } from "./catalog.ts";
 import type { Head, TimeColumn } from "./head.ts";
+import type { PlanPool } from "./plan-pool.ts";
 
 /** The longest stretch of work before other events get their turn. */
 const SLICE_MS = 4;
 /** Series between two looks at the clock. */
 const SLICE_SERIES = 64;
+/** Up to this many groups, series that are only counted are counted per column first: 1 KiB for each column. */
+const TALLY_GROUPS_MAX = 256;
+/** Result columns are cut from arrays of at most this many steps, unless one column is longer. */
+const SLAB_STEPS = 8192;
+
+/** What the times of a column say about every series that has a sample at each of them. */
+interface TimesAnswer {
+  readonly points: number;
+  readonly values: Float64Array;
+  readonly present: Uint8Array | null;
+}
 
 /** A group's column within the leaf's reach, and the windows over it. */
 interface SharedColumn {
   readonly column: TimeColumn;
   readonly plan: WindowPlan;
+  answer: TimesAnswer | undefined;
+  /** By output group: series of this column that the answer stands for, not yet added. */
+  tally: Uint32Array | undefined;
 }
 
 /** Evaluates one leaf. Errors: LimitError beyond context.samplesMax, TimeoutError, CanceledError. */
@@ -46,9 +64,10 @@ export async function evaluateLeaf(
   catalog: SeriesCatalog,
   head: Head,
   clock: Clock,
+  plans: PlanPool,
 ): Promise<LeafResult> {
   const series = catalog.index.select(context.tenant, leaf.matchers);
-  return new LeafEvaluation(leaf, context, catalog, head, clock).run(series);
+  return new LeafEvaluation(leaf, context, catalog, head, clock, plans).run(series);
 }
 
 class LeafEvaluation {
@@ -57,60 +76,86 @@ class LeafEvaluation {
   private readonly catalog: SeriesCatalog;
   private readonly head: Head;
   private readonly clock: Clock;
+  private readonly plans: PlanPool;
   /** The samples that any window can see: (start - offset - range, end - offset]. */
   private readonly lowMs: number;
   private readonly highMs: number;
+  private readonly steps: number;
   private readonly shared = new Map<number, SharedColumn>();
   private readonly ownPlan = createWindowPlan();
   private readonly keepsStale: boolean;
+  /** Whether the times alone answer for a series without holes and stale markers. */
+  private readonly isOfTimes: boolean;
   private out: Float64Array;
   private present: Uint8Array;
-  private ownTimes = new Float64Array(1024);
-  private ownValues = new Float64Array(1024);
+  private ownTimes = new Float64Array(0);
+  private ownValues = new Float64Array(0);
   private samplesRead = 0;
   private seriesCount = 0;
 
-  constructor(leaf: Leaf, context: QueryContext, catalog: SeriesCatalog, head: Head, clock: Clock) {
+  constructor(leaf: Leaf, context: QueryContext, catalog: SeriesCatalog, head: Head, clock: Clock, plans: PlanPool) {
     this.leaf = leaf;
     this.context = context;
     this.catalog = catalog;
     this.head = head;
     this.clock = clock;
+    this.plans = plans;
     const { startMs, stepMs, count } = leaf.grid;
     this.lowMs = startMs - leaf.offsetMs - leaf.rangeMs + 1;
     this.highMs = startMs + (count - 1) * stepMs - leaf.offsetMs;
+    this.steps = count;
     this.keepsStale = seesStale(leaf.rollup);
+    const op = leaf.aggregation?.op;
+    const counts = (op === "count" || op === "group") && presenceFollowsTimes(leaf.rollup);
+    this.isOfTimes = counts || !readsValues(leaf.rollup);
     this.out = new Float64Array(count);
     this.present = new Uint8Array(count);
   }
 
   async run(series: Uint32Array): Promise<LeafResult> {
-    const columns = this.leaf.aggregation === undefined ? await this.eachSeries(series) : await this.aggregate(series);
-    return { columns, seriesCount: this.seriesCount, samplesRead: this.samplesRead, warnings: [] };
+    try {
+      const columns = await (this.leaf.aggregation === undefined ? this.eachSeries(series) : this.aggregate(series));
+      return { columns, seriesCount: this.seriesCount, samplesRead: this.samplesRead, warnings: [] };
+    } finally {
+      for (const { plan } of this.shared.values()) this.plans.give(plan);
+    }
   }
 
   private async eachSeries(series: Uint32Array): Promise<StepColumn[]> {
     const columns: StepColumn[] = [];
-    await this.inSlices(series.length, (i) => {
-      const one = series[i]!;
-      if (this.leaf.rollup === "samples") {
-        const raw = this.rawSamples(one);
-        if (raw !== undefined) columns.push(raw);
-        return;
+    const { steps } = this;
+    let slab = new Float64Array(0);
+    await this.inSlices(series.length, (from, to) => {
+      for (let i = from; i < to; i++) {
+        const one = series[i]!;
+        if (this.leaf.rollup === "samples") {
+          const raw = this.rawSamples(one);
+          if (raw !== undefined) columns.push(raw);
+          continue;
+        }
+        const shared = this.columnOf(one);
+        const known = this.answerOf(one, shared);
+        const points = known === undefined ? this.rollUp(one, shared) : known.points;
+        if (points === 0) continue;
+        if (known !== undefined) {
+          columns.push({ labels: this.labelsOf(one), values: known.values, present: known.present });
+          continue;
+        }
+        if (slab.length < steps) {
+          slab = new Float64Array(Math.max(steps, Math.min(SLAB_STEPS, steps * (series.length - i))));
+        }
+        const values = slab.subarray(0, steps);
+        slab = slab.subarray(steps);
+        values.set(this.out);
+        columns.push({ labels: this.labelsOf(one), values, present: points === steps ? null : this.present.slice() });
       }
-      const points = this.rollUp(one);
-      if (points === 0) return;
-      const all = points === this.out.length;
-      columns.push({ labels: this.labelsOf(one), values: this.out, present: all ? null : this.present });
-      this.out = new Float64Array(this.out.length);
-      if (!all) this.present = new Uint8Array(this.out.length);
     });
     return columns;
   }
 
   private async aggregate(series: Uint32Array): Promise<StepColumn[]> {
     const { op, without, labels } = this.leaf.aggregation!;
-    const aggregator = new PartialAggregator({ op, without, labels }, this.out.length);
+    const aggregator = new PartialAggregator({ op, without, labels }, this.steps);
     // The metric name never survives `without`, and not `by` either where the rollup has dropped it.
     const names = without
       ? [...labels, METRIC_NAME]
@@ -118,21 +163,69 @@ class LeafEvaluation {
         ? labels.filter((n) => n !== METRIC_NAME)
         : labels;
     const groups = this.catalog.index.groupKeys(series, names, without);
-    const numbers = groups.labels.map((one) => aggregator.groupOf(one));
-    await this.inSlices(series.length, (i) => {
-      const points = this.rollUp(series[i]!);
-      if (points === 0) return;
-      aggregator.add(numbers[groups.groupOf[i]!]!, this.out, points === this.out.length ? null : this.present);
+    for (const one of groups.labels) aggregator.addGroup(one);
+    const { groupOf } = groups;
+    const tallies = (op === "count" || op === "group") && groups.labels.length <= TALLY_GROUPS_MAX;
+    await this.inSlices(series.length, (from, to) => {
+      for (let i = from; i < to; i++) {
+        const one = series[i]!;
+        const shared = this.columnOf(one);
+        const known = this.answerOf(one, shared);
+        if (known === undefined) {
+          const points = this.rollUp(one, shared);
+          if (points > 0) aggregator.add(groupOf[i]!, this.out, points === this.steps ? null : this.present);
+        } else if (known.points > 0) {
+          if (!tallies) aggregator.add(groupOf[i]!, known.values, known.present);
+          else {
+            shared.tally ??= new Uint32Array(groups.labels.length);
+            shared.tally[groupOf[i]!]!++;
+          }
+        }
+      }
     });
+    if (tallies) this.addTallies(aggregator);
     return aggregator.columns();
   }
 
+  private addTallies(aggregator: PartialAggregator): void {
+    for (const { tally, answer } of this.shared.values()) {
+      if (tally === undefined) continue;
+      for (let g = 0; g < tally.length; g++) {
+        if (tally[g]! > 0) aggregator.addPresence(g, answer!.present, tally[g]!);
+      }
+    }
+  }
+
+  /** What the times alone say about a series; undefined when its values have to be read. */
+  private answerOf(series: number, shared: SharedColumn): TimesAnswer | undefined {
+    if (!this.isOfTimes) return undefined;
+    const { head } = this;
+    const { column, plan } = shared;
+    if (!head.isInStep(series, column, this.lowMs, this.highMs)) return undefined;
+    if (!head.isClean(series, column.from, column.to)) return undefined;
+    shared.answer ??= this.answerFromTimes(shared);
+    if (column.times.length > 0) this.account(plan.samplesRead);
+    return shared.answer;
+  }
+
+  private answerFromTimes({ column, plan }: SharedColumn): TimesAnswer {
+    const { leaf, steps } = this;
+    const values = new Float64Array(steps);
+    const present = new Uint8Array(steps);
+    // Zeros stand for values that cannot matter.
+    const zeros = new Float64Array(column.times.length);
+    const points = evaluateRollup(leaf.rollup, plan, column.times, zeros, leaf.args, values, present);
+    return { points, values, present: points === steps ? null : present };
+  }
+
+  private columnOf(series: number): SharedColumn {
+    const group = this.head.groupOf(series);
+    return this.shared.get(group) ?? this.share(group);
+  }
+
   /** Fills out and present for one series; returns the number of steps that have a value. */
-  private rollUp(series: number): number {
+  private rollUp(series: number, { column, plan }: SharedColumn): number {
     const { head, leaf } = this;
-    const group = head.groupOf(series);
-    const known = this.shared.get(group) ?? this.share(group);
-    const { column, plan } = known;
     if (!head.isInStep(series, column, this.lowMs, this.highMs)) return this.rollUpAlone(series);
     const n = column.times.length;
     if (n === 0) return 0;
@@ -153,9 +246,9 @@ class LeafEvaluation {
       leaf.grid,
       leaf.rangeMs,
       leaf.offsetMs,
-      createWindowPlan(),
+      this.plans.take(),
     );
-    const made = { column, plan };
+    const made = { column, plan, answer: undefined, tally: undefined };
     this.shared.set(group, made);
     return made;
   }
@@ -231,12 +324,15 @@ class LeafEvaluation {
     this.ownValues = new Float64Array(n * 2);
   }
 
-  /** Calls `work` for 0 … count − 1 with pauses. Views of the head's memory must not be kept from one call to the next. */
-  private async inSlices(count: number, work: (i: number) => void): Promise<void> {
+  /**
+   * Calls `work` for stretches [from, to) of 0 … count − 1, with pauses. Views of the head's memory must not be kept from
+   * one call to the next.
+   */
+  private async inSlices(count: number, work: (from: number, to: number) => void): Promise<void> {
     let until = this.clock.monotonicMs() + SLICE_MS;
-    for (let i = 0; i < count; i++) {
-      work(i);
-      if (i % SLICE_SERIES !== SLICE_SERIES - 1 || this.clock.monotonicMs() < until) continue;
+    for (let from = 0; from < count; from += SLICE_SERIES) {
+      work(from, Math.min(count, from + SLICE_SERIES));
+      if (from + SLICE_SERIES >= count || this.clock.monotonicMs() < until) continue;
       await breathe();
       if (this.context.signal.aborted) throw new CanceledError("query was canceled in query execution");
       if (this.clock.nowMs() > this.context.deadlineMs) throw new TimeoutError("query timed out in query execution");

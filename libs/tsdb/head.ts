@@ -1,5 +1,7 @@
-// libs/tsdb/head.ts: the newest samples of all series: the kernel's chunks for what comes in order, the late store for the rest.
-// A read sees both as one ascending column in which every time occurs once, with the winner of the rule for equal times.
+// libs/tsdb/head.ts: the newest samples of all series: the kernel's chunks for what comes in order, the late store for
+// the rest.
+// A read sees both as one ascending column in which every time occurs once, with the winner of the rule for equal
+// times.
 // Writes are synchronous and single-threaded: what append stored is in the next read.
 import {
   type AppendOutcome,
@@ -19,7 +21,8 @@ import { LateStore } from "./late-store.ts";
 /** What became of a batch. The counts add up to the batch's samples unless it is "full" or "unknown-refs". */
 export interface HeadAppend {
   /**
-   * "full": the arena met its end in the middle; what is in `records` is stored and must be logged, the rest must be sent
+   * "full": the arena met its end in the middle; what is in `records` is stored and must be logged, the rest must be
+   * sent
    * again (headFullError). "unknown-refs": nothing was stored.
    */
   readonly status: "stored" | "unknown-refs" | "full";
@@ -60,7 +63,9 @@ export interface HeadStats extends HeadKernelStats {
   readonly lateSamples: number;
   readonly lateSeries: number;
   readonly lateBytes: number;
-  /** Bits that chunks take per sample, headers, timestamps and free room in growing slots included; NaN without samples. */
+  /**
+   * Bits that chunks take per sample, headers, timestamps and free room in growing slots included; NaN without samples.
+   */
   readonly bitsPerSample: number;
 }
 
@@ -154,7 +159,8 @@ export class Head {
   }
 
   /**
-   * Whether the column tells all about the series between its first and last time's range [lowMs, highMs]: every sample of the series there
+   * Whether the column tells all about the series between its first and last time's range [lowMs, highMs]: every sample
+   * of the series there
    * is at one of its ordinals. Then readColumn aligns 1:1 with the column's times.
    */
   isInStep(series: number, column: TimeColumn, lowMs: number, highMs: number): boolean {
@@ -177,7 +183,8 @@ export class Head {
   }
 
   /**
-   * For a series in step: its values at ordinals [from, to), holes (the HOLE bits of libs/chunk) where it has none. A view that is
+   * For a series in step: its values at ordinals [from, to), holes (the HOLE bits of libs/chunk) where it has none. A
+   * view that is
    * valid until the next call; columnFlags tells whether holes, stale markers or NaNs may occur in it.
    */
   readColumn(series: number, from: number, to: number): Float64Array {

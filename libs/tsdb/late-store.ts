@@ -1,5 +1,7 @@
-// libs/tsdb/late-store.ts: samples that came too late for the head's chunks: per series a sorted column of (time, value).
-// Invariants: within a series times strictly ascend over all its blocks, no block is empty, a block holds at most BLOCK_SAMPLES.
+// libs/tsdb/late-store.ts: samples that came too late for the head's chunks: per series a sorted column of (time,
+// value).
+// Invariants: within a series times strictly ascend over all its blocks, no block is empty, a block holds at most
+// BLOCK_SAMPLES.
 // A series without late samples costs nothing. Values are only moved between typed arrays, so NaN payloads survive.
 import { beats, type SampleColumns } from "../kernel/index.ts";
 
@@ -38,7 +40,8 @@ export class LateStore {
   }
 
   /**
-   * Inserts sample `i` of the columns. "stored": it is new, or wins over another value of its time; only then it needs a
+   * Inserts sample `i` of the columns. "stored": it is new, or wins over another value of its time; only then it needs
+   * a
    * place in the log. Cost: a binary search, and a move of at most BLOCK_SAMPLES samples.
    */
   insert(columns: SampleColumns, i: number): LateResult {

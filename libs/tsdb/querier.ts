@@ -11,10 +11,12 @@ import type {
 } from "../model/index.ts";
 import { evaluateLeaf } from "./evaluate.ts";
 import type { Head, TimeColumn } from "./head.ts";
+import { PlanPool } from "./plan-pool.ts";
 import type { DbState } from "./state.ts";
 
 export class DbQuerier implements Queryable {
   private readonly state: DbState;
+  private readonly plans = new PlanPool();
 
   constructor(state: DbState) {
     this.state = state;
@@ -22,7 +24,7 @@ export class DbQuerier implements Queryable {
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
     const { catalog, head, clock, stats } = this.state;
-    const result = await evaluateLeaf(leaf, context, catalog, head, clock);
+    const result = await evaluateLeaf(leaf, context, catalog, head, clock, this.plans);
     stats.leaves++;
     stats.samplesRead += result.samplesRead;
     return result;

@@ -2,10 +2,9 @@
 // group is written and synced, everything appended meanwhile forms the next.
 // Invariants: records become durable in the order of `append`; a buffer is not touched while its commit is open; a failed sync
 // is never tried again; what was accepted is kept until it is durable or the WAL has ended.
-import { type Clock, errorText, type FileSystem } from "../env/index.ts";
+import { type Clock, errorText, type FileSystem, Gather } from "../env/index.ts";
 import { InternalError, UnavailableError } from "../model/index.ts";
 import { type Committer, InlineCommitter, WorkerCommitter } from "./committer.ts";
-import { Gather } from "./gather.ts";
 import { Group } from "./group.ts";
 import type { DirectoryIdentity } from "./identity.ts";
 import { frameBytes, RECORD, type RecordType } from "./record.ts";

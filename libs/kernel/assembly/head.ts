@@ -1,18 +1,25 @@
 // libs/kernel/assembly/head.ts: the head's kernel: the newest samples in linear memory, appended, sealed, read.
-// HOT: bench test/bench/head.bench.ts, twin libs/kernel/twin/head.ts. Wrapper: libs/kernel/head.ts. Formats: libs/kernel/FORMAT.md (batches
-// and records), libs/chunk/FORMAT.md (chunks), lib/head-layout.ts (memory). One thread appends; the memory must be zeroed at first.
+// HOT: bench test/bench/head.bench.ts, twin libs/kernel/twin/head.ts. Wrapper: libs/kernel/head.ts. Formats:
+// libs/kernel/FORMAT.md (batches
+// and records), libs/chunk/FORMAT.md (chunks), lib/head-layout.ts (memory). One thread appends; the memory must be
+// zeroed at first.
 // Nothing that a batch says is believed: every count and length is checked before anything is stored.
-import { appendSample, beginTime, DUPLICATE, enteredGroup, enteredOrdinal, makeGroup, NO_ROOM, OUTVOTED, STORED } from "./lib/append";
+import {
+  appendSample, beginTime, DUPLICATE, enteredGroup, enteredOrdinal, makeGroup, NO_ROOM, OUTVOTED, STORED,
+} from "./lib/append";
 import * as decode from "./lib/decode";
 import { CLASS_PAGE, CLASS_QUARTER, freeSlot, takeSlot } from "./lib/head-arena";
 import { sealFrame } from "./lib/head-encode";
 import {
-  addTotal, ARENA_BASE, ARENA_END, ARENA_NEXT, BATCH_BASE, BATCH_CAPACITY, EXPONENT_BITS, FULL, G_MEMBERS, groupAt, H_CURSOR, H_GROUP, H_NEXT,
-  HOT_BASE, hotOf, layOut,
-  MALFORMED, NONE, OK, OPEN_BLOCK_BYTES, OPEN_ROW, OPEN_ROWS, OUT_BASE, OUT_CAPACITY, R_CONSUMED, R_DUPLICATES, R_FROM, R_FUTURE, R_OUTVOTED, R_RECORD_BYTES,
-  R_REFUSED_COLLISION, R_REFUSED_LIMIT, R_STORED, R_TO, R_TOO_OLD, R_UNKNOWN, REFUSED_COLLISION, REFUSED_LIMIT, SERIES_CAPACITY, SERIES_COUNT, seriesAt, setWord, SPILL_CAPACITY, T_SAMPLES, UNKNOWN, word,
+  addTotal, ARENA_BASE, ARENA_END, ARENA_NEXT, BATCH_BASE, BATCH_CAPACITY, EXPONENT_BITS, FULL, groupAt, H_CURSOR,
+  H_GROUP, H_NEXT, HOT_BASE, hotOf, layOut, MALFORMED, NONE, OK, OPEN_BLOCK_BYTES, OPEN_ROW, OPEN_ROWS, OUT_BASE,
+  OUT_CAPACITY, R_CONSUMED, R_DUPLICATES, R_FROM, R_FUTURE, R_OUTVOTED, R_RECORD_BYTES, R_REFUSED_COLLISION,
+  R_REFUSED_LIMIT, R_STORED, R_TO, R_TOO_OLD, R_UNKNOWN, REFUSED_COLLISION, REFUSED_LIMIT, SERIES_CAPACITY,
+  SERIES_COUNT, seriesAt, setWord, SPILL_CAPACITY, T_SAMPLES, UNKNOWN, word,
 } from "./lib/head-layout";
-import { closeRecord, nextRun, openRecord, openRuns, runCount, runRef, runsDone, runTime, writeRun } from "./lib/head-runs";
+import {
+  closeRecord, nextRun, openRecord, openRuns, runCount, runRef, runsDone, runTime, writeRun,
+} from "./lib/head-runs";
 import { readTimes } from "./lib/head-times";
 
 const BATCH_MAGIC: u32 = 0x31424d54;
@@ -30,7 +37,7 @@ export function init(memoryBytes: u32, batchBytes: u32, readSamples: u32): bool 
 
 /** A new group for a home, given as two words. Returns its number, NONE when there is no room. */
 export function addGroup(homeLow: u32, homeHigh: u32): u32 {
-  return makeGroup(<u64>homeLow | (<u64>homeHigh << 32), NONE, false);
+  return makeGroup(<u64>homeLow | (<u64>homeHigh << 32), NONE);
 }
 
 /**
@@ -44,7 +51,6 @@ export function addSeries(group: u32): u32 {
   const hot = hotOf(seriesAt(number));
   store<u32>(hot, group, H_GROUP);
   store<u32>(hot, NONE, H_NEXT);
-  store<u32>(groupAt(group), load<u32>(groupAt(group), G_MEMBERS) + 1, G_MEMBERS);
   setWord(SERIES_COUNT, number + 1);
   return number;
 }
@@ -156,7 +162,9 @@ function entryOf(directory: usize, ref: u32): usize {
  * The loop over checked runs: the common case here, everything else in appendSample. With a directory it writes the
  * samples record of what was stored; without (0) references are series numbers, and nothing is written.
  */
-function appendRuns(from: usize, to: usize, values: usize, samples: u32, directory: usize, minTime: i64, maxTime: i64): u32 {
+function appendRuns(
+  from: usize, to: usize, values: usize, samples: u32, directory: usize, minTime: i64, maxTime: i64,
+): u32 {
   const recording = directory != 0;
   // Without a record the values still go somewhere: the batch region is free then.
   const gathered = recording ? <usize>word(OUT_BASE) + RECORD_HEADER + <usize>samples * 14 : <usize>word(BATCH_BASE);

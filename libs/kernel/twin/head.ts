@@ -47,7 +47,9 @@ export class TwinHead {
     return result;
   }
 
-  /** As Head.replay; `known` are the registered series. Errors: InvalidError for a malformed record or another series. */
+  /**
+   * As Head.replay; `known` are the registered series. Errors: InvalidError for a malformed record or another series.
+   */
   replay(record: Uint8Array, known: ReadonlyMap<number, unknown>): TwinAppend {
     const columns = decodeSamplesRecord(record);
     if (columns.series.some((series) => !known.has(series))) {

@@ -1,17 +1,20 @@
-// libs/kernel/assembly/lib/append.ts: one sample into the head: in order, into a hole, the same again, another value, late.
-// HOT: bench test/bench/append.bench.ts, twin libs/kernel/twin/head.ts. The loop over a batch is in ../head.ts; it does the common
+// libs/kernel/assembly/lib/append.ts: one sample into the head: in order, into a hole, the same again, another value,
+// late.
+// HOT: bench test/bench/append.bench.ts, twin libs/kernel/twin/head.ts. The loop over a batch is in ../head.ts; it does
+// the common
 // case itself (the series' next ordinal, an ordinary number) and calls appendSample for everything else.
-// Invariants: a series' samples ascend over all its chunks; what is published (H_NEXT, H_CURSOR) is complete. A full arena
+// Invariants: a series' samples ascend over all its chunks; what is published (H_NEXT, H_CURSOR) is complete. A full
+// arena
 // is noticed before anything is published.
 import { CLASS_PAGE, takeSlot } from "./head-arena";
 import { findValue, valueFound } from "./decode";
 import { sealChunk, sealFrame, strike } from "./head-encode";
 import {
-  addTotal, EXPONENT_BITS, G_COUNT, G_HOME, G_LAST_TIME, G_MEMBERS, G_ORIGIN, G_PRIVATE, G_RECENT, GAP_HOLES, GROUP_CAPACITY,
-  GROUP_COUNT, groupAt, H_CLEAN_FROM, H_CURSOR, H_GROUP, H_NEXT, HOLE, HOT_BASE, hotOf, LEAVING, NONE, OPEN_BLOCK_BYTES,
-  OPEN_BLOCK_SERIES, OPEN_ROW, OPEN_ROWS, openCount, R_SPILLED, S_FIRST_TIME, S_FLAGS, S_GROUP_FIRST, S_MOVES, S_SEALED, S_STRIKES,
-  SERIES_LATE, SERIES_MOVED, SERIES_NAN, SERIES_SPECIAL, seriesAt, setWord, SPILL_SERIES, SPILL_TIMES, SPILL_VALUES, STALE,
-  T_MOVES, T_SAMPLES, word,
+  addTotal, CHUNK_COUNT, CHUNK_FIRST, CHUNK_GROUP, EXPONENT_BITS, G_COUNT, G_HOME, G_LAST_TIME, G_ORIGIN, G_RECENT,
+  GAP_HOLES, GROUP_CAPACITY, GROUP_COUNT, groupAt, H_CLEAN_FROM, H_CURSOR, H_GROUP, H_NEXT, HOLE, HOT_BASE, hotOf,
+  LEAVING, NONE, OPEN_BLOCK_BYTES, OPEN_BLOCK_SERIES, OPEN_ROW, OPEN_ROWS, openCount, R_SPILLED, S_FIRST_TIME,
+  S_FLAGS, S_GROUP_FIRST, S_MOVES, S_SEALED, S_STRIKES, SERIES_LATE, SERIES_MOVED, SERIES_NAN, SERIES_SPECIAL,
+  seriesAt, setWord, SPILL_SERIES, SPILL_TIMES, SPILL_VALUES, STALE, T_MOVES, T_SAMPLES, word,
 } from "./head-layout";
 import { firstAtOrAfter, ordinalOf, pushTime, timeOf } from "./head-times";
 
@@ -37,13 +40,12 @@ export function beginTime(): void {
 }
 
 /** Makes a group with an empty column. Returns its number, NONE when there are too many. */
-export function makeGroup(home: u64, origin: u32, isPrivate: bool): u32 {
+export function makeGroup(home: u64, origin: u32): u32 {
   const number = word(GROUP_COUNT);
   if (number == word(GROUP_CAPACITY)) return NONE;
   const group = groupAt(number);
   store<u32>(group, origin == NONE ? number : origin, G_ORIGIN);
   store<u32>(group, NONE, G_RECENT);
-  store<u8>(group, <u8>isPrivate, G_PRIVATE);
   store<u64>(group, home, G_HOME);
   setWord(GROUP_COUNT, number + 1);
   return number;
@@ -91,7 +93,9 @@ export function appendSample(number: u32, time: i64, value: u64): u32 {
     if (ordinal == NONE) {
       // Between two times of the column. When it is news to the series, the series' times are not the group's.
       if (next != NONE && time <= timeOf(group, next - 1)) return appendPast(number, series, NONE, time, value);
-      if (!moveOn(series, time, true)) return load<u8>(series, S_MOVES) >= MOVES_MAX ? spill(number, series, time, value) : NO_ROOM;
+      if (!moveOn(series, time, true)) {
+        return load<u8>(series, S_MOVES) >= MOVES_MAX ? spill(number, series, time, value) : NO_ROOM;
+      }
       groupNumber = load<u32>(hot, H_GROUP);
       group = groupAt(groupNumber);
       next = NONE;
@@ -116,7 +120,9 @@ export function appendSample(number: u32, time: i64, value: u64): u32 {
 /** Time of the newest sample before the series came to its present, still empty group. */
 function lastMovedTime(series: usize): i64 {
   const chunk: usize = load<u32>(series, S_SEALED);
-  return chunk == 0 ? i64.MIN_VALUE : timeOf(groupAt(load<u32>(chunk, 4)), load<u32>(chunk, 8) + load<u16>(chunk, 12) - 1);
+  if (chunk == 0) return i64.MIN_VALUE;
+  const end = load<u32>(chunk, CHUNK_FIRST) + load<u16>(chunk, CHUNK_COUNT);
+  return timeOf(groupAt(load<u32>(chunk, CHUNK_GROUP)), end - 1);
 }
 
 /** Makes `ordinal` the series' next one: a first sample, holes for a short gap, a new chunk for a long one. */
@@ -194,7 +200,8 @@ function closeChunk(series: usize): bool {
 }
 
 /**
- * A series whose times are not its group's goes elsewhere if it can. It stays when the others seem to have left: then no
+ * A series whose times are not its group's goes elsewhere if it can. It stays when the others seem to have left: then
+ * no
  * ordinal of theirs lies between its newest one and now.
  */
 function leaveGroup(series: usize, time: i64): void {
@@ -208,7 +215,8 @@ function leaveGroup(series: usize, time: i64): void {
 }
 
 /**
- * Moves a series to a group whose newest time is `time`, or to a new one: the group that series of the same home moved to
+ * Moves a series to a group whose newest time is `time`, or to a new one: the group that series of the same home moved
+ * to
  * last, so that those with common times stay together. After MOVES_SHARED moves it gets a column that nobody may join.
  * Returns false when there is no memory or, with S_MOVES at MOVES_MAX, when it has moved too often.
  */
@@ -228,15 +236,13 @@ function moveOn(series: usize, time: i64, must: bool): bool {
   }
   if (!closeChunk(series)) return false;
   if (to == NONE) {
-    to = makeGroup(load<u64>(old, G_HOME), origin, alone);
+    to = makeGroup(load<u64>(old, G_HOME), origin);
     if (to == NONE) {
       store<u8>(series, <u8>MOVES_MAX, S_MOVES);
       return false;
     }
     if (!alone) store<u32>(groupAt(origin), to, G_RECENT);
   }
-  store<u32>(old, load<u32>(old, G_MEMBERS) - 1, G_MEMBERS);
-  store<u32>(groupAt(to), load<u32>(groupAt(to), G_MEMBERS) + 1, G_MEMBERS);
   store<u32>(hot, to, H_GROUP);
   store<u32>(hot, NONE, H_NEXT);
   store<u8>(series, <u8>(moves + 1), S_MOVES);

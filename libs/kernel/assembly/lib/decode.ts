@@ -2,11 +2,12 @@
 // HOT: bench test/bench/decode.bench.ts, twin libs/chunk/decode.ts. Frames are described in libs/chunk/FORMAT.md.
 // Chunks are this kernel's own work, so decoding trusts them; every output is bounded by what the caller asked for.
 import {
-  CHUNK_BASE, CHUNK_BASE_VALUE, CHUNK_CONSTANT, CHUNK_COUNT, CHUNK_FIRST, CHUNK_FLAGS, CHUNK_GROUP,
-  CHUNK_HEADER, CHUNK_HOLES, CHUNK_NAN, CHUNK_PREVIOUS, CHUNK_STALE, CONTROL, copyOpen, FRAME_DENSE, FRAME_HAS_HOLES, FRAME_HAS_STALE,
-  FRAME_RUN, FRAME_SAME, FRAME_XOR, G_COUNT, groupAt, H_CURSOR, H_GROUP, H_NEXT, HOLE, hotOf, LEAVING, NONE, OPEN_ROW, OPEN_ROWS, openCount, R_COUNT, R_RESUME, READ_HOLES, READ_MORE, READ_NAN,
-  READ_STALE, S_CHUNK, S_FIRST_TIME, S_FLAGS, S_SEALED, SERIES_NAN, SERIES_SPECIAL, setWord, STACK_BASE,
-  STACK_ENTRIES, STALE, word,
+  CHUNK_BASE, CHUNK_BASE_VALUE, CHUNK_CONSTANT, CHUNK_COUNT, CHUNK_FIRST, CHUNK_FLAGS, CHUNK_GROUP, CHUNK_HEADER,
+  CHUNK_HOLES, CHUNK_NAN, CHUNK_PREVIOUS, CHUNK_STALE, CONTROL, copyOpen, FRAME_DENSE, FRAME_HAS_HOLES,
+  FRAME_HAS_STALE, FRAME_RUN, FRAME_SAME, FRAME_XOR, G_COUNT, groupAt, H_CURSOR, H_GROUP, H_NEXT, HOLE, hotOf,
+  LEAVING, NONE, OPEN_ROW, OPEN_ROWS, openCount, R_COUNT, R_RESUME, READ_HOLES, READ_MORE, READ_NAN, READ_STALE,
+  S_CHUNK, S_FIRST_TIME, S_FLAGS, S_SEALED, SERIES_NAN, SERIES_SPECIAL, setWord, STACK_BASE, STACK_ENTRIES, STALE,
+  word,
 } from "./head-layout";
 import { integerOf, powerOfTen } from "./head-encode";
 import { firstAtOrAfter, ordinalOf, readTimes, timeOf } from "./head-times";
@@ -160,7 +161,9 @@ function isConstant(chunk: usize): bool {
   return (load<u8>(chunk, CHUNK_FLAGS) & CHUNK_CONSTANT) != 0;
 }
 
-/** Decodes values [from, to) of a chunk so that value `from` lands at out; writes READ_SLACK bytes around them at most. */
+/**
+ * Decodes values [from, to) of a chunk so that value `from` lands at out; writes READ_SLACK bytes around them at most.
+ */
 function decodeRange(chunk: usize, from: u32, to: u32, out: usize): void {
   if (isConstant(chunk)) fill(out, load<u64>(chunk, CHUNK_BASE_VALUE), to - from);
   else decodeChunk(chunk, to, out - (<usize>from << 3));
@@ -273,7 +276,8 @@ function keepSamples(times: usize, values: usize, n: u32, low: f64, high: f64): 
 }
 
 /**
- * Writes the head's samples of a series with times in [low, high] (integers) to two columns, ascending, without holes, whatever groups
+ * Writes the head's samples of a series with times in [low, high] (integers) to two columns, ascending, without holes,
+ * whatever groups
  * they are in. Returns flags; READ_MORE when `capacity` did not hold them all: go on from the time at R_RESUME.
  */
 export function readSeries(series: usize, low: f64, high: f64, times: usize, values: usize, capacity: u32): u32 {
@@ -307,7 +311,8 @@ function collect(series: usize, low: f64, high: f64, times: usize, values: usize
     const first = load<u32>(chunk, CHUNK_FIRST);
     const end = first + load<u16>(chunk, CHUNK_COUNT);
     readFlags |= flagsOf(chunk) & READ_NAN;
-    if (!readPart(group, chunk, first, max(first, firstAtOrAfter(group, from)), end, low, high, times, values, capacity)) {
+    const start = max(first, firstAtOrAfter(group, from));
+    if (!readPart(group, chunk, first, start, end, low, high, times, values, capacity)) {
       return readFlags | READ_MORE;
     }
   }
@@ -322,12 +327,15 @@ function collect(series: usize, low: f64, high: f64, times: usize, values: usize
   if (next != NONE && open > 0) {
     const group = groupAt(load<u32>(hot, H_GROUP) & ~LEAVING);
     readFlags |= openFlags(series, load<u8>(series, S_FLAGS)) & READ_NAN;
-    if (!readPart(group, 0, next - open, next - open, next, low, high, times, values, capacity, series)) return readFlags | READ_MORE;
+    const first = next - open;
+    if (!readPart(group, 0, first, first, next, low, high, times, values, capacity, series)) readFlags |= READ_MORE;
   }
   return readFlags;
 }
 
-/** Appends ordinals [at, end) of a chunk, or of the open buffer when chunk is 0. Returns false when the output is full. */
+/**
+ * Appends ordinals [at, end) of a chunk, or of the open buffer when chunk is 0. Returns false when the output is full.
+ */
 function readPart(
   group: usize, chunk: usize, first: u32, at: u32, end: u32, low: f64, high: f64, times: usize, values: usize,
   capacity: u32, series: usize = 0,

@@ -1,13 +1,15 @@
-// libs/kernel/assembly/lib/head-encode.ts: turns an open buffer of up to 16 values into a frame of the series' growing chunk,
+// libs/kernel/assembly/lib/head-encode.ts: turns an open buffer of up to 16 values into a frame of the series' growing
+// chunk,
 // and seals chunks. The frames are described in libs/chunk/FORMAT.md. Called once per 16 appended samples.
 // Every function returns false, with the samples still where they were, when the arena is full.
 import { classBytes, classOf, freeSlot, takeSealed, takeSlot } from "./head-arena";
 import {
-  addTotal, CHUNK_BASE_VALUE, CHUNK_BYTES, CHUNK_CLASS, CHUNK_CONSTANT, CHUNK_COUNT, CHUNK_FIRST, CHUNK_FLAGS, CHUNK_GROUP,
-  CHUNK_HEADER, CHUNK_HOLES, CHUNK_NAN, CHUNK_ORDINALS, CHUNK_ORDINALS_CONSTANT, CHUNK_PREVIOUS, CHUNK_STALE, copyOpen,
-  EXPONENT_MAX, EXPONENT_NONE, FRAME_BASE, FRAME_DECIMAL, FRAME_DENSE, FRAME_HAS_HOLES, FRAME_HAS_STALE, FRAME_RUN,
-  FRAME_SAME, FRAME_SAMPLES, FRAME_XOR, H_GROUP, HOLE, hotOf, LEAVING, S_CHUNK, S_EXPONENT, S_FLAGS, S_LAST, S_SEALED,
-  S_STRIKES, SERIES_NAN, SERIES_RUN, SERIES_SPECIAL, STALE, T_GROWING_BYTES, T_HOLES, T_SEALED_BYTES, T_SEALED_CHUNKS, T_SEALED_SAMPLES, word,
+  addTotal, CHUNK_BASE_VALUE, CHUNK_BYTES, CHUNK_CLASS, CHUNK_CONSTANT, CHUNK_COUNT, CHUNK_FIRST, CHUNK_FLAGS,
+  CHUNK_GROUP, CHUNK_HEADER, CHUNK_HOLES, CHUNK_NAN, CHUNK_ORDINALS, CHUNK_ORDINALS_CONSTANT, CHUNK_PREVIOUS,
+  CHUNK_STALE, copyOpen, EXPONENT_MAX, EXPONENT_NONE, FRAME_BASE, FRAME_DECIMAL, FRAME_DENSE, FRAME_HAS_HOLES,
+  FRAME_HAS_STALE, FRAME_RUN, FRAME_SAME, FRAME_SAMPLES, FRAME_XOR, H_GROUP, HOLE, hotOf, LEAVING, S_CHUNK,
+  S_EXPONENT, S_FLAGS, S_LAST, S_SEALED, S_STRIKES, SERIES_NAN, SERIES_RUN, SERIES_SPECIAL, STALE, T_GROWING_BYTES,
+  T_HOLES, T_SEALED_BYTES, T_SEALED_CHUNKS, T_SEALED_SAMPLES, word,
 } from "./head-layout";
 
 /** Holes in a frame of 16 that count as a strike: about every other ordinal is someone else's. */
@@ -344,7 +346,8 @@ function analyseDecimal(series: usize, values: usize, last: u64): bool {
     high = max(high, d);
   }
   decimalBase = last;
-  const begin = load<u32>(series, S_CHUNK) == 0 ? freeBase(reinterpret<f64>(last), powerOfTen(e), low, high) : load<i64>(differences);
+  let begin = load<i64>(differences);
+  if (load<u32>(series, S_CHUNK) == 0) begin = freeBase(reinterpret<f64>(last), powerOfTen(e), low, high);
   store<i64>(differences, begin);
   low = min(low, begin);
   high = max(high, begin);
@@ -354,7 +357,8 @@ function analyseDecimal(series: usize, values: usize, last: u64): bool {
 }
 
 /**
- * A new chunk may choose its base. One below the first value by what the others differ lets a slope start as it goes on;
+ * A new chunk may choose its base. One below the first value by what the others differ lets a slope start as it goes
+ * on;
  * returns the first difference that follows.
  */
 function freeBase(value: f64, scale: f64, low: i64, high: i64): i64 {
@@ -395,7 +399,8 @@ function findOffender(values: usize, last: f64, scale: f64): f64 {
 }
 
 /**
- * Where `size` bytes at the end of the growing chunk go, counted in already; the chunk is made or moved to a bigger slot
+ * Where `size` bytes at the end of the growing chunk go, counted in already; the chunk is made or moved to a bigger
+ * slot
  * when need be. 0 when the arena is full.
  */
 function roomFor(series: usize, size: u32, slack: u32, base: u64, first: u32): usize {

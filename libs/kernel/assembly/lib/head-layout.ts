@@ -1,5 +1,6 @@
 // libs/kernel/assembly/lib/head-layout.ts: where everything is in the head's memory: control block, records, regions.
-// libs/kernel/head-layout.ts repeats the offsets that TypeScript reads; test/unit/kernel/head-layout.test.ts compares them.
+// libs/kernel/head-layout.ts repeats the offsets that TypeScript reads; test/unit/kernel/head-layout.test.ts compares
+// them.
 // All regions but the arena are fixed by layOut. Between two regions lie GUARD bytes that nothing ever writes.
 
 /** The control block: u32 words at a fixed address, because a kernel may hold no static data. */
@@ -47,7 +48,6 @@ export const R_UNKNOWN: usize = 160; // entries of the list of unknown reference
 export const R_RECORD_BYTES: usize = 164;
 export const R_CONSUMED: usize = 168; // samples looked at before the arena was full
 export const R_COUNT: usize = 172; // samples that a read returned
-export const R_FLAGS: usize = 176; // READ_* flags of that read
 export const R_RESUME: usize = 184; // f64: where to go on when the read did not fit
 export const R_FROM: usize = 192; // ordinals that timeRange found
 export const R_TO: usize = 196;
@@ -64,7 +64,6 @@ export const T_MOVES: usize = 312; // series that changed their group
 
 /** Per size class: free list u32, next u32, end u32, slots in use u32. */
 export const CLASS_TABLE: usize = 512;
-export const CLASS_COUNT: u32 = 32;
 export const CONTROL_BYTES: u32 = 1024;
 
 export const PAGE_BYTES: u32 = 16384;
@@ -103,18 +102,17 @@ export const G_OPEN: usize = 4; // u32: the open block, 0 when there is none
 export const G_CHUNK: usize = 8; // u32: growing chunk
 export const G_SEALED: usize = 12; // u32: newest sealed chunk
 export const G_LAST_TIME: usize = 16; // i64
-export const G_MEMBERS: usize = 24; // u32: series that append to it now
 export const G_ORIGIN: usize = 28; // u32: the group that was made for its home
 export const G_RECENT: usize = 32; // u32: in an origin, the newest group that series of it moved to
 export const G_OPEN_COUNT: usize = 36; // u8: times in the open block
 export const G_CHUNK_CLASS: usize = 37; // u8
-export const G_PRIVATE: usize = 38; // u8: 1 when no other series may join
 export const G_HOME: usize = 40; // u64
 
 // The open block of a column: i64 base, then 16 × u32 offset.
 export const OPEN_TIMES_BYTES: u32 = 80;
 
-// Open buffers: 128 neighbouring series share a page of 16 rows, and a row has a cell for each of them. A scrape of neighbours in step
+// Open buffers: 128 neighbouring series share a page of 16 rows, and a row has a cell for each of them. A scrape of
+// neighbours in step
 // then writes along one row: 8.6 ns a sample with 500,000 series, where a buffer of its own per series took 42.
 export const OPEN_BLOCK_BYTES: u32 = 16384;
 export const OPEN_BLOCK_SERIES: u32 = 128;

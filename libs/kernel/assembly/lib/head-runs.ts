@@ -1,4 +1,5 @@
-// libs/kernel/assembly/lib/head-runs.ts: the runs of ingest batches and samples records (libs/kernel/FORMAT.md), read and written.
+// libs/kernel/assembly/lib/head-runs.ts: the runs of ingest batches and samples records (libs/kernel/FORMAT.md), read
+// and written.
 // A reader never looks beyond `end`; a writer is given room for the worst case: 14 bytes a run.
 import { OUT_BASE, word } from "./head-layout";
 
@@ -105,7 +106,9 @@ export function writeRun(first: u32, after: u32, time: i64): void {
   runs++;
 }
 
-/** Completes the record of `samples` values, which were gathered at `values`. Returns its length; 0 when it is empty. */
+/**
+ * Completes the record of `samples` values, which were gathered at `values`. Returns its length; 0 when it is empty.
+ */
 export function closeRecord(values: usize, samples: u32): u32 {
   if (samples == 0) return 0;
   const start: usize = word(OUT_BASE);

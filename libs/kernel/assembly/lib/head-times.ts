@@ -1,11 +1,12 @@
 // libs/kernel/assembly/lib/head-times.ts: the timestamp column of a group: ordinals 0, 1, 2, … with ascending times.
-// The newest 1 to 16 times are raw (base + u32 offsets); older ones are frames in chunks of up to 128 (libs/chunk/FORMAT.md).
+// The newest 1 to 16 times are raw (base + u32 offsets); older ones are frames in chunks of up to 128
+// (libs/chunk/FORMAT.md).
 // Invariant: times strictly ascend; an ordinal never changes once it exists.
 import { classBytes, classOf, freeSlot, takeSealed, takeSlot } from "./head-arena";
 import {
-  addTotal, CHUNK_BYTES, CHUNK_COUNT, CHUNK_FIRST, CHUNK_GROUP, CHUNK_ORDINALS, CHUNK_PREVIOUS, FRAME_SAMPLES, G_CHUNK,
-  G_CHUNK_CLASS, G_COUNT, G_LAST_TIME, G_OPEN, G_OPEN_COUNT, G_SEALED, NONE, OPEN_TIMES_BYTES, T_GROWING_BYTES,
-  T_TIME_BYTES, TIMES_HEADER,
+  addTotal, CHUNK_BYTES, CHUNK_COUNT, CHUNK_FIRST, CHUNK_GROUP, CHUNK_ORDINALS, CHUNK_PREVIOUS, FRAME_SAMPLES,
+  G_CHUNK, G_CHUNK_CLASS, G_COUNT, G_LAST_TIME, G_OPEN, G_OPEN_COUNT, G_SEALED, NONE, OPEN_TIMES_BYTES,
+  T_GROWING_BYTES, T_TIME_BYTES, TIMES_HEADER,
 } from "./head-layout";
 
 /** Appends a time later than the column's last. Returns false, with nothing changed, when the arena is full. */

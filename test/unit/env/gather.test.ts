@@ -1,7 +1,6 @@
-// test/unit/wal/gather.test.ts: when a group waits for company, and when it does not.
+// test/unit/env/gather.test.ts: when a group waits for company, and when it does not.
 import { describe, expect, test } from "vitest";
-import { SimClock } from "../../../libs/env/index.ts";
-import { Gather } from "../../../libs/wal/gather.ts";
+import { Gather, SimClock } from "../../../libs/env/index.ts";
 
 /** Whether a promise has settled once all callbacks that can run have run. */
 async function isSettled(promise: Promise<void>, clock: SimClock): Promise<boolean> {
@@ -34,14 +33,14 @@ describe("gather", () => {
     expect(await isSettled(waiting, clock)).toBe(true);
   });
 
-  test("… and no longer than the last sync took, with a bound", async () => {
-    for (const [syncMs, waitMs] of [
+  test("… and no longer than the last trip took, with a bound", async () => {
+    for (const [tripMs, waitMs] of [
       [1, 1],
       [500, 2],
     ] as const) {
       const clock = new SimClock();
       const gather = new Gather(clock);
-      gather.committed(4, 0, syncMs);
+      gather.committed(4, 0, tripMs);
       const waiting = gather.company(1);
       await clock.advance(waitMs * 0.9);
       expect(await isSettled(waiting, clock)).toBe(false);
@@ -50,7 +49,7 @@ describe("gather", () => {
     }
   });
 
-  test("a disk that syncs in no time is not waited for", async () => {
+  test("a trip that takes no time is not waited for", async () => {
     const clock = new SimClock();
     const gather = new Gather(clock);
     gather.committed(4, 0, 0.05);
