@@ -200,6 +200,19 @@ describe("what is refused, in Prometheus' words", () => {
     }
   });
 
+  test("alternations of literals are not compiled: escapes are read, and length does not matter", () => {
+    const values = (value: string) => compileMatcher({ type: "=~", name: "l", value }).values;
+    expect(values("host-1\\.example\\:9100|host-2\\.example\\:9100")).toEqual([
+      "host-1.example:9100",
+      "host-2.example:9100",
+    ]);
+    expect(values("(?:a\\|b|c)")).toEqual(["a|b", "c"]);
+    expect(values("a\\d|b")).toBeUndefined();
+    expect(values("(a)|(b)")).toBeUndefined();
+    const many = Array.from({ length: 5000 }, (_, i) => `host-${i}\\.example`);
+    expect(values(many.join("|"))?.length).toBe(5000);
+  });
+
   test("a pattern longer than the limit", () => {
     expect(() => compileRegex(`a.${"b".repeat(REGEX_LENGTH_MAX)}`)).toThrow(InvalidError);
     expect(compileRegex(`a.${"b".repeat(1000)}`).matches(`ax${"b".repeat(1000)}`)).toBe(true);
