@@ -163,9 +163,10 @@ export class Engine {
     const plan = planQuery(expr, { ...times, lookbackMs, defaultSubqueryStepMs, delayedNames, pushDown });
     const budget = new Budget(context, this.#options.now);
     const notes = new Annotations();
-    // When one leaf fails, the others have no reader any more.
-    const abort = new AbortController();
-    const signal = AbortSignal.any([context.signal, abort.signal]);
+    // When one leaf fails, the others have no reader any more. A plan that is one leaf has no others, and joined signals
+    // are a good part of what a small query costs.
+    const abort = plan.kind === "leaf" ? undefined : new AbortController();
+    const signal = abort === undefined ? context.signal : AbortSignal.any([context.signal, abort.signal]);
     const leaves = new LeafRequests(queryable, { ...context, signal }, budget);
     const run: Run = { leaves, budget, lookbackMs, delayedNames };
     try {
@@ -180,7 +181,7 @@ export class Engine {
         stats: budget.stats(),
       };
     } catch (error) {
-      abort.abort();
+      abort?.abort();
       throw error;
     }
   }

@@ -14,6 +14,10 @@ export function rollupNewest(
   timestamps: boolean,
 ): number {
   const { count, from, to } = plan;
+  if (plan.samplesMin > 0 && !timestamps && newestDense(plan, values, out)) {
+    present.fill(1, 0, count);
+    return count;
+  }
   let words: Uint32Array | undefined;
   let points = 0;
   for (let s = 0; s < count; s++) {
@@ -37,6 +41,17 @@ export function rollupNewest(
     points++;
   }
   return points;
+}
+
+/** The common case: a sample in every window, and none of the newest is a NaN. Returns false when one is. */
+function newestDense(plan: WindowPlan, values: Float64Array, out: Float64Array): boolean {
+  const { count, to } = plan;
+  for (let s = 0; s < count; s++) {
+    const value = values[to[s]! - 1]!;
+    if (Number.isNaN(value)) return false;
+    out[s] = value;
+  }
+  return true;
 }
 
 /**

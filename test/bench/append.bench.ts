@@ -1,4 +1,5 @@
-// test/bench/append.bench.ts: appending one sample, by kind of value and of time, the samples record included; best of several rounds.
+// test/bench/append.bench.ts: appending one sample, by kind of value and of time, the samples record included; best of
+// several rounds.
 import { Head } from "../../libs/tsdb/head.ts";
 import { report, runBatch, sampleBatch, seeded } from "./scrapes.ts";
 

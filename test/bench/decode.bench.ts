@@ -1,4 +1,5 @@
-// test/bench/decode.bench.ts: columns of values out of chunks, by kind of value; best of several rounds. Times are decoded apart, once a group.
+// test/bench/decode.bench.ts: columns of values out of chunks, by kind of value; best of several rounds. Times are
+// decoded apart, once a group.
 import { Head } from "../../libs/tsdb/head.ts";
 import { COURSES, report, runBatch, SOURCE, seeded, Target } from "./scrapes.ts";
 

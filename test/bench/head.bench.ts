@@ -1,5 +1,7 @@
-// test/bench/head.bench.ts: the head as a whole: 100 targets × 480 scrapes of 507 series, then 500,000 series; time and memory.
-// Every batch is one scrape of one target. Memory is what the tables and the arena take, and what the process really grew by.
+// test/bench/head.bench.ts: the head as a whole: 100 targets × 480 scrapes of 507 series, then 500,000 series; time and
+// memory.
+// Every batch is one scrape of one target. Memory is what the tables and the arena take, and what the process really
+// grew by.
 import { Head } from "../../libs/tsdb/head.ts";
 import { COURSES, report, runBatch, SOURCE, Target } from "./scrapes.ts";
 

@@ -1,5 +1,7 @@
-// test/bench/scrapes.ts: values like a node_exporter's for the benches of the head: a capture's changes, new for each target.
-// With ../shared/data/node_exporter.jsonl.gz (or CAPTURE) it follows that capture, else a made-up mix of the same proportions.
+// test/bench/scrapes.ts: values like a node_exporter's for the benches of the head: a capture's changes, new for each
+// target.
+// With ../shared/data/node_exporter.jsonl.gz (or CAPTURE) it follows that capture, else a made-up mix of the same
+// proportions.
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
@@ -10,7 +12,10 @@ const CAPTURE =
 /** A series' captured course as integers of some unit, or raw values when it has none. */
 interface Course {
   readonly raw: Float64Array;
-  /** Values × 10^decimals, and the greatest common divisor of their changes; undefined when values are no short decimals. */
+  /**
+   * Values × 10^decimals, and the greatest common divisor of their changes; undefined when values are no short
+   * decimals.
+   */
   readonly steps: { integers: Float64Array; unit: number; scale: number; counter: boolean } | undefined;
 }
 
@@ -87,7 +92,8 @@ export const COURSES = existsSync(CAPTURE) ? captured() : madeUp();
 export const SOURCE = existsSync(CAPTURE) ? "captured node_exporter" : "made-up values";
 
 /**
- * One target's values: scrape after scrape a column of COURSES.length values. Each change of the capture is repeated with
+ * One target's values: scrape after scrape a column of COURSES.length values. Each change of the capture is repeated
+ * with
  * a factor of its own, in the series' unit; counters never fall.
  */
 export class Target {

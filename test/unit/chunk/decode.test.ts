@@ -1,4 +1,5 @@
-// test/unit/chunk/decode.test.ts: the chunk format: golden bytes, and the kernel's chunks decoded by the twin in libs/chunk/decode.ts.
+// test/unit/chunk/decode.test.ts: the chunk format: golden bytes, and the kernel's chunks decoded by the twin in
+// libs/chunk/decode.ts.
 import { describe, expect, test } from "vitest";
 import {
   CHUNK_CONSTANT,

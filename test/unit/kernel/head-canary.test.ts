@@ -1,5 +1,7 @@
-// test/unit/kernel/head-canary.test.ts: hostile batches and records: lying counts and lengths, cuts, flipped bits. The head must refuse what its
-// twin refuses, store what its twin stores, and never write outside its regions. Fixed seed; FUZZ_RUNS sets the number of batches.
+// test/unit/kernel/head-canary.test.ts: hostile batches and records: lying counts and lengths, cuts, flipped bits. The
+// head must refuse what its
+// twin refuses, store what its twin stores, and never write outside its regions. Fixed seed; FUZZ_RUNS sets the number
+// of batches.
 import { expect, test } from "vitest";
 import {
   type AppendOutcome,

@@ -1,4 +1,5 @@
-// test/unit/kernel/head-layout.test.ts: TypeScript and AssemblyScript agree on the head's memory layout and on the chunk format's numbers.
+// test/unit/kernel/head-layout.test.ts: TypeScript and AssemblyScript agree on the head's memory layout and on the
+// chunk format's numbers.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";

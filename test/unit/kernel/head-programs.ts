@@ -1,5 +1,6 @@
 // test/unit/kernel/head-programs.ts: random histories of a few series for the tests of the head, from a seed.
-// They scrape in step, drop out, keep times of their own, come late, repeat and contradict themselves, and use awkward values.
+// They scrape in step, drop out, keep times of their own, come late, repeat and contradict themselves, and use awkward
+// values.
 import { bitsOf, HOLE, type Sample, STALE } from "./head-batches.ts";
 
 /** A seeded generator (mulberry32) with the few draws that programs need. */

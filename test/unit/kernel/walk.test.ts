@@ -270,6 +270,27 @@ describe("malformed messages", () => {
     guarded.check();
   });
 
+  test("the same where every series is known and expected", () => {
+    const known = new GuardedKernel({ ...SMALL, symbols: 4096 });
+    // Values of 0 are left out of a message: both lengths of a sample are cut.
+    const rows = [0, 1, 0, 2.5].map((value, i) => ({
+      labels: [...UP, ["z", `${i}`.repeat(i * 40)] as [string, string]],
+      samples: [[MS, value]] as [number, number][],
+    }));
+    for (const version of [1, 2] as const) {
+      const whole = version === 1 ? encodeV1(rows) : encodeV2(rows);
+      expect(known.walk(whole, version)).toBe(0);
+      known.resolve();
+      for (const row of known.unresolved()) expect(known.remember(row, 0, row + 1)).toBeGreaterThan(0);
+      for (let cut = 0; cut <= whole.length; cut++) {
+        const { difference } = walkBoth(known, whole.slice(0, cut), version, 0, whole.subarray(cut));
+        expect(`cut ${cut}: ${difference}`).toBe(`cut ${cut}: `);
+      }
+      expect(known.word("unresolvedCount")).toBe(0);
+    }
+    known.check();
+  });
+
   test("columns that are full refuse the request", () => {
     const tight = new GuardedKernel({ ...SMALL, series: 4, samples: 6, labelBytes: 400, symbols: 12, metadata: 2 });
     const row = (n: number, k: number) =>
@@ -284,7 +305,23 @@ describe("malformed messages", () => {
     const long = [
       { labels: [["__name__", "x".repeat(396)]] as [string, string][], samples: [[MS, 1]] as [number, number][] },
     ];
+    // Label fields of 40 bytes with a sample between them, and many short labels: 400 bytes of gathered labels are 10.
+    const label = encodeLabel("__name__", "x".repeat(26));
+    const sample = new Bytes().tag(2, 0).varint(MS).take();
+    const scattered = (n: number) => {
+      const body = new Bytes().field(2, sample);
+      for (let i = 0; i < n; i++) body.field(1, label).field(9, "");
+      return new Bytes().field(1, body.take()).take();
+    };
+    const short = (n: number) =>
+      encodeV2([{ labels: new Array(n).fill(["__name__", "x".repeat(26)]) as [string, string][], samples: [[MS, 1]] }]);
     const messages: [Uint8Array, 1 | 2, number][] = [
+      [scattered(10), 1, 0],
+      [scattered(11), 1, -35],
+      [scattered(40), 1, -35],
+      [short(9), 2, 0],
+      [short(11), 2, -35],
+      [short(40), 2, -35],
       [encodeV1(row(4, 1)), 1, 0],
       [encodeV1(row(5, 1)), 1, -32],
       [encodeV1(row(3, 2)), 1, 0],
@@ -297,11 +334,35 @@ describe("malformed messages", () => {
       [metadata(2), 1, 0],
       [metadata(3), 1, -36],
     ];
-    for (const [message, version, code] of messages) {
+    for (const [message, version, code] of [...messages, ...messages]) {
       expect(tight.walk(message, version)).toBe(code);
+      // In the second round every series is known, and comes as expected.
+      if (code === 0) for (const row of tight.unresolved()) tight.remember(row, 0, row + 1);
       const twin = twinWalk(message, version, tight.sizes);
       expect("code" in twin ? twin.code : 0).toBe(code);
       tight.check();
     }
+  });
+
+  test.each([
+    ["rows", { series: 4, samples: 16 }, -32],
+    ["samples", { series: 16, samples: 4 }, -33],
+  ])("full %s refuse a request of expected series, too", (_, caps, code) => {
+    const tight = new GuardedKernel({ ...SMALL, ...caps });
+    const rows = Array.from({ length: 5 }, (_, i) => ({
+      labels: [["__name__", `m${i}`]] as [string, string][],
+      samples: [[MS, 1]] as [number, number][],
+    }));
+    // Two requests that fit teach the kernel all five series and their order.
+    for (let round = 0; round < 3; round++) {
+      for (const some of [rows.slice(0, 4), rows.slice(3), rows.slice(1)]) {
+        expect(tight.walk(encodeV1(some), 1)).toBe(0);
+        tight.resolve();
+        for (const row of tight.unresolved()) tight.remember(row, 0, 1);
+      }
+    }
+    expect(tight.word("unresolvedCount")).toBe(0);
+    expect(tight.walk(encodeV1(rows), 1)).toBe(code);
+    tight.check();
   });
 });

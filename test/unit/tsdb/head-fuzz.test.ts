@@ -1,4 +1,5 @@
-// test/unit/tsdb/head-fuzz.test.ts: the head against its twin (libs/kernel/twin/head.ts) on random histories: what is stored, counted,
+// test/unit/tsdb/head-fuzz.test.ts: the head against its twin (libs/kernel/twin/head.ts) on random histories: what is
+// stored, counted,
 // recorded and read, bit for bit. Every batch is a case; FUZZ_RUNS sets the number of histories. The seed is fixed.
 import { expect, test } from "vitest";
 import { HOLE_BITS, STALE_BITS } from "../../../libs/chunk/index.ts";

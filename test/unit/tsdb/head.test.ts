@@ -1,4 +1,5 @@
-// test/unit/tsdb/head.test.ts: what the head promises, case by case: order does not matter, groups settle, a full head refuses, views tell the truth.
+// test/unit/tsdb/head.test.ts: what the head promises, case by case: order does not matter, groups settle, a full head
+// refuses, views tell the truth.
 // The broad comparison with the twin (libs/kernel/twin/head.ts) is in head-fuzz.test.ts.
 import { describe, expect, test } from "vitest";
 import { type HeadDictionary, READ_HOLES, READ_NAN, READ_STALE } from "../../../libs/kernel/index.ts";
