@@ -224,6 +224,15 @@ describe("unavailable is 503 with Retry-After, never 4xx", () => {
     expect(h.insert.isReady).toBe(true);
   });
 
+  test("a storage that dies soon, but has stored something, is found again at once every time", async () => {
+    const h = await startInsert(makeStorages(1));
+    for (let i = 0; i < 10; i++) {
+      expect((await h.v1(seriesOf(1, T + i))).status).toBe(204);
+      h.storages[0]!.cutConnections();
+      await h.clock.advance(50);
+    }
+  });
+
   test("an owner away: the other owners' samples are stored, the request is 503, and again is idempotent", async () => {
     const h = await startInsert(makeStorages(2));
     const [away, there] = h.storages;

@@ -86,6 +86,23 @@ test("labels that differ in one byte, or by one label more, are other series", (
   }
 });
 
+test("a hash alone is not believed: every byte of a form is compared", () => {
+  const all = Array.from({ length: 200 }, (_, i) => series(`m${i}`, i));
+  for (const order of [all, [...all].reverse()]) {
+    const guarded = new GuardedKernel(sizes);
+    send(guarded, new FormMap(), all);
+    // The remembered bytes change under their tags, one byte in each, from the first to the last.
+    const arena = guarded.forms[FORMS.arena]!;
+    for (let at = arena + 8; at < arena + guarded.forms[FORMS.used]!; ) {
+      const length = new Uint32Array(guarded.bytes.buffer, at + 12, 1)[0]!;
+      const changed = at + 16 + ((at >> 3) % length);
+      guarded.bytes[changed] = guarded.bytes[changed]! ^ 1;
+      at += 16 + Math.ceil(length / 8) * 8;
+    }
+    expect(send(guarded, new FormMap(), order, 1, false)).toBe(200);
+  }
+});
+
 test("forms survive a growing table; the new table may be dirty", () => {
   const guarded = new GuardedKernel(sizes);
   const map = new FormMap();

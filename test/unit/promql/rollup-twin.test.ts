@@ -4,7 +4,15 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Grid, isStale, type Rollup, writeStale } from "../../../libs/model/index.ts";
-import { createWindowPlan, evaluateRollup, planWindows, seesStale, stripStale } from "../../../libs/promql/index.ts";
+import {
+  createWindowPlan,
+  evaluateRollup,
+  planWindows,
+  presenceFollowsTimes,
+  readsValues,
+  seesStale,
+  stripStale,
+} from "../../../libs/promql/index.ts";
 import { naiveRollup, type Sample } from "../../promql/naive-rollup.ts";
 
 const ROLLUPS: Readonly<Record<string, readonly Rollup[]>> = {
@@ -215,4 +223,32 @@ test("a plan is reusable, and counts what has to be read", () => {
   // Windows that do not touch each other: what lies between is not read.
   planWindows(times, 10, { startMs: 20_000, stepMs: 40_000, count: 2 }, 10_000, 0, plan);
   expect(plan.samplesRead).toBe(2);
+});
+
+describe("what the times of samples tell without their values", () => {
+  for (const rollup of [...ROLLUPS.exact!, ...ROLLUPS.extended!]) {
+    test(`${rollup}: ${presenceFollowsTimes(rollup) ? "presence" : "nothing"}${readsValues(rollup) ? "" : " and values"}`, () => {
+      if (!presenceFollowsTimes(rollup)) {
+        expect(rollup).toMatch(/_anchored$|_smoothed$/);
+        return;
+      }
+      fc.assert(
+        fc.property(cases, (c) => {
+          const values = c.values.map((value) => (Number.isNaN(value) ? Number.NaN : value));
+          const args = [0.3, 0.6];
+          const { count } = c.grid;
+          const answers = [values, new Float64Array(values.length)].map((column) => {
+            const plan = planWindows(c.times, c.times.length, c.grid, c.rangeMs, c.offsetMs, createWindowPlan());
+            const out = new Float64Array(count);
+            const present = new Uint8Array(count);
+            evaluateRollup(rollup, plan, c.times, column, args, out, present);
+            return { out, present };
+          });
+          expect(answers[1]!.present).toEqual(answers[0]!.present);
+          if (!readsValues(rollup)) expect(answers[1]!.out).toEqual(answers[0]!.out);
+        }),
+        { numRuns: 300, seed: 7 },
+      );
+    });
+  }
 });

@@ -1,0 +1,304 @@
+// test/crash/sim-world.ts: a disk that forgets, a storage that dies on it again and again, two inserts, and clients that keep a ledger.
+// Everything follows from the seed. The real Db and the real IngestHandler run; only disk, clock and process table are simulated.
+import { SeededRandom, SimClock, SimFileSystem } from "../../libs/env/index.ts";
+import { Db } from "../../libs/tsdb/index.ts";
+import type { WriteReply } from "../../services/insert/index.ts";
+import { type FoundSeries, Ledger, wins } from "./ledger.ts";
+import { SimInsert, type SimStorage } from "./sim-insert.ts";
+import { SimProcess } from "./sim-process.ts";
+import { MAX_FUTURE_MS, RETENTION_MS, type SentRequest, seriesKey, TENANTS, Traffic } from "./sim-traffic.ts";
+
+const DATA_DIR = "/disk/data";
+const CLIENTS = 3;
+const KIB = 1024;
+
+export class Violation extends Error {}
+
+export class World {
+  readonly fs = new SimFileSystem();
+  readonly ledger = new Ledger();
+  readonly clock = new SimClock();
+  private readonly mark: (name: string) => void;
+  private readonly random: SeededRandom;
+  private readonly traffic: Traffic;
+  private readonly segmentBytes: number;
+  private readonly fullDisks: boolean;
+  /** Many short lives, or few longer ones. */
+  private readonly hurried: boolean;
+  private storage: SimStorage | undefined;
+  private readonly inserts: (SimInsert | undefined)[] = [undefined, undefined];
+  /** By family: the newest metadata that was acknowledged, and the newest that was sent. */
+  private readonly families = new Map<string, { acknowledged: number; sent: number }>();
+  private calm = false;
+  private over = false;
+  private problem: Violation | undefined;
+
+  constructor(seed: number, mark: (name: string) => void) {
+    this.mark = mark;
+    this.random = new SeededRandom(seed);
+    this.traffic = new Traffic(this.random);
+    this.segmentBytes = this.random.pick([1, 2, 8, 1024]) * KIB;
+    this.fullDisks = this.random.chance(0.4);
+    this.hurried = this.random.chance(0.5);
+    this.fs.nowMs = () => this.clock.nowMs();
+    this.fs.makeDirectory("/disk");
+    this.fs.fsyncDir("/", "");
+  }
+
+  /** Errors: Violation. */
+  async run(): Promise<void> {
+    const clients = Array.from({ length: CLIENTS }, (_, i) => this.client(i));
+    for (let lives = this.hurried ? 10 : 5; lives > 0; lives--) {
+      this.armCrash();
+      this.storage = await this.start();
+      if (this.storage !== undefined) await this.live();
+      await this.endStorage();
+    }
+    this.calm = true;
+    this.storage = await this.start();
+    await this.clock.advance(20_000);
+    this.check("at the end");
+    const before = this.ledger.acknowledged;
+    await this.clock.advance(20_000);
+    if (this.ledger.acknowledged === before) throw new Violation("nothing is acknowledged although all is well");
+    this.over = true;
+    await this.clock.advance(60_000);
+    await Promise.all(clients);
+    await this.endStorage();
+    this.storage = await this.start();
+    await this.endStorage();
+    for (const insert of this.inserts) insert?.process.end();
+    if (this.problem !== undefined) throw this.problem;
+  }
+
+  private armCrash(): void {
+    const { random } = this;
+    const crashAt = this.fs.calls + 1 + random.below(random.pick(this.hurried ? [20, 80] : [40, 400, 1500]));
+    // Any call, or the first of a kind from there on.
+    const kind = random.pick([undefined, undefined, "read", "write", "fdatasync", "fdatasync", "fsyncDir"]);
+    this.fs.faults = (call) => {
+      if (call.number < crashAt || (kind !== undefined && call.kind !== kind)) return undefined;
+      if (this.storage === undefined && call.kind === "read" && call.path.endsWith(".wal"))
+        this.mark("crash in replay");
+      return "crash";
+    };
+  }
+
+  /** Opens the directory and compares it with the ledger. Undefined: the process died on the way. */
+  private async start(): Promise<SimStorage | undefined> {
+    const { fs, clock, random } = this;
+    const process = new SimProcess(fs, clock);
+    let opened: Db | undefined;
+    let error: unknown;
+    const opening = Db.open({
+      dataDir: DATA_DIR,
+      fs: process.fs,
+      clock: process.clock,
+      random,
+      processes: process.processes,
+      shardCount: 4,
+      headMemoryBytes: 1024 * KIB,
+      retentionMs: RETENTION_MS,
+      maxFutureMs: MAX_FUTURE_MS,
+      seriesMax: 500,
+      walMode: "inline",
+      walSegmentBytes: this.segmentBytes,
+      walBufferBytes: 1024 * KIB,
+    }).then(
+      (db) => {
+        opened = db;
+      },
+      (reason) => {
+        error = reason;
+      },
+    );
+    while (opened === undefined && error === undefined) await clock.advance(100);
+    await opening;
+    if (opened !== undefined) {
+      this.storage = { process, db: opened };
+      this.afterStart(opened);
+      await this.checkMetadata(opened);
+      return this.storage;
+    }
+    process.end();
+    if (!fs.crashed) throw new Violation(`refused to open: ${(error as Error).message}`);
+    this.mark("crash while starting");
+    return undefined;
+  }
+
+  private afterStart(db: Db): void {
+    for (const one of db.replayed.damage) {
+      this.mark(one.kind === "tail" ? "torn tail cut" : "damage in the last group");
+      if (one.reason === "missing segment") throw new Violation(`${one.path} is missing`);
+    }
+    const before = this.ledger.acknowledged;
+    this.check("after a start");
+    this.ledger.adopt(this.found());
+    if (this.ledger.acknowledged > before) this.mark("unacknowledged samples survived");
+  }
+
+  /** Errors: Violation when the storage does not hold what it must. */
+  private check(when: string): void {
+    const wrong = this.ledger.violations(this.found());
+    if (wrong.length > 0) throw new Violation(`${when}: ${wrong.length} violations: ${wrong.slice(0, 5).join("; ")}`);
+  }
+
+  /** The newest metadata that was acknowledged is there, or newer one that was sent; which then must stay. */
+  private async checkMetadata(db: Db): Promise<void> {
+    for (const tenant of TENANTS) {
+      const context = {
+        tenant,
+        signal: new AbortController().signal,
+        deadlineMs: Number.POSITIVE_INFINITY,
+        samplesMax: 1,
+      };
+      const found = await db.queryable.metadata("", context);
+      const versions = new Map(
+        found.map(({ family, help }) => [JSON.stringify([tenant, family]), Number(help.slice(3))]),
+      );
+      for (const [key, family] of this.families) {
+        if (!key.startsWith(`["${tenant}"`)) continue;
+        const version = versions.get(key) ?? 0;
+        if (version < family.acknowledged || version > family.sent) {
+          throw new Violation(`metadata of ${key}: ${version}; want ${family.acknowledged} to ${family.sent}`);
+        }
+        if (version > 0) this.mark("metadata kept");
+        family.acknowledged = version;
+      }
+    }
+  }
+
+  private *found(): Generator<FoundSeries> {
+    for (const tenant of TENANTS) {
+      for (const { labels, times, values } of this.storage!.db.export(tenant, [])) {
+        const pairs = labels.flatMap((name, i) => (i % 2 === 0 ? [[name, labels[i + 1]!] as const] : []));
+        yield { series: seriesKey(tenant, pairs), times, bits: new BigUint64Array(values.buffer, 0, values.length) };
+      }
+    }
+  }
+
+  /** Lets time pass until the process dies, or for a while. */
+  private async live(): Promise<void> {
+    const { random, fs, clock } = this;
+    const first = this.storage!.db.report().wal.segment;
+    for (let steps = random.below(this.hurried ? 5 : 40); steps > 0 && !fs.crashed; steps--) {
+      for (const which of this.inserts.keys()) {
+        if (this.inserts[which] === undefined || random.chance(0.01)) this.restartInsert(which);
+      }
+      if (this.fullDisks && random.chance(0.05)) fs.capacityBytes = this.usedBytes() + random.below(3 * KIB);
+      await clock.advance(random.pick([0, 1, 100, 1000, 15_000]));
+      const report = this.storage!.db.report();
+      if (report.wal.state === "full") {
+        this.mark("disk full");
+        if (random.chance(0.3)) await clock.advance(random.below(2000));
+        this.check("with a full disk");
+        fs.capacityBytes = Number.POSITIVE_INFINITY;
+        await clock.advance(600);
+        if (this.storage!.db.report().wal.state === "open") this.mark("disk full and recovered");
+      }
+      if (this.problem !== undefined) throw this.problem;
+    }
+    const { counters, wal } = this.storage!.db.report();
+    if (first > 0 && wal.segment > first + 1) this.mark("rolls under load");
+    if (counters.samplesDuplicate > 0) this.mark("repeat dropped");
+    if (counters.samplesLate > 0) this.mark("late sample");
+    if (counters.samplesOutvoted > 0) this.mark("sample outvoted");
+    if (!fs.crashed) this.check("while running");
+  }
+
+  /** Ends the storage in one of three ways; a dead one stays dead. */
+  private async endStorage(): Promise<void> {
+    const { random, fs, storage } = this;
+    fs.capacityBytes = Number.POSITIVE_INFINITY;
+    this.storage = undefined;
+    if (storage !== undefined && !fs.crashed && (this.calm || random.chance(0.2))) {
+      fs.faults = () => undefined;
+      await this.clock.advance(600);
+      const closing = storage.db.close();
+      await this.clock.advance(1000);
+      await closing;
+      if (fs.stat(`${DATA_DIR}/LOCK`) !== undefined) throw new Violation("a stopped storage left its lock behind");
+      this.mark("stopped cleanly");
+    }
+    storage?.process.end();
+    // What a dead process was told is told before its successor starts.
+    await this.clock.advance(0);
+    fs.faults = () => undefined;
+    if (random.chance(0.4)) fs.kill();
+    else fs.crash(random);
+  }
+
+  /** The simulation looks without being seen: its own calls are no chance to crash. */
+  private usedBytes(): number {
+    const { faults } = this.fs;
+    this.fs.faults = () => undefined;
+    const size = (path: string): number => {
+      const stat = this.fs.stat(path);
+      if (stat?.kind !== "directory") return stat?.sizeBytes ?? 0;
+      return this.fs.list(path).reduce((sum, name) => sum + size(`${path}/${name}`), 0);
+    };
+    const used = this.fs.crashed ? 0 : size("/disk");
+    this.fs.faults = faults;
+    return used;
+  }
+
+  private restartInsert(which: number): void {
+    if (this.inserts[which] !== undefined) this.mark("insert restarted");
+    this.inserts[which]?.process.end();
+    const reach = (): SimStorage | undefined => (this.fs.crashed ? undefined : this.storage);
+    this.inserts[which] = new SimInsert(new SimProcess(this.fs, this.clock), this.random, reach);
+  }
+
+  private async client(number: number): Promise<void> {
+    const { random, clock, ledger } = this;
+    let again: SentRequest | undefined;
+    while (!this.over) {
+      await clock.sleep(random.pick([0, 5, 1000, 5000]));
+      const request = again ?? this.traffic.compose(number, clock.nowMs());
+      for (const { series, time, bits } of request.samples) ledger.record(series, time, bits, "unknown");
+      this.recordMetadata(request, "sent");
+      // Now and then the same twice at once, as two senders with one target would: the second one meets any stage of the commit.
+      const copies = random.chance(0.3) ? [0, random.below(12)] : [0];
+      try {
+        const done = await Promise.all(copies.map((delay) => this.send(request, delay)));
+        again = done.includes(true) || (random.chance(0.3) && !this.calm) ? undefined : request;
+      } catch (error) {
+        this.problem ??= error as Violation;
+      }
+    }
+  }
+
+  /** Sends a request some microtasks from now. Whether it was answered for good. */
+  private async send(request: SentRequest, delay: number): Promise<boolean> {
+    for (let i = 0; i < delay; i++) await undefined;
+    return this.judge(request, await this.random.pick(this.inserts)?.write(request));
+  }
+
+  /** Whether the request was answered for good. */
+  private judge(request: SentRequest, reply: WriteReply | undefined): boolean {
+    if (reply === undefined || reply.status === 503) {
+      this.mark(reply === undefined ? "no answer" : "503");
+      return false;
+    }
+    const want = request.outOfBounds > 0 ? 400 : 204;
+    if (reply.status !== want) throw new Violation(`status ${reply.status}; want ${want}: ${reply.text}`);
+    if (want === 400) this.mark("out of bounds refused");
+    for (const { series, time, bits } of request.samples) {
+      const known = this.ledger.owed(series, time);
+      if (known !== undefined && known !== bits) this.mark(wins(bits, known) ? "conflict won" : "conflict lost");
+      this.ledger.record(series, time, bits, "acknowledged");
+      this.mark("sample acknowledged");
+    }
+    this.recordMetadata(request, "acknowledged");
+    return true;
+  }
+
+  private recordMetadata(request: SentRequest, what: "sent" | "acknowledged"): void {
+    for (const { family, help } of request.metadata) {
+      const key = JSON.stringify([request.tenant, family]);
+      const entry = this.families.get(key) ?? { acknowledged: 0, sent: 0 };
+      entry[what] = Number(help.slice(3));
+      this.families.set(key, entry);
+    }
+  }
+}

@@ -1,0 +1,112 @@
+// test/crash/simulated.test.ts: the whole storage behind the whole insert on a disk that forgets what was not synced: every
+// acknowledged sample is there once, bit for bit. Then the same with each sync call site taken out in turn, which must be noticed.
+// FUZZ_RUNS=… runs that many seeds, FUZZ_SEED=… begins at another one.
+import { afterAll, describe, expect, test } from "vitest";
+import { Violation, World } from "./sim-world.ts";
+
+const SEEDS = Number(process.env.FUZZ_RUNS ?? 120);
+const FIRST_SEED = Number(process.env.FUZZ_SEED ?? 1);
+const SEEDS_MUTANT = 600;
+
+/** Every sync call site there is. A site that the runs meet and this list lacks, or the reverse, fails the test. */
+const SITES = [
+  "data-directory",
+  "identity-file",
+  "identity-found",
+  "identity-name",
+  "wal-group",
+  "wal-replayed",
+  "wal-replayed-names",
+  "wal-segment",
+];
+
+/** Situations that the runs must have met, or they prove nothing. */
+const MARKS = [
+  "503",
+  "conflict lost",
+  "conflict won",
+  "crash in replay",
+  "crash while starting",
+  "damage in the last group",
+  "disk full",
+  "disk full and recovered",
+  "insert restarted",
+  "late sample",
+  "metadata kept",
+  "no answer",
+  "out of bounds refused",
+  "repeat dropped",
+  "rolls under load",
+  "sample acknowledged",
+  "sample outvoted",
+  "stopped cleanly",
+  "torn tail cut",
+  "unacknowledged samples survived",
+];
+
+const marks = new Map<string, number>();
+const sites = new Set<string>();
+const ignore = (): void => {};
+
+/** What is wrong with a seed's run, if anything. */
+async function violation(
+  seed: number,
+  mark: (name: string) => void,
+  ignoredSite?: string,
+): Promise<string | undefined> {
+  const world = new World(seed, mark);
+  world.fs.ignoreSync((call) => call.site === ignoredSite);
+  try {
+    await world.run();
+    return undefined;
+  } catch (error) {
+    if (error instanceof Violation) return error.message;
+    throw new Error(`seed ${seed}: ${(error as Error).stack}`);
+  } finally {
+    for (const site of world.fs.syncSites) sites.add(site);
+  }
+}
+
+describe("the ledger of the whole storage", () => {
+  test(`${SEEDS} seeds: what was acknowledged is there once, bit for bit`, async () => {
+    const mark = (name: string): void => {
+      marks.set(name, (marks.get(name) ?? 0) + 1);
+    };
+    for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
+      expect(await violation(seed, mark), `seed ${seed}`).toBeUndefined();
+    }
+  });
+
+  test("all situations have been met", () => {
+    expect(MARKS.filter((name) => !marks.has(name))).toEqual([]);
+    expect([...marks.keys()].filter((name) => !MARKS.includes(name))).toEqual([]);
+  });
+
+  test("all sync call sites have been met", () => {
+    expect([...sites].sort()).toEqual(SITES);
+  });
+
+  test.each(SITES)("without the sync at %s it is violated", async (site) => {
+    let seed = FIRST_SEED;
+    while (seed < FIRST_SEED + SEEDS_MUTANT && (await violation(seed, ignore, site)) === undefined) seed++;
+    expect(seed - FIRST_SEED).toBeLessThan(SEEDS_MUTANT);
+  });
+
+  test("a run repeats itself by its seed", async () => {
+    const trace = async (): Promise<string> => {
+      const world = new World(4711, ignore);
+      const calls: string[] = [];
+      world.fs.ignoreSync((call) => {
+        calls.push(`${call.number} ${call.kind} ${call.site} ${call.path}`);
+        return false;
+      });
+      await world.run();
+      return calls.join("\n");
+    };
+    expect(await trace()).toBe(await trace());
+  });
+
+  afterAll(() => {
+    console.log([...marks].map(([name, count]) => `${name}: ${count}`).join(", "));
+  });
+});
