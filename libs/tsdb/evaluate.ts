@@ -1,7 +1,7 @@
 // libs/tsdb/evaluate.ts: evaluates a leaf over the head: select, decode, roll up, perhaps aggregate.
-// HOT: bench test/bench/leaf.bench.ts. Series that follow their group's timestamp column share its window plan; others get a
-// plan of their own. Where the answer follows from the times, nothing is decoded. The work is cut into slices, so that a
-// long leaf does not keep ingestion waiting.
+// HOT: bench test/bench/evaluate.bench.ts. Series that follow their group's timestamp column share its
+// window plan; others get a plan of their own. Where the answer follows from the times, nothing is decoded. The work is cut
+// into slices, so that a long leaf does not keep ingestion waiting.
 import { setImmediate as breathe } from "node:timers/promises";
 import { HOLE_HIGH, HOLE_LOW } from "../chunk/index.ts";
 import type { Clock } from "../env/index.ts";
@@ -137,17 +137,15 @@ class LeafEvaluation {
         const known = this.answerOf(one, shared);
         const points = known === undefined ? this.rollUp(one, shared) : known.points;
         if (points === 0) continue;
-        if (known !== undefined) {
-          columns.push({ labels: this.labelsOf(one), values: known.values, present: known.present });
-          continue;
-        }
         if (slab.length < steps) {
           slab = new Float64Array(Math.max(steps, Math.min(SLAB_STEPS, steps * (series.length - i))));
         }
+        // Copied from an answer as well: the columns are the asker's to change, each by itself.
         const values = slab.subarray(0, steps);
         slab = slab.subarray(steps);
-        values.set(this.out);
-        columns.push({ labels: this.labelsOf(one), values, present: points === steps ? null : this.present.slice() });
+        values.set(known === undefined ? this.out : known.values);
+        const present = points === steps ? null : (known?.present ?? this.present).slice();
+        columns.push({ labels: this.labelsOf(one), values, present });
       }
     });
     return columns;
@@ -329,14 +327,19 @@ class LeafEvaluation {
    * one call to the next.
    */
   private async inSlices(count: number, work: (from: number, to: number) => void): Promise<void> {
+    this.checkTime();
     let until = this.clock.monotonicMs() + SLICE_MS;
     for (let from = 0; from < count; from += SLICE_SERIES) {
       work(from, Math.min(count, from + SLICE_SERIES));
       if (from + SLICE_SERIES >= count || this.clock.monotonicMs() < until) continue;
       await breathe();
-      if (this.context.signal.aborted) throw new CanceledError("query was canceled in query execution");
-      if (this.clock.nowMs() > this.context.deadlineMs) throw new TimeoutError("query timed out in query execution");
+      this.checkTime();
       until = this.clock.monotonicMs() + SLICE_MS;
     }
+  }
+
+  private checkTime(): void {
+    if (this.context.signal.aborted) throw new CanceledError("query was canceled in query execution");
+    if (this.clock.nowMs() > this.context.deadlineMs) throw new TimeoutError("query timed out in query execution");
   }
 }

@@ -1,9 +1,9 @@
-// test/bench/identify.bench.ts: label bytes → series number, per sample: predictor, batch passes, registration; 50,700 and 507,000 series.
+// test/bench/identify.bench.ts: label bytes → series number, per sample: predictor, batch passes, registration; 50,700 and 253,500 series.
 import { ns, timeStages } from "./ingest-stages.ts";
 
 for (const [targets, scrapes] of [
   [100, 4],
-  [1000, 1],
+  [500, 2],
 ] as const) {
   const shuffled = timeStages({ targets, scrapes, version: 1, shuffled: true });
   const second = timeStages({ targets, scrapes, version: 2 });

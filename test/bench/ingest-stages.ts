@@ -1,6 +1,6 @@
 // test/bench/ingest-stages.ts: runs write requests through the ingest kernel and times each stage, for the benches of the stages.
-// A stage's figure is the best of several rounds over the same requests, so that other processes on the machine count little; the chain's
-// figure is the process's CPU time, JavaScript between the stages included.
+// All figures are CPU time, the best of several rounds over the same requests, so that other processes on the machine count little. The
+// chain's figure includes the JavaScript between the stages.
 import { HASH_KEY_BYTES, IngestKernel } from "../../libs/kernel/index.ts";
 import { makeRequests, type ScrapeRequestOptions, seeded } from "../unit/kernel/scrape-requests.ts";
 
@@ -29,9 +29,10 @@ function watch(kernel: IngestKernel, times: Record<string, number>): void {
   const watched: Calls = {};
   for (const [name, call] of Object.entries(holder.kernel)) {
     watched[name] = (...args) => {
-      const started = performance.now();
+      const before = process.cpuUsage();
       const result = call(...args);
-      times[name] = (times[name] ?? 0) + performance.now() - started;
+      const used = process.cpuUsage(before);
+      times[name] = (times[name] ?? 0) + (used.user + used.system) / 1000;
       return result;
     };
   }
