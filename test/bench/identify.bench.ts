@@ -1,4 +1,4 @@
-// test/bench/identify.bench.ts: label bytes → series number, per sample: predictor, batch passes, registration; 50,700 and 253,500 series.
+// test/bench/identify.bench.ts: label bytes → series number, per sample: predictor and batch passes; 50,700 and 253,500 series.
 import { ns, timeStages } from "./ingest-stages.ts";
 
 for (const [targets, scrapes] of [
@@ -7,9 +7,7 @@ for (const [targets, scrapes] of [
 ] as const) {
   const shuffled = timeStages({ targets, scrapes, version: 1, shuffled: true });
   const second = timeStages({ targets, scrapes, version: 2 });
-  const perForm = shuffled.samples / (targets * 507);
   console.log(
-    `${targets * 507} series: predictor ${ns(second.stages.predictRows)} ns a sample, batch passes on random order ${ns(shuffled.stages.resolveRows)} ns, ` +
-      `remembering a form ${ns((shuffled.first.remember ?? 0) * perForm)} ns`,
+    `${targets * 507} series: predictor ${ns(second.stages.predictRows)} ns a sample, batch passes on random order ${ns(shuffled.stages.resolveRows)} ns`,
   );
 }

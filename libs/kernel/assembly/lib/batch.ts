@@ -145,7 +145,7 @@ function writeRuns(io: usize, batch: usize, runsAt: usize): u32 {
         runTime = time;
       }
     }
-    if (first != spanEnd || spanEnd == spanStart) {
+    if (first != spanEnd) {
       if (spanEnd != spanStart) {
         store<u32>(spans + (<usize>spanCount << 3), spanStart);
         store<u32>(spans + (<usize>spanCount << 3), spanEnd - spanStart, 4);

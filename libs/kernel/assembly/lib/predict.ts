@@ -13,23 +13,28 @@ export let arena: usize = 0;
 export let keys: usize = 0;
 export let seen: usize = 0;
 export let epoch: u32 = 0;
-/** The form of the series before, and the form expected next; 0 when there is none. */
+/** The form of the series before in this request, and the form expected next; 0 when there is none. */
 export let last: u32 = 0;
 export let expected: u32 = 0;
 let credit: i32 = 0;
 
+/**
+ * A request is expected to go on where the one before it ended. When it doesn't, that teaches nothing: clients send over several
+ * connections at once, so `last` begins empty and no link leads from one request to the next.
+ */
 export function beginPrediction(forms: usize): void {
   arena = load<u32>(forms, FORMS_ARENA);
   keys = load<u32>(forms, FORMS_KEYS);
   seen = load<u32>(forms, FORMS_SEEN);
   epoch = load<u32>(forms, FORMS_EPOCH);
-  last = load<u32>(forms, FORMS_LAST);
-  expected = last == 0 ? 0 : load<u32>(formAt(arena, last), FORM_NEXT);
+  const before = load<u32>(forms, FORMS_LAST);
+  last = 0;
+  expected = before == 0 ? 0 : load<u32>(formAt(arena, before), FORM_NEXT);
   credit = CREDIT_MAX;
 }
 
 export function endPrediction(forms: usize): void {
-  store<u32>(forms, last, FORMS_LAST);
+  if (last != 0) store<u32>(forms, last, FORMS_LAST);
 }
 
 /** Moves on after a hit: `form` was expected. Returns its sid. */
