@@ -14,7 +14,8 @@ import { SEGMENT_MAX, segmentPath, walFolder, wholeSectors } from "./segment.ts"
 import { markSuspect, refuseSuspect } from "./suspect.ts";
 import type { CommitResult, WriterSettings } from "./writer.ts";
 
-const SEGMENT_BYTES = 128 * 2 ** 20;
+/** Every new segment repeats all registrations, 5 µs a series: segments are long, so that this stays a small part of the work. */
+const SEGMENT_BYTES = 512 * 2 ** 20;
 const BUFFER_BYTES = 32 * 2 ** 20;
 /** A block of repeated registrations must fit into an empty group, whatever keys were accepted. */
 const BUFFER_BYTES_MIN = 2 ** 20;
