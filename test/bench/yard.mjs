@@ -254,7 +254,13 @@ function compareQueries(systems, startMs, endMs, name, failures) {
     startMs + 900_000 < endMs ? startMs + 900_000 : startMs,
     endMs - 60_000,
   );
-  for (const row of rows) {
+  const answered = rows.filter((row) => row.ms.vm !== undefined && row.ms.all !== undefined);
+  for (const row of rows.filter((one) => !answered.includes(one))) {
+    const who = Object.entries(row.ms).map(([peer, ms]) => `${peer} in ${ms} ms`);
+    console.log(`  ${row.title.padEnd(24)} answered by ${who.length > 0 ? who.join(", ") : "nobody"} only`);
+    if (row.ms.all === undefined) failures.push(`${name}: ${row.title} has no answer`);
+  }
+  for (const row of answered) {
     console.log(
       `  ${row.title.padEnd(24)} vm ${row.ms.vm} ms (cpu ${row.cpu.vm})  all ${row.ms.all} ms (cpu ${row.cpu.all})  ratio ${(row.ms.all / row.ms.vm).toFixed(2)}`,
     );
