@@ -225,12 +225,12 @@ export class HeadKernel {
 
   /**
    * Appends a samples record, whose series must exist; no time bounds, no record out. A record longer than the region
-   * (written with more memory) is applied in parts, one outcome each. Errors: InvalidError for a malformed one.
+   * (written with more memory) is applied in parts; each outcome comes with its part. Errors: InvalidError for a malformed one.
    */
-  replay(record: Uint8Array, each: (outcome: AppendOutcome) => void): void {
+  replay(record: Uint8Array, each: (outcome: AppendOutcome, part: Uint8Array) => void): void {
     if (record.length <= this.words[C.OUT_CAPACITY]! && sampleCount(record) <= this.words[C.SPILL_CAPACITY]!) {
       this.bytes.set(record, this.words[C.OUT_BASE]!);
-      each(this.outcome(this.kernel.replay(record.length), "record"));
+      each(this.outcome(this.kernel.replay(record.length), "record"), record);
       return;
     }
     const columns = decodeSamplesRecord(record);
@@ -280,6 +280,11 @@ export class HeadKernel {
   /** Whether the late store may have samples of the series. */
   hasLate(series: number): boolean {
     return (this.words[this.seriesBase + series * SERIES_WORDS + S_FLAGS]! & SERIES_LATE) !== 0;
+  }
+
+  /** Notes that the late store has samples of the series. */
+  markLate(series: number): void {
+    this.words[this.seriesBase + series * SERIES_WORDS + S_FLAGS]! |= SERIES_LATE;
   }
 
   /**

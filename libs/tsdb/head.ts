@@ -6,6 +6,7 @@
 import {
   type AppendOutcome,
   beats,
+  decodeSamplesRecord,
   encodeSamplesRecord,
   type HeadDictionary,
   HeadKernel,
@@ -69,6 +70,9 @@ export interface HeadStats extends HeadKernelStats {
   readonly bitsPerSample: number;
 }
 
+/** Late samples, as a share of the head's memory, beyond which a replay into a full head is given up. */
+const OVERFLOW_SHARE = 1 / 4;
+
 /** What a writer whose batch met a full head is told. */
 export function headFullError(): UnavailableError {
   return new UnavailableError("cannot append samples: got a full head; want more memory for it (--head-memory)", 10);
@@ -77,10 +81,12 @@ export function headFullError(): UnavailableError {
 export class Head {
   private readonly kernel: HeadKernel;
   private readonly late = new LateStore();
+  private readonly overflowBytesMax: number;
 
   /** Errors: InvalidError for a memory that is too small or too large. */
   constructor(options: HeadKernelOptions) {
     this.kernel = new HeadKernel(options);
+    this.overflowBytesMax = options.memoryBytes * OVERFLOW_SHARE;
   }
 
   /** The longest batch that append accepts. */
@@ -110,11 +116,33 @@ export class Head {
     return this.settle(this.kernel.append(batch, dictionary, minMs, maxMs));
   }
 
-  /** Appends a samples record of the log; its series must be registered. The result has no records. */
+  /** Looks at a batch as append would, and stores nothing. Errors: InvalidError for a malformed batch. */
+  check(batch: Uint8Array, dictionary: HeadDictionary): void {
+    // No time is at least 1 and at most 0.
+    this.kernel.append(batch, dictionary, 1, 0);
+  }
+
+  /**
+   * Appends a samples record of the log; its series must be registered. The result has no records. What the head has no room
+   * for goes to the late store: the log of a process with a full head may need a little more than that process did, and must
+   * not keep the next one from starting. Errors: InvalidError for a malformed record, UnavailableError when that is too much.
+   */
   replay(record: Uint8Array): HeadAppend[] {
     const results: HeadAppend[] = [];
-    this.kernel.replay(record, (outcome) => results.push(this.settle(outcome)));
+    this.kernel.replay(record, (outcome, part) => {
+      const { status, consumed } = outcome;
+      results.push(this.settle(outcome));
+      if (status === "full") this.overflow(decodeSamplesRecord(part), consumed);
+    });
     return results;
+  }
+
+  private overflow(samples: SampleColumns, from: number): void {
+    for (let i = from; i < samples.count; i++) {
+      this.late.insert(samples, i);
+      this.kernel.markLate(samples.series[i]!);
+    }
+    if (this.late.sizeBytes > this.overflowBytesMax) throw headFullError();
   }
 
   /** Gives the late samples to the late store and adds up. */

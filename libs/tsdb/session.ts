@@ -49,6 +49,7 @@ export class DbSession implements IngestSession {
       throw new UnavailableError("cannot append batch: got a session that is closed; want it open");
     const began = state.clock.monotonicMs();
     const view = readHeader(batch, state.head.batchBytesMax);
+    // The log takes up to twice the batch: registrations lie there twice, and a sample has 8 bytes here and at most 15 there.
     state.wal.admit(batch.length);
     const seq = view.getUint32(8, true);
     const sampleCount = view.getUint32(12, true);
@@ -102,24 +103,16 @@ export class DbSession implements IngestSession {
 
   /**
    * Resolves a batch's registrations: references get the series that have the ids, new series are made and logged. Returns the
-   * references whose id is unknown and came without a key. Errors: InvalidError for a malformed batch.
+   * references whose id is unknown and came without a key. Errors: InvalidError for a malformed batch, which defines nothing.
    */
   private register(batch: Uint8Array, view: DataView): number[] {
-    const count = view.getUint32(20, true);
-    const end = HEADER_BYTES + view.getUint32(24, true);
+    const entries = readRegistrations(batch, view, this.identity.shardCount);
+    if (entries.length === 0) return [];
+    this.state.head.check(batch, this.dictionary);
     const unknown: number[] = [];
     this.registrations.clear();
-    let at = HEADER_BYTES;
     try {
-      for (let i = 0; i < count; i++) {
-        if (at + REGISTRATION_BYTES > end) throw malformed("a registration beyond its section");
-        const keyBytes = view.getUint32(at + 32, true);
-        if (keyBytes > end - at - REGISTRATION_BYTES) throw malformed("a key beyond its section");
-        const keyAt = at + REGISTRATION_BYTES;
-        if (!this.resolve(view, at, batch.subarray(keyAt, keyAt + keyBytes))) unknown.push(view.getUint32(at, true));
-        at = keyAt + keyBytes;
-      }
-      if (at !== end) throw malformed("registrations that do not fill their section");
+      for (const entry of entries) if (!this.resolve(view, entry)) unknown.push(entry.ref);
     } finally {
       // Whatever happens to the samples, series that exist now must be in the log before any sample of theirs.
       if (this.registrations.sizeBytes > 0) this.state.wal.append(RECORD.registrations, this.registrations.body());
@@ -128,31 +121,28 @@ export class DbSession implements IngestSession {
   }
 
   /** Gives one reference its series. Returns false when only an unknown id was given. */
-  private resolve(view: DataView, at: number, key: Uint8Array): boolean {
+  private resolve(view: DataView, { ref, at, key, name }: BatchRegistration): boolean {
     const { catalog, head, stats } = this.state;
-    const ref = view.getUint32(at, true);
     const idAt = at + 16;
     let series = catalog.find(view, idAt);
-    if (series < 0 && key.length === 0) return false;
-    if (key.length > 0) {
-      const { tenant, labels } = decodeSeriesKey(key);
-      if (series >= 0 && !catalog.agrees(series, tenant, labels)) {
+    if (name === undefined) {
+      if (series < 0) return false;
+    } else if (series >= 0) {
+      if (!catalog.agrees(series, name.tenant, name.labels)) {
         stats.idCollisions++;
         this.define(this.dictionary.refuse(ref, "id-collision"));
         return true;
       }
+    } else {
+      const home = { low: view.getUint32(at + 8, true), high: view.getUint32(at + 12, true) };
+      series = catalog.seriesEnd < this.state.seriesMax ? head.addSeries(home.high, home.low) : -1;
       if (series < 0) {
-        const shard = view.getUint32(at + 4, true);
-        if (shard >= this.identity.shardCount) throw malformed(`shard ${shard} of ${this.identity.shardCount}`);
-        const home = { low: view.getUint32(at + 8, true), high: view.getUint32(at + 12, true) };
-        series = catalog.seriesEnd < this.state.seriesMax ? head.addSeries(home.high, home.low) : -1;
-        if (series < 0) {
-          this.define(this.dictionary.refuse(ref, "series-limit"));
-          return true;
-        }
-        catalog.add(view, idAt, tenant, labels, shard, home);
-        this.registrations.add(series, shard, view.getBigUint64(at + 8, true), bytesOf(view, idAt, 16), key);
+        this.define(this.dictionary.refuse(ref, "series-limit"));
+        return true;
       }
+      const shard = view.getUint32(at + 4, true);
+      catalog.add(view, idAt, name.tenant, name.labels, shard, home);
+      this.registrations.add(series, shard, view.getBigUint64(at + 8, true), bytesOf(view, idAt, 16), key);
     }
     this.define(this.dictionary.set(ref, series));
     return true;
@@ -173,6 +163,35 @@ function readHeader(batch: Uint8Array, bytesMax: number): DataView {
   if (view.getUint32(4, true) !== batch.length) throw malformed("another length than its own");
   if (view.getUint32(24, true) > batch.length - HEADER_BYTES) throw malformed("registrations beyond its end");
   return view;
+}
+
+/** A registration of a batch; `at` is where it lies, `name` what its key says, undefined when it has none. */
+interface BatchRegistration {
+  readonly ref: number;
+  readonly at: number;
+  readonly key: Uint8Array;
+  readonly name: ReturnType<typeof decodeSeriesKey> | undefined;
+}
+
+/** All registrations of a batch. Errors: InvalidError when any of them is malformed. */
+function readRegistrations(batch: Uint8Array, view: DataView, shardCount: number): BatchRegistration[] {
+  const count = view.getUint32(20, true);
+  const end = HEADER_BYTES + view.getUint32(24, true);
+  const entries: BatchRegistration[] = [];
+  let at = HEADER_BYTES;
+  for (let i = 0; i < count; i++) {
+    if (at + REGISTRATION_BYTES > end) throw malformed("a registration beyond its section");
+    const keyAt = at + REGISTRATION_BYTES;
+    const keyBytes = view.getUint32(at + 32, true);
+    if (keyBytes > end - keyAt) throw malformed("a key beyond its section");
+    const shard = view.getUint32(at + 4, true);
+    if (shard >= shardCount) throw malformed(`shard ${shard} of ${shardCount}`);
+    const key = batch.subarray(keyAt, keyAt + keyBytes);
+    entries.push({ ref: view.getUint32(at, true), at, key, name: keyBytes > 0 ? decodeSeriesKey(key) : undefined });
+    at = keyAt + keyBytes;
+  }
+  if (at !== end) throw malformed("registrations that do not fill their section");
+  return entries;
 }
 
 function bytesOf(view: DataView, at: number, length: number): Uint8Array {

@@ -124,12 +124,14 @@ class Replay {
     };
   }
 
-  /** What is there to read; gaps between the segments' numbers are damage. */
+  /** What is there to read; numbers that are missing are damage, because nothing removes segments. */
   private find(segments: readonly number[]): void {
-    let expected = segments[0] ?? 0;
+    let expected = 1;
     for (const segment of segments) {
-      for (; expected < segment; expected++)
-        this.addDamage(segmentPath(this.dataDir, expected), 0, 0, "missing segment");
+      if (expected < segment) {
+        const reason = expected === segment - 1 ? "missing segment" : `missing segments, up to number ${segment - 1}`;
+        this.addDamage(segmentPath(this.dataDir, expected), 0, 0, reason);
+      }
       expected = segment + 1;
       const path = segmentPath(this.dataDir, segment);
       const kind = this.fs.stat(path)?.kind;

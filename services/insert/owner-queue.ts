@@ -22,7 +22,7 @@ import type { SeriesRegistry } from "./registry.ts";
 
 /** A storage takes references below 2^22; some are left for what comes while the next connection is made. */
 const DICTIONARY_BYTES_MAX = 36 * 1024 * 1024;
-/** A connection that lasted this long was a good one: the next attempt comes at once. */
+/** A connection that lasted this long, or has stored a batch, was a good one: the next attempt comes at once. */
 const GOOD_CONNECTION_MS = 10_000;
 const WATCH_PERIOD_MS = 500;
 
@@ -80,6 +80,7 @@ class Connection {
   readonly sinceMs: number;
   seq = 0;
   progressMs: number;
+  hasStored = false;
 
   constructor(session: IngestSession, dictionary: Dictionary, nowMs: number) {
     this.session = session;
@@ -242,8 +243,10 @@ export class OwnerQueue {
   private acknowledged(connection: Connection, waiting: Waiting, ack: BatchAck): void {
     if (waiting.settled) return;
     connection.progressMs = this.options.clock.monotonicMs();
-    if (ack.status === "stored") this.settle(connection, waiting, ack);
-    else if (waiting.relabelled) {
+    if (ack.status === "stored") {
+      connection.hasStored = true;
+      this.settle(connection, waiting, ack);
+    } else if (waiting.relabelled) {
       const error = this.away("it does not take the labels of its own unknown references");
       this.settle(connection, waiting, error);
       this.drop(connection, error.message);
@@ -314,7 +317,7 @@ export class OwnerQueue {
   }
 
   private isGood(connection: Connection): boolean {
-    return this.options.clock.monotonicMs() - connection.sinceMs >= GOOD_CONNECTION_MS;
+    return connection.hasStored || this.options.clock.monotonicMs() - connection.sinceMs >= GOOD_CONNECTION_MS;
   }
 
   private become(state: OwnerState, reason: string): void {
