@@ -2,8 +2,9 @@
 // was intact is there, what was damaged is reported. A flipped bit costs the record it hits, and nothing when that holds registrations.
 import { describe, expect, test } from "vitest";
 import { readWhole, SimFileSystem } from "../../libs/env/index.ts";
+import { InvalidError } from "../../libs/model/index.ts";
 import type { Db } from "../../libs/tsdb/index.ts";
-import { contents, line, NOW, openDb, type Row, SEGMENT, write } from "../unit/tsdb/db-fixture.ts";
+import { contents, DATA_DIR, line, NOW, openDb, type Row, SEGMENT, write } from "../unit/tsdb/db-fixture.ts";
 import {
   listRecords,
   METADATA,
@@ -176,6 +177,48 @@ describe("a damaged storage", () => {
       });
     }
   }, 60_000);
+
+  test.each<[string, (fs: SimFileSystem) => void, RegExp]>([
+    ["gone", () => {}, /^missing segment$/],
+    ["empty", (fs) => fs.open(SEGMENT(1), "create").close(), /^cut off: the next segment says it was longer$/],
+    ["a folder", (fs) => fs.makeDirectory(SEGMENT(1)), /^not a file but a directory$/],
+  ])("a segment that is %s costs what was in it, and is named", async (_, replace, reason) => {
+    const { fs, segments, batchAt } = await small();
+    fs.rename(SEGMENT(1), `${SEGMENT(1)}.bak`);
+    replace(fs);
+    const lost = new Set(segments[0]!.records.map((record) => batchAt.get(place(1, record))));
+    await look(fs, (db) => {
+      // The second segment repeats the registrations of the first one.
+      expect(contents(db)).toEqual(survivors((batch) => !lost.has(batch)));
+      expect(db.replayed.strangers).toEqual(["00000001.wal.bak"]);
+      const reports = db.replayed.damage.filter(({ path }) => path === SEGMENT(1)).map((damage) => damage.reason);
+      expect(reports).toEqual([expect.stringMatching(reason)]);
+    });
+  });
+
+  test.each<[string, (fs: SimFileSystem, path: string) => void, RegExp]>([
+    [
+      "gone",
+      (fs, path) => fs.unlink(path),
+      /^cannot open \/disk\/data: got segments .* but no .*tidemark\.json; want /,
+    ],
+    [
+      "cut",
+      (fs, path) => fs.open(path, "update").truncate(50),
+      /tidemark\.json: got .*; want it restored from a backup/,
+    ],
+    ["flipped", (fs, path) => fs.flip(path, 60, 1), /tidemark\.json: got .*; want it restored from a backup/],
+  ])("an identity that is %s refuses the directory by name, and harms nothing", async (_, harm, message) => {
+    const { fs } = await small();
+    const path = `${DATA_DIR}/tidemark.json`;
+    const bytes = readWhole(fs, path)!.slice();
+    harm(fs, path);
+    await expect(openDb(fs)).rejects.toThrow(InvalidError);
+    await expect(openDb(fs)).rejects.toThrow(message);
+    if (fs.stat(path) !== undefined) fs.unlink(path);
+    fs.open(path, "create").write(bytes, 0);
+    await look(fs, (db) => expect(contents(db)).toEqual(survivors(() => true)));
+  });
 
   test("goes on: what is written after damage is there with what has survived", async () => {
     const { fs, segments } = await small();

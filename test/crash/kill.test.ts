@@ -132,7 +132,7 @@ describe("real processes", () => {
     await expectLedger(join(dir, "data"), ledger);
   }, 90_000);
 
-  test("two inserts and the storage restarted in turn: no series twice, and nothing sent twice but what was refused", async () => {
+  test("two inserts and the storage restarted and killed in turn: no series twice, and nothing sent twice but what was refused", async () => {
     const { service: storage, grpc } = await storageService();
     const inserts = [await insertService(grpc), await insertService(grpc)];
     storage.start();
@@ -143,11 +143,13 @@ describe("real processes", () => {
       writers.push(new Writer({ url: `${insert.base}/api/v1/write`, ledger, number, instance: "same", pauseMs: 5 }));
     }
     await progress(20, "first writes");
-    for (const service of [inserts[0]!, storage, inserts[1]!, storage]) {
-      expect(await service.end("SIGTERM")).toBe(0);
-      service.start();
-      await service.ready();
-      await progress(20, "writes after a restart");
+    for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+      for (const service of [inserts[0]!, storage, inserts[1]!]) {
+        expect(await service.end(signal)).toBe(signal === "SIGTERM" ? 0 : null);
+        service.start();
+        await service.ready();
+        await progress(20, "writes after a restart");
+      }
     }
     await stopWriting();
     for (const service of [...inserts, storage]) expect(await service.end("SIGTERM")).toBe(0);

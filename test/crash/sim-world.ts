@@ -29,6 +29,7 @@ export class World {
   private readonly inserts: (SimInsert | undefined)[] = [undefined, undefined];
   /** By family: the newest metadata that was acknowledged, and the newest that was sent. */
   private readonly families = new Map<string, { acknowledged: number; sent: number }>();
+  private failedStarts = 0;
   private calm = false;
   private over = false;
   private problem: Violation | undefined;
@@ -78,8 +79,10 @@ export class World {
     const kind = random.pick([undefined, undefined, "read", "write", "fdatasync", "fdatasync", "fsyncDir"]);
     this.fs.faults = (call) => {
       if (call.number < crashAt || (kind !== undefined && call.kind !== kind)) return undefined;
-      if (this.storage === undefined && call.kind === "read" && call.path.endsWith(".wal"))
-        this.mark("crash in replay");
+      const inWal = call.path.endsWith(".wal");
+      if (this.storage === undefined && call.kind === "read" && inWal) this.mark("crash in replay");
+      if (this.storage !== undefined && ((call.kind === "open" && inWal) || call.site === "wal-segment"))
+        this.mark("crash at a roll");
       return "crash";
     };
   }
@@ -116,6 +119,7 @@ export class World {
     await opening;
     if (opened !== undefined) {
       this.storage = { process, db: opened };
+      this.failedStarts = 0;
       this.afterStart(opened);
       await this.checkMetadata(opened);
       return this.storage;
@@ -123,13 +127,14 @@ export class World {
     process.end();
     if (!fs.crashed) throw new Violation(`refused to open: ${(error as Error).message}`);
     this.mark("crash while starting");
+    if (++this.failedStarts > 1) this.mark("crash while starting again");
     return undefined;
   }
 
   private afterStart(db: Db): void {
     for (const one of db.replayed.damage) {
       this.mark(one.kind === "tail" ? "torn tail cut" : "damage in the last group");
-      if (one.reason === "missing segment") throw new Violation(`${one.path} is missing`);
+      if (one.reason.startsWith("missing segment")) throw new Violation(`${one.path} is missing`);
     }
     const before = this.ledger.acknowledged;
     this.check("after a start");
