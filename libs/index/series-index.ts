@@ -29,7 +29,8 @@ interface TenantEntry {
 }
 
 const PAIRS_CHUNK = 1 << 16;
-const TENANTS_MAX = 65_535;
+/** Their numbers have 16 bits. */
+const TENANTS_MAX = 65_536;
 
 /** Label sets of series, found by matchers. Series numbers ascend as they are added. */
 export class SeriesIndex {
@@ -290,19 +291,32 @@ export class SeriesIndex {
     return out;
   }
 
+  /** Whether a series of this tenant can be added; a tenant too many can't. */
+  hasRoomFor(tenant: string): boolean {
+    return !this.isFullOfTenants || this.tenants.has(tenant);
+  }
+
+  get isFullOfTenants(): boolean {
+    return this.tenantList.length === TENANTS_MAX;
+  }
+
+  get tenantCount(): number {
+    return this.tenantList.length;
+  }
+
   private tenantEntry(tenant: string): TenantEntry {
     let owner = this.tenants.get(tenant);
     if (owner === undefined) {
-      // The list of all series is a pair without a name: it is numbered like one and found by no matcher.
-      const all = this.pairValues.length;
-      this.pairValues.push("");
-      this.pairNames.push({ name: "", values: new Map(), sorted: undefined });
-      if (this.tenantList.length > TENANTS_MAX) {
+      if (this.tenantList.length === TENANTS_MAX) {
         throw new LimitError(
           "tenants",
           `cannot add tenant ${tenant}: got ${TENANTS_MAX + 1}; want at most ${TENANTS_MAX}`,
         );
       }
+      // The list of all series is a pair without a name: it is numbered like one and found by no matcher.
+      const all = this.pairValues.length;
+      this.pairValues.push("");
+      this.pairNames.push({ name: "", values: new Map(), sorted: undefined });
       owner = { number: this.tenantList.length, names: new Map(), all, sortedNames: undefined };
       this.tenantList.push(tenant);
       this.tenants.set(tenant, owner);

@@ -112,10 +112,7 @@ export class Db {
         ...{ identity, clock, head, catalog, metadata, wal, stats, retentionMs, maxFutureMs, seriesMax },
         sessions: new Set(),
         closing: false,
-        seriesLimitText: () =>
-          catalog.seriesEnd >= seriesMax
-            ? `got ${catalog.seriesEnd} series; want at most ${seriesMax} (--series-max)`
-            : `got ${catalog.seriesEnd} series and no memory for more (--head-memory)`,
+        seriesLimitText: () => seriesLimitText(catalog, seriesMax),
       };
       return new Db(state, lock, replayed);
     } catch (error) {
@@ -181,4 +178,10 @@ export class Db {
     this.state.catalog.index.dispose();
     this.lock.release();
   }
+}
+
+function seriesLimitText({ seriesEnd, index }: SeriesCatalog, seriesMax: number): string {
+  if (seriesEnd >= seriesMax) return `got ${seriesEnd} series; want at most ${seriesMax} (--series-max)`;
+  if (index.isFullOfTenants) return `got ${index.tenantCount} tenants; want no more`;
+  return `got ${seriesEnd} series and no memory for more (--head-memory)`;
 }

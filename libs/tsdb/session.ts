@@ -135,7 +135,8 @@ export class DbSession implements IngestSession {
       }
     } else {
       const home = { low: view.getUint32(at + 8, true), high: view.getUint32(at + 12, true) };
-      series = catalog.seriesEnd < this.state.seriesMax ? head.addSeries(home.high, home.low) : -1;
+      const fits = catalog.seriesEnd < this.state.seriesMax && catalog.index.hasRoomFor(name.tenant);
+      series = fits ? head.addSeries(home.high, home.low) : -1;
       if (series < 0) {
         this.define(this.dictionary.refuse(ref, "series-limit"));
         return true;

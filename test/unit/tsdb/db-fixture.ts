@@ -1,4 +1,6 @@
 // test/unit/tsdb/db-fixture.ts: a storage on a simulated disk, and batches for it made by hand.
+
+import { expect } from "vitest";
 import { type FileSystem, SeededRandom, SimClock, SimFileSystem } from "../../../libs/env/index.ts";
 import {
   type BatchAck,
@@ -132,6 +134,16 @@ export function contents(db: Db, matchers: readonly Matcher[] = [], tenant = TEN
     });
   }
   return lines.sort();
+}
+
+/** Closes a storage; the contents of its directory as the next process finds them, undamaged. */
+export async function reopened(db: Db, fs: SimFileSystem, options: Partial<DbOptions> = {}): Promise<string[]> {
+  await db.close();
+  const next = await openDb(fs, options as object);
+  const found = contents(next);
+  expect(next.replayed.damage).toEqual([]);
+  await next.close();
+  return found;
 }
 
 /** A row as `contents` shows it. */

@@ -34,10 +34,12 @@ describe("opening", () => {
   ])("is refused with %s, and leaves the directory free", async (_, overrides, message) => {
     const fs = new SimFileSystem();
     await (await openDb(fs, { clusterId: "c", hashSeed: new Uint8Array(16).fill(9) })).close();
-    const refused = openDb(fs, overrides);
+    // All processes go on running: a lock left behind would be respected.
+    const processes = (pid: number) => ({ pid, host: "test", startOf: () => "running" });
+    const refused = openDb(fs, { ...overrides, processes: processes(17) });
     await expect(refused).rejects.toThrow(InvalidError);
     await expect(refused).rejects.toThrow(message);
-    await (await openDb(fs)).close();
+    await (await openDb(fs, { processes: processes(18) })).close();
   });
 
   test("a directory in use is refused by name, and its user goes on", async () => {
@@ -188,6 +190,19 @@ describe("closing", () => {
     const next = await openDb(fs);
     expect(contents(next)).toEqual(lines(rowsOf(3)));
     await next.close();
+  });
+
+  test("is over when all is on disk", async () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const fs = new SimFileSystem();
+      const db = await openDb(fs);
+      void new Feed(db).append(rowsOf(3));
+      await db.close();
+      fs.crash(new SeededRandom(seed));
+      const next = await openDb(fs);
+      expect(contents(next)).toEqual(lines(rowsOf(3)));
+      await next.close();
+    }
   });
 
   test("a lost session gives its dictionary's memory back", async () => {

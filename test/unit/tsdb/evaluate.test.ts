@@ -132,16 +132,20 @@ function randomLeaf(random: SeededRandom, rollup: Rollup, op: PartialOp | undefi
   const count = random.pick([1, 2, 10, 40]);
   const stepMs = count === 1 ? 0 : random.pick([0, 1, 5000, SCRAPE_MS, 60_000, 200_000]);
   const labels = random.pick([[], ["job"], ["mode", "job"], ["i"], ["__name__", "job"], ["none"]]);
+  const offsetMs = random.pick([0, 0, 0, 60_000, -60_000]);
+  // Often the first window begins or ends at a scrape, or a millisecond beside it.
+  const scrape = START + random.below(SCRAPES) * SCRAPE_MS + random.below(4) * 1234;
+  const edge = scrape + offsetMs + random.pick([0, rangeMs]) + random.pick([-1, 0, 1]);
   return {
     matchers: random.pick([
       [{ type: "=", name: "__name__", value: "m_0" }],
       [{ type: "=~", name: "mode", value: "[012]" }, { type: "=", name: "__name__", value: "m_1" }],
       [{ type: "!=", name: "job", value: "job-0" }, { type: "=", name: "__name__", value: "m_2" }],
     ] as const), // biome-ignore format: one selector per line
-    grid: { startMs: START + random.below(SCRAPES * SCRAPE_MS), stepMs, count },
+    grid: { startMs: random.chance(0.5) ? edge : START + random.below(SCRAPES * SCRAPE_MS), stepMs, count },
     rollup,
     rangeMs,
-    offsetMs: random.pick([0, 0, 0, 60_000, -60_000]),
+    offsetMs,
     args: argsFor(rollup, random, rangeMs, count),
     dropName: rollup !== "last" && rollup !== "last_over_time",
     ...(op === undefined ? {} : { aggregation: { op, without: random.chance(0.5), labels } }),

@@ -65,6 +65,9 @@ function randomSets(random: SeededRandom): Matcher[][] {
 
 function randomRange(random: SeededRandom): TimeRange {
   if (random.chance(0.3)) return ALWAYS;
+  // Often exactly at samples, at either end.
+  const at = NOW - 5 * HOUR + random.below(30) * 600_000;
+  if (random.chance(0.3)) return random.chance(0.5) ? { minMs: at, maxMs: at + 1 } : { minMs: at - 1, maxMs: at };
   const minMs = NOW - 6 * HOUR + random.below(7 * HOUR);
   return { minMs, maxMs: minMs + random.pick([0, 1, 600_000, HOUR, 10 * HOUR]) };
 }

@@ -1,21 +1,19 @@
-// test/unit/tsdb/recover.test.ts: what a start makes of a WAL that lacks registrations, repeats them, or was written with another head.
+// test/unit/tsdb/recover.test.ts: what a start makes of a WAL whose registrations are lost.
 import { describe, expect, test } from "vitest";
 import { readWhole, SimFileSystem } from "../../../libs/env/index.ts";
 import { describeDamage } from "../../../libs/wal/index.ts";
-import { listRecords, REGISTRATIONS, REPEATED, SAMPLES } from "../../crash/wal-records.ts";
-import { contents, DATA_DIR, lines, NOW, openDb, type Row, SEGMENT, write } from "./db-fixture.ts";
+import { listRecords, REGISTRATIONS } from "../../crash/wal-records.ts";
+import { contents, lines, NOW, openDb, type Row, SEGMENT, write } from "./db-fixture.ts";
 
 const series = (i: number) => ({ __name__: "m", i: `${i}`, job: "j", instance: "h" });
 const row = (i: number, ago: number, value: number): Row => [series(i), NOW - ago, value];
 
-/** Damages every record of a type in a segment, of those that begin at `from` or later. */
-function damage(fs: SimFileSystem, segment: number, type: number, from = 0): void {
+/** Damages every record of a type in a segment. */
+function damage(fs: SimFileSystem, segment: number, type: number): void {
   for (const record of listRecords(readWhole(fs, SEGMENT(segment))!)) {
-    if (record.type === type && record.offset >= from) fs.flip(SEGMENT(segment), record.offset + 20, 1);
+    if (record.type === type) fs.flip(SEGMENT(segment), record.offset + 20, 1);
   }
 }
-
-const sizeOf = (fs: SimFileSystem, segment: number): number => fs.stat(SEGMENT(segment))!.sizeBytes;
 
 describe("registrations lost to damage", () => {
   test.each([
@@ -60,7 +58,3 @@ describe("registrations lost to damage", () => {
     await db.close();
   });
 });
-void DATA_DIR;
-void REPEATED;
-void SAMPLES;
-void sizeOf;
