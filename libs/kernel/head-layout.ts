@@ -36,6 +36,7 @@ export const CONTROL_WORDS = {
   ARENA_NEXT: word(88),
   ARENA_END: word(92),
   HOT_BASE: word(104),
+  VALUES_BASE: word(108),
   R_STORED: word(128),
   R_DUPLICATES: word(132),
   R_OUTVOTED: word(136),

@@ -24,6 +24,7 @@ export {
 } from "./ingest-layout.ts";
 export { RequestView } from "./ingest-view.ts";
 export { createMemory, loadKernel, PAGE_BYTES } from "./load.ts";
+export { packedBytesMax, packValues, unpackValues } from "./packed-values.ts";
 export { decodeRuns, decodeSamplesRecord, encodeSamplesRecord, type SampleColumns } from "./samples-record.ts";
 export { siphash128 } from "./twin/siphash.ts";
 export { beats } from "./winner.ts";

@@ -99,7 +99,7 @@ export class BatchWriter {
     this.words[BATCH.cap] = regions.outBytes;
     this.words[BATCH.shards] = regions.shards;
     this.words[BATCH.missing] = regions.missing;
-    this.words[BATCH.spans] = regions.spans;
+    this.words[BATCH.scratch] = regions.batchScratch;
   }
 
   /**

@@ -12,8 +12,10 @@ export const ROW_WORDS = 4;
 export const BATCH_HEADER_BYTES = 32;
 /** Bytes of a registration without its key. */
 export const REGISTRATION_BYTES = 36;
-/** A sample takes at most a run of its own (18 bytes) and a value. */
-export const BATCH_SAMPLE_BYTES_MAX = 26;
+/** A sample takes at most a run of its own (18 bytes) and a value with half a control byte. */
+export const BATCH_SAMPLE_BYTES_MAX = 27;
+/** What ordering a batch takes besides two lists of 8 bytes a sample: counters and times. */
+export const ORDER_SCRATCH_BYTES = 9216;
 export const BATCH_MAGIC = 0x31424d54;
 
 /** Word numbers of the request block. */
@@ -46,6 +48,7 @@ export const REQUEST = {
   refsRefusedSamples: 26,
   gathered: 27,
   symbolCount: 28,
+  guessed: 29,
   words: 32,
 } as const;
 
@@ -77,7 +80,7 @@ export const BATCH = {
   registrations: 6,
   registrationBytes: 7,
   missing: 8,
-  spans: 9,
+  scratch: 9,
   samples: 10,
   missingCount: 11,
   from: 12,
@@ -89,7 +92,7 @@ export const BATCH = {
 export interface IngestExports {
   snappyDeclaredLength(src: number, srcLength: number): number;
   snappyDecode(src: number, srcLength: number, dst: number, dstCap: number): number;
-  walkV1(src: number, length: number, tenant: number, forms: number, request: number): number;
+  walkV1(src: number, length: number, tenant: number, forms: number, request: number, guess: number): number;
   walkV2(src: number, length: number, request: number): number;
   predictRows(forms: number, tenant: number, request: number): void;
   resolveRows(forms: number, tenant: number, request: number): number;
@@ -169,7 +172,7 @@ export interface IngestRegions {
   readonly out: number;
   readonly outBytes: number;
   readonly missing: number;
-  readonly spans: number;
+  readonly batchScratch: number;
   readonly arena: number;
   /** Two table regions of 2^tableBitsMax slots: the table moves from one to the other when it grows. */
   readonly tables: readonly [number, number];
@@ -226,7 +229,7 @@ export function planRegions(sizes: IngestSizes): IngestRegions {
     out: region(outBytes),
     outBytes,
     missing: region(rowsMax * 4),
-    spans: region(rowsMax * 8),
+    batchScratch: region(ORDER_SCRATCH_BYTES + samplesMax * 16),
     arena: region(sizes.formBytesMax),
     tables: [region(8 * 2 ** tableBitsMax), region(8 * 2 ** tableBitsMax)] as const,
     tableBitsMax,

@@ -66,6 +66,11 @@ export class RequestView {
     return this.words[REQUEST.unresolvedCount]!;
   }
 
+  /** Rows whose labels are only guessed: right when a form proves it, and to be walked again otherwise. */
+  get guessed(): number {
+    return this.words[REQUEST.guessed]!;
+  }
+
   /** Exemplars and native histograms in the request; they are counted, not kept. */
   get exemplars(): number {
     return this.words[REQUEST.exemplars]!;

@@ -92,9 +92,18 @@ export class IngestKernel {
     const length = kernel.snappyDecode(regions.body, bodyLength, regions.decoded, this.sizes.decodedBytesMax);
     if (length < 0) throw new InvalidError(`cannot decompress write request: ${describeCode(length)}`);
     view.message(length);
+    this.walk(length, version, tenant, true);
+    // Guesses that no form proves: new series, most often.
+    if (view.unresolvedCount > 0 && view.guessed > 0) this.walk(length, version, tenant, false);
+    return view;
+  }
+
+  /** Walks the decompressed message and finds the sids of the series it knows. Errors: as decode. */
+  private walk(length: number, version: 1 | 2, tenant: number, guess: boolean): void {
+    const { kernel, regions, view } = this;
     const code =
       version === 1
-        ? kernel.walkV1(regions.decoded, length, tenant, regions.forms, regions.request)
+        ? kernel.walkV1(regions.decoded, length, tenant, regions.forms, regions.request, guess ? 1 : 0)
         : kernel.walkV2(regions.decoded, length, regions.request);
     if (code < 0) {
       const place = isMalformed(code) ? ` (field at byte ${view.errorOffset})` : "";
@@ -103,7 +112,6 @@ export class IngestKernel {
     }
     if (version === 2) kernel.predictRows(regions.forms, tenant, regions.request);
     if (view.unresolvedCount > 0) kernel.resolveRows(regions.forms, tenant, regions.request);
-    return view;
   }
 
   private place(body: Uint8Array | readonly Uint8Array[]): number {

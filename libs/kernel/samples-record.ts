@@ -2,6 +2,7 @@
 // splitting, inspection.
 // Invariant: decode(encode(x)) is x, bit for bit. Values stay in Float64Arrays, so NaN payloads survive.
 import { InvalidError } from "../model/index.ts";
+import { packValues, unpackValues } from "./packed-values.ts";
 
 /** Columns of equal length: series number, time in ms, value. */
 export interface SampleColumns {
@@ -53,7 +54,7 @@ class Writer {
 /** Encodes samples in the given order. */
 export function encodeSamplesRecord(columns: SampleColumns, from = 0, to = columns.count): Uint8Array {
   const { series, times, values } = columns;
-  const writer = new Writer(HEADER_BYTES + (to - from) * (RUN_BYTES_MAX + 8), HEADER_BYTES);
+  const writer = new Writer(HEADER_BYTES + (to - from) * RUN_BYTES_MAX, HEADER_BYTES);
   let runs = 0;
   let expected = 0;
   let time = 0;
@@ -72,9 +73,11 @@ export function encodeSamplesRecord(columns: SampleColumns, from = 0, to = colum
   view.setUint32(0, to - from, true);
   view.setUint32(4, runs, true);
   view.setUint32(8, writer.at - HEADER_BYTES, true);
-  // Copied as bytes: a NaN must not pass through a number.
-  writer.bytes.set(new Uint8Array(values.buffer, values.byteOffset + from * 8, (to - from) * 8), writer.at);
-  return writer.bytes.slice(0, writer.at + (to - from) * 8);
+  const packed = packValues(values, from, to);
+  const record = new Uint8Array(writer.at + packed.length);
+  record.set(writer.bytes.subarray(0, writer.at));
+  record.set(packed, writer.at);
+  return record;
 }
 
 /** Reads runs; throws when they are not what the header says. */
@@ -129,8 +132,8 @@ function malformed(got: string): InvalidError {
 }
 
 /**
- * Decodes runs in [at, at + runBytes) and the values behind them into columns. Errors: InvalidError when they do not
- * add up.
+ * Decodes runs in [at, at + runBytes) and the packed values behind them into columns. Errors: InvalidError when they do
+ * not add up.
  */
 export function decodeRuns(
   bytes: Uint8Array,
@@ -139,7 +142,8 @@ export function decodeRuns(
   runs: number,
   samples: number,
 ): SampleColumns {
-  if (at + runBytes + samples * 8 !== bytes.length) throw malformed(`${bytes.length} bytes`);
+  if (at + runBytes > bytes.length) throw malformed(`${bytes.length} bytes`);
+  const values = unpackValues(bytes.subarray(at + runBytes), samples);
   const series = new Uint32Array(samples);
   const times = new Float64Array(samples);
   const reader = new RunReader(bytes, at, at + runBytes);
@@ -154,7 +158,6 @@ export function decodeRuns(
     }
   }
   if (n !== samples || runsLeft !== 0) throw malformed(`${n} samples in runs, ${samples} announced`);
-  const values = new Float64Array(bytes.slice(at + runBytes).buffer);
   return { series, times, values, count: samples };
 }
 

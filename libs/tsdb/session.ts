@@ -49,10 +49,10 @@ export class DbSession implements IngestSession {
       throw new UnavailableError("cannot append batch: got a session that is closed; want it open");
     const began = state.clock.monotonicMs();
     const view = readHeader(batch, state.head.batchBytesMax);
-    // The log takes up to twice the batch: registrations lie there twice, and a sample has 8 bytes here and at most 15 there.
-    state.wal.admit(batch.length);
     const seq = view.getUint32(8, true);
     const sampleCount = view.getUint32(12, true);
+    // The log takes up to twice as much: registrations lie there twice, and a sample may need a run of its own, of 14 bytes.
+    state.wal.admit(batch.length + 7 * sampleCount);
     const unknown = this.register(batch, view);
     if (unknown.length > 0)
       return { seq, status: "unknown-refs", unknownRefs: Uint32Array.from(unknown), rejections: [] };
@@ -163,6 +163,8 @@ function readHeader(batch: Uint8Array, bytesMax: number): DataView {
   if (view.getUint32(0, true) !== MAGIC) throw malformed("other magic bytes");
   if (view.getUint32(4, true) !== batch.length) throw malformed("another length than its own");
   if (view.getUint32(24, true) > batch.length - HEADER_BYTES) throw malformed("registrations beyond its end");
+  // Two values take a byte at least.
+  if (view.getUint32(12, true) > 2 * batch.length) throw malformed("more samples than its bytes can hold");
   return view;
 }
 

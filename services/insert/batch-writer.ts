@@ -16,7 +16,8 @@ export interface BatchParts {
   readonly registrationCount: number;
   readonly runs: Uint8Array;
   readonly runCount: number;
-  /** f64 values, as bytes: copying numbers would not keep the bits of every NaN. */
+  readonly sampleCount: number;
+  /** Packed. */
   readonly values: Uint8Array;
 }
 
@@ -25,7 +26,7 @@ export function assembleBatch(parts: BatchParts): Uint8Array {
   const { registrations, runs, values } = parts;
   const out = new Uint8Array(BATCH_HEADER_BYTES + registrations.length + runs.length + values.length);
   const header = new DataView(out.buffer);
-  const words = [BATCH_MAGIC, out.length, 0, values.length / 8, parts.runCount, parts.registrationCount];
+  const words = [BATCH_MAGIC, out.length, 0, parts.sampleCount, parts.runCount, parts.registrationCount];
   words.push(registrations.length, runs.length);
   words.forEach((word, i) => {
     header.setUint32(i * 4, word, true);

@@ -82,8 +82,7 @@ export class Dictionary {
    * the writer has begun. Labels go along unless the owner was told before.
    */
   register(sids: Uint32Array, writer: BatchWriter): void {
-    for (let i = 0; i < sids.length; i++) {
-      const sid = sids[i]!;
+    for (const sid of this.registry.byTarget(sids)) {
       if (this.table.refs[sid] !== 0) continue;
       if (!writer.register(sid, this.registry.registration(sid, !this.told.has(sid)))) {
         throw new InternalError("invariant broken: registrations of a batch were measured before");
@@ -174,6 +173,7 @@ function registrationsAlone(registrations: readonly Uint8Array[]): Uint8Array {
     registrationCount: registrations.length,
     runs: none,
     runCount: 0,
+    sampleCount: 0,
     values: none,
   });
 }
@@ -182,7 +182,7 @@ function registrationsAlone(registrations: readonly Uint8Array[]): Uint8Array {
 function splitRegistrations(
   batch: Uint8Array,
   unknown: ReadonlySet<number>,
-): { readonly head: Pick<BatchParts, "runs" | "runCount" | "values">; readonly kept: Uint8Array[] } {
+): { readonly head: Omit<BatchParts, "registrations" | "registrationCount">; readonly kept: Uint8Array[] } {
   const view = new DataView(batch.buffer, batch.byteOffset, batch.byteLength);
   const end = BATCH_HEADER_BYTES + view.getUint32(24, true);
   const runsEnd = end + view.getUint32(28, true);
@@ -193,5 +193,6 @@ function splitRegistrations(
     at = next;
   }
   const runs = batch.subarray(end, runsEnd);
-  return { head: { runs, runCount: view.getUint32(16, true), values: batch.subarray(runsEnd) }, kept };
+  const sampleCount = view.getUint32(12, true);
+  return { head: { runs, runCount: view.getUint32(16, true), sampleCount, values: batch.subarray(runsEnd) }, kept };
 }

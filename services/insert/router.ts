@@ -3,7 +3,7 @@
 // it agrees, because samples must not be placed by two seeds. Owners of shards follow from the list of addresses alone.
 import { assignShards } from "../../libs/cluster/index.ts";
 import type { Clock, Random } from "../../libs/env/index.ts";
-import type { IngestKernel, RequestView } from "../../libs/kernel/index.ts";
+import { type IngestKernel, packValues, type RequestView } from "../../libs/kernel/index.ts";
 import type { BatchAck, IngestTarget, MetadataEntry, StorageIdentity } from "../../libs/model/index.ts";
 import {
   assembleBatch,
@@ -179,13 +179,13 @@ export class Router {
     for (let at = first; at < end; at += BATCH_SAMPLES_MAX) {
       const to = Math.min(end, at + BATCH_SAMPLES_MAX);
       const { ref, registration } = owner.queue.dictionaryFor((to - at) * SAMPLE_BYTES).registerOne(view.sid(row));
-      const values = view.values.subarray(at, to);
       const batch = assembleBatch({
         registrations: registration,
         registrationCount: registration.length > 0 ? 1 : 0,
         runs: encodeRuns(ref, view.times.subarray(at, to)),
         runCount: to - at,
-        values: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+        sampleCount: to - at,
+        values: packValues(view.values, at, to),
       });
       out.push({ samples: to - at, ack: owner.queue.submit(batch) });
     }

@@ -95,13 +95,38 @@ export function writeBatch(batch: Partial<Batch>): Uint8Array {
     return Buffer.concat([head, key]);
   });
   const registered = Buffer.concat(parts);
-  const bytes = Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+  const bytes = packColumn(values);
   const length = HEADER_BYTES + registered.length + runs.length + bytes.length;
   const head = Buffer.alloc(HEADER_BYTES);
   [MAGIC, length, seq, refs.length, runCount, registrations.length, registered.length, runs.length].forEach((n, i) => {
     head.writeUInt32LE(n, 4 * i);
   });
   return new Uint8Array(Buffer.concat([head, registered, Buffer.from(runs), bytes]));
+}
+
+/** How many bytes each value keeps, two to a byte, then the bytes: all but the zeros at the low end. */
+function packColumn(values: Float64Array): Buffer {
+  const kept = Array.from(values, (_, i) => {
+    const bytes = Buffer.from(values.slice(i, i + 1).buffer);
+    return bytes.subarray(bytes.findIndex((byte) => byte !== 0) < 0 ? 8 : bytes.findIndex((byte) => byte !== 0));
+  });
+  const control = Buffer.alloc(Math.ceil(values.length / 2));
+  kept.forEach((bytes, i) => {
+    control[i >> 1]! += bytes.length * (i % 2 === 0 ? 1 : 16);
+  });
+  return Buffer.concat([control, ...kept]);
+}
+
+function unpackColumn(bytes: Uint8Array, count: number): Float64Array {
+  const out = Buffer.alloc(count * 8);
+  let at = Math.ceil(count / 2);
+  for (let i = 0; i < count; i++) {
+    const kept = i % 2 === 0 ? bytes[i >> 1]! % 16 : bytes[i >> 1]! >> 4;
+    out.set(bytes.subarray(at, at + kept), (i + 1) * 8 - kept);
+    at += kept;
+  }
+  if (at !== bytes.length) throw new RangeError("values do not add up");
+  return new Float64Array(new Uint8Array(out).buffer);
 }
 
 /** Reads a batch. Errors: RangeError for whatever does not add up. */
@@ -114,7 +139,7 @@ export function readBatch(bytes: Uint8Array): Batch {
   if (magic !== MAGIC || length !== buffer.length) throw new RangeError("no batch");
   const runsAt = HEADER_BYTES + registrationBytes;
   const valuesAt = runsAt + runBytes;
-  if (valuesAt + 8 * sampleCount !== length) throw new RangeError("sections do not add up");
+  if (valuesAt > length) throw new RangeError("sections do not add up");
   const registrations: Registration[] = [];
   let at = HEADER_BYTES;
   for (let i = 0; i < registrationCount; i++) {
@@ -160,6 +185,6 @@ export function readBatch(bytes: Uint8Array): Batch {
     expected = first + count;
   }
   if (at !== valuesAt || refs.length !== sampleCount) throw new RangeError("runs do not add up");
-  const values = new Float64Array(bytes.slice(valuesAt).buffer);
+  const values = unpackColumn(bytes.subarray(valuesAt), sampleCount);
   return { seq, registrations, refs, timesMs, values };
 }

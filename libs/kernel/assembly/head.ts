@@ -15,12 +15,13 @@ import {
   H_GROUP, H_NEXT, HOT_BASE, hotOf, layOut, MALFORMED, NONE, OK, OPEN_BLOCK_BYTES, OPEN_ROW, OPEN_ROWS, OUT_BASE,
   OUT_CAPACITY, R_CONSUMED, R_DUPLICATES, R_FROM, R_FUTURE, R_OUTVOTED, R_RECORD_BYTES, R_REFUSED_COLLISION,
   R_REFUSED_LIMIT, R_STORED, R_TO, R_TOO_OLD, R_UNKNOWN, REFUSED_COLLISION, REFUSED_LIMIT, SERIES_CAPACITY,
-  SERIES_COUNT, seriesAt, setWord, SPILL_CAPACITY, T_SAMPLES, UNKNOWN, word,
+  SERIES_COUNT, seriesAt, setWord, SPILL_CAPACITY, T_SAMPLES, UNKNOWN, VALUES_BASE, word,
 } from "./lib/head-layout";
 import {
-  closeRecord, nextRun, openRecord, openRuns, runCount, runRef, runsDone, runTime, writeRun,
+  closeRecord, closeRecordCopying, nextRun, openRecord, openRuns, runCount, runRef, runsDone, runTime, writeRun,
 } from "./lib/head-runs";
 import { readTimes } from "./lib/head-times";
+import { isPacked, unpackColumn } from "./lib/packed";
 
 const BATCH_MAGIC: u32 = 0x31424d54;
 const BATCH_HEADER: u32 = 32;
@@ -102,11 +103,13 @@ export function append(length: u32, directory: usize, minTime: f64, maxTime: f64
   const samples = load<u32>(batch, 12);
   const registered: u64 = load<u32>(batch, 24);
   const runBytes: u64 = load<u32>(batch, 28);
-  if (<u64>BATCH_HEADER + registered + runBytes + (<u64>samples << 3) != length) return MALFORMED;
+  if (<u64>BATCH_HEADER + registered + runBytes > length || samples > word(SPILL_CAPACITY)) return MALFORMED;
   const from = batch + BATCH_HEADER + <usize>registered;
   const to = from + <usize>runBytes;
+  const end = batch + length;
+  if (!isPacked(to, end, samples)) return MALFORMED;
   const status = checkBatch(from, to, samples, load<u32>(batch, 16), directory);
-  return status != OK ? status : appendRuns(from, to, to, samples, directory, <i64>minTime, <i64>maxTime);
+  return status != OK ? status : appendRuns(from, to, end, samples, directory, <i64>minTime, <i64>maxTime);
 }
 
 /** Decodes all runs without storing anything, and looks for references that the dictionary doesn't know. */
@@ -159,18 +162,21 @@ function entryOf(directory: usize, ref: u32): usize {
 }
 
 /**
- * The loop over checked runs: the common case here, everything else in appendSample. With a directory it writes the
- * samples record of what was stored; without (0) references are series numbers, and nothing is written.
+ * The loop over checked runs [from, to), whose values lie packed in [to, end): the common case here, everything else in
+ * appendSample. With a directory it writes the samples record of what was stored; without (0) references are series
+ * numbers, and nothing is written.
  */
 function appendRuns(
-  from: usize, to: usize, values: usize, samples: u32, directory: usize, minTime: i64, maxTime: i64,
+  from: usize, to: usize, end: usize, samples: u32, directory: usize, minTime: i64, maxTime: i64,
 ): u32 {
   const recording = directory != 0;
-  // Without a record the values still go somewhere: the batch region is free then.
-  const gathered = recording ? <usize>word(OUT_BASE) + RECORD_HEADER + <usize>samples * 14 : <usize>word(BATCH_BASE);
+  const values: usize = word(VALUES_BASE);
+  unpackColumn(to, samples, values);
   const table: usize = word(HOT_BASE);
-  let out = gathered;
   let value = values;
+  // Values of the record are gathered only once one of the batch is left out: mostly the packed column serves as it is.
+  const gathered = <usize>word(OUT_BASE) + RECORD_HEADER + <usize>samples * 15 + 32;
+  let out: usize = 0;
   // The run of the record that is being gathered: series [first, after).
   let first: u32 = 0;
   let after: u32 = 0;
@@ -179,6 +185,7 @@ function appendRuns(
   let group = NONE;
   let ordinal = NONE;
   let special: u32 = 0;
+  let stored: u32 = 0;
   let full = false;
   openRecord(recording);
   openRuns(from, to);
@@ -187,6 +194,7 @@ function appendRuns(
     if (runTime < minTime || runTime > maxTime) {
       const reason = runTime < minTime ? R_TOO_OLD : R_FUTURE;
       setWord(reason, word(reason) + runCount);
+      if (out == 0) out = beginGathering(gathered, values, value);
       value += <usize>runCount << 3;
       continue;
     }
@@ -198,8 +206,8 @@ function appendRuns(
       beginTime();
     }
     let ref = runRef;
-    const end = ref + runCount;
-    for (let entries: usize = 0; ref < end; ref++, entries += 4) {
+    const stop = ref + runCount;
+    for (let entries: usize = 0; ref < stop; ref++, entries += 4) {
       let number = ref;
       if (recording) {
         if (entries == 0 || (ref & (PAGE_REFS - 1)) == 0) entries = entryOf(directory, ref);
@@ -207,6 +215,7 @@ function appendRuns(
         if (number >= REFUSED_COLLISION - 1) {
           const reason = number == REFUSED_LIMIT - 1 ? R_REFUSED_LIMIT : R_REFUSED_COLLISION;
           setWord(reason, word(reason) + 1);
+          if (out == 0) out = beginGathering(gathered, values, value);
           value += 8;
           continue;
         }
@@ -241,14 +250,18 @@ function appendRuns(
         if (result != STORED) {
           if (result == DUPLICATE) setWord(R_DUPLICATES, word(R_DUPLICATES) + 1);
           else if (result == OUTVOTED) setWord(R_OUTVOTED, word(R_OUTVOTED) + 1);
+          if (out == 0) out = beginGathering(gathered, values, value);
           value += 8;
           continue;
         }
         special++;
       }
       value += 8;
-      store<u64>(out, bits);
-      out += 8;
+      stored++;
+      if (out != 0) {
+        store<u64>(out, bits);
+        out += 8;
+      }
       if (number != after) {
         if (first != after) writeRun(first, after, time);
         first = number;
@@ -257,13 +270,22 @@ function appendRuns(
     }
   }
   if (first != after) writeRun(first, after, time);
-  const stored = <u32>(out - gathered) >> 3;
   // appendSample counted its own.
   addTotal(T_SAMPLES, stored - special);
   setWord(R_STORED, stored);
-  setWord(R_CONSUMED, <u32>(value - values) >> 3);
-  if (recording) setWord(R_RECORD_BYTES, closeRecord(gathered, stored));
+  const consumed = <u32>(value - values) >> 3;
+  setWord(R_CONSUMED, consumed);
+  if (recording && stored != 0) {
+    if (out == 0 && consumed == samples) setWord(R_RECORD_BYTES, closeRecordCopying(to, end, stored));
+    else setWord(R_RECORD_BYTES, closeRecord(out != 0 ? gathered : values, stored));
+  }
   return full ? FULL : OK;
+}
+
+/** Copies the values so far, all of which were stored, to where the record gathers them. Returns where the next one goes. */
+function beginGathering(gathered: usize, values: usize, value: usize): usize {
+  memory.copy(gathered, values, value - values);
+  return gathered + (value - values);
 }
 
 /** Appends the samples record of `length` bytes in the out region, whose series must exist. OK, FULL or MALFORMED. */
@@ -274,9 +296,11 @@ export function replay(length: u32): u32 {
   const samples = load<u32>(record);
   let runs = load<u32>(record, 4);
   const runBytes: u64 = load<u32>(record, 8);
-  if (<u64>RECORD_HEADER + runBytes + (<u64>samples << 3) != length || samples > word(SPILL_CAPACITY)) return MALFORMED;
+  if (<u64>RECORD_HEADER + runBytes > length || samples > word(SPILL_CAPACITY)) return MALFORMED;
   const from = record + RECORD_HEADER;
   const to = from + <usize>runBytes;
+  const end = record + length;
+  if (!isPacked(to, end, samples)) return MALFORMED;
   let left = samples;
   openRuns(from, to);
   while (!runsDone()) {
@@ -285,7 +309,7 @@ export function replay(length: u32): u32 {
     left -= runCount;
   }
   if (left != 0 || runs != 0) return MALFORMED;
-  return appendRuns(from, to, to, samples, 0, i64.MIN_VALUE, i64.MAX_VALUE);
+  return appendRuns(from, to, end, samples, 0, i64.MIN_VALUE, i64.MAX_VALUE);
 }
 
 /** Values of ordinals [from, to) of a series' present group to out, holes where it has none; see lib/decode.ts. */

@@ -57,7 +57,8 @@ export function encodeBatch(batch: Batch): Uint8Array {
     i += n;
   }
   const registrationBytes = batch.registrations.reduce((sum, r) => sum + 36 + r.key.length, 0);
-  const length = HEADER + registrationBytes + runs.length + batch.samples.length * 8;
+  const values = packBits(batch.samples.map((sample) => sample.bits));
+  const length = HEADER + registrationBytes + runs.length + values.length;
   const out = new DataView(new ArrayBuffer(length));
   const bytes = new Uint8Array(out.buffer);
   [
@@ -83,12 +84,38 @@ export function encodeBatch(batch: Batch): Uint8Array {
     at += 36 + r.key.length;
   }
   bytes.set(runs, at);
-  at += runs.length;
-  for (const sample of batch.samples) {
-    out.setBigUint64(at, sample.bits, true);
-    at += 8;
-  }
+  bytes.set(values, at + runs.length);
   return bytes;
+}
+
+/** A nibble per value, how many bytes it keeps from its high end; then those bytes. */
+function packBits(column: readonly bigint[]): number[] {
+  const kept = column.map((bits) => {
+    let n = 8;
+    while (n > 0 && bits % 256n ** BigInt(9 - n) === 0n) n--;
+    return n;
+  });
+  const out: number[] = [];
+  for (let i = 0; i < kept.length; i += 2) out.push(kept[i]! + 16 * (kept[i + 1] ?? 0));
+  column.forEach((bits, i) => {
+    for (let b = 8 - kept[i]!; b < 8; b++) out.push(Number((bits >> BigInt(8 * b)) & 255n));
+  });
+  return out;
+}
+
+/** The other way round; undefined when the bytes are no such column of `count` values. */
+function unpackBits(bytes: Uint8Array, count: number): bigint[] | undefined {
+  const controls = Math.ceil(count / 2);
+  if (bytes.length < controls) return undefined;
+  const nibbles = [...bytes.subarray(0, controls)].flatMap((byte) => [byte % 16, byte >> 4]);
+  if (nibbles.some((n) => n > 8) || (count % 2 === 1 && nibbles.pop() !== 0)) return undefined;
+  if (controls + nibbles.reduce((sum, n) => sum + n, 0) !== bytes.length) return undefined;
+  let at = controls;
+  return nibbles.map((n) => {
+    let bits = 0n;
+    for (let b = 8 - n; b < 8; b++) bits |= BigInt(bytes[at++]!) << BigInt(8 * b);
+    return bits;
+  });
 }
 
 /** Reads a batch. Errors: InvalidError when its counts and lengths do not add up. */
@@ -103,7 +130,9 @@ export function decodeBatch(bytes: Uint8Array): Batch {
   const runsAt = HEADER + word(6);
   const valuesAt = runsAt + word(7);
   want(magic === MAGIC && length === bytes.length, "a header of something else");
-  want(valuesAt + sampleCount * 8 === length, "lengths beside the batch's");
+  want(valuesAt <= length, "lengths beside the batch's");
+  const values = unpackBits(bytes.subarray(valuesAt), sampleCount);
+  want(values !== undefined, "values that are not packed, or not as many");
   const registrations: BatchRegistration[] = [];
   let at = HEADER;
   for (let i = 0; i < word(5); i++) {
@@ -141,8 +170,7 @@ export function decodeBatch(bytes: Uint8Array): Batch {
     time += svarint();
     want(n >= 1n && BigInt(samples.length) + n <= BigInt(sampleCount), "runs of more samples than there are");
     for (let k = 0n; k < n; k++) {
-      const bits = view.getBigUint64(valuesAt + samples.length * 8, true);
-      samples.push({ ref: Number(ref++), time: Number(time), bits });
+      samples.push({ ref: Number(ref++), time: Number(time), bits: values![samples.length]! });
     }
   }
   want(at === valuesAt && samples.length === sampleCount, "runs short of their part");

@@ -387,7 +387,7 @@ describe("order and backpressure", () => {
     const [storage] = h.storages;
     await h.v1(seriesOf(500));
     storage!.hold = true;
-    const writes = Array.from({ length: 60 }, (_, i) => h.v1(seriesOf(500, T + 1 + i)));
+    const writes = Array.from({ length: 120 }, (_, i) => h.v1(seriesOf(500, T + 1 + i)));
     await settle(h);
     expect(h.insert.owners[0]!.queueBytes).toBeLessThanOrEqual(100_000);
     expect(h.insert.owners[0]!.queueBytes).toBeGreaterThan(80_000);

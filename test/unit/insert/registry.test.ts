@@ -31,6 +31,25 @@ describe("SeriesRegistry", () => {
     }
   });
 
+  test("puts the series of a target together when they are scattered, and leaves others as they are", () => {
+    const registry = new SeriesRegistry(hash, 64, new Uint16Array(1000));
+    const target = new Map<number, number>();
+    for (let i = 0; i < 200; i++) {
+      const job = ["__name__", `m${i}`, "instance", `host${(i * 7) % 5}`, "job", "node"];
+      target.set(registry.intern(encodeSeriesKey("t", job)), (i * 7) % 5);
+    }
+    const changes = (sids: Iterable<number>): number => {
+      const targets = [...sids].map((sid) => target.get(sid));
+      return targets.filter((t, i) => i > 0 && t !== targets[i - 1]).length;
+    };
+    const scattered = Uint32Array.from(target.keys());
+    const grouped = registry.byTarget(scattered);
+    expect([changes(scattered), changes(grouped)]).toEqual([199, 4]);
+    expect([...grouped].sort((a, b) => a - b)).toEqual([...scattered]);
+    expect(registry.byTarget(grouped)).toBe(grouped);
+    expect(registry.byTarget(scattered.subarray(0, 3))).toEqual(scattered.subarray(0, 3));
+  });
+
   test("keeps its own copy of keys, long ones and those after them too", () => {
     const registry = new SeriesRegistry(hash, 64, new Uint16Array(100));
     const reused = keyOf(1);

@@ -261,12 +261,20 @@ export function decodeBatch(bytes: Uint8Array): DecodedBatch {
   }
   expect(at).toBe(runsEnd);
   expect(samples.length).toBe(sampleCount);
-  expect(runsEnd + samples.length * 8).toBe(bytes.length);
+  const kept = samples.map((_, i) => (i % 2 === 0 ? bytes[runsEnd + i / 2]! & 15 : bytes[runsEnd + (i - 1) / 2]! >> 4));
+  at = runsEnd + Math.ceil(samples.length / 2);
+  const values = kept.map((length) => {
+    const value = Buffer.alloc(8);
+    value.set(bytes.subarray(at, at + length), 8 - length);
+    at += length;
+    return value.readBigUInt64LE();
+  });
+  expect(at).toBe(bytes.length);
   return {
     seq: seq!,
     bytes: bytes.length,
     registrations,
-    samples: samples.map((s, i) => ({ ...s, bits: view.getBigUint64(runsEnd + i * 8, true) })),
+    samples: samples.map((s, i) => ({ ...s, bits: values[i]! })),
   };
 }
 

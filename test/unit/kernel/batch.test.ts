@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { HASH_KEY_BYTES, IngestKernel, type SeriesRegistration } from "../../../libs/kernel/index.ts";
 import { BATCH } from "../../../libs/kernel/ingest-layout.ts";
 import { type BatchSample, decodeBatch, encodeBatch } from "../../../libs/kernel/twin/batch.ts";
+import { orderSamples } from "../../../libs/kernel/twin/order.ts";
 import { GuardedKernel, SMALL } from "./guarded-kernel.ts";
 import { below } from "./odd-messages.ts";
 import { makeRequests, seeded } from "./scrape-requests.ts";
@@ -13,7 +14,7 @@ const RUNS = Number(process.env.FUZZ_RUNS ?? 3000);
 
 test("kernel and twin write the same bytes for random rows, references and owners; no canary changes", () => {
   const random = seeded(21);
-  const guarded = new GuardedKernel({ ...SMALL, batchBytes: 32 + 26 * SMALL.samples + 100 });
+  const guarded = new GuardedKernel({ ...SMALL, batchBytes: 32 + 27 * SMALL.samples + 100 });
   const { bytes, batch } = guarded;
   const refs = new Uint32Array(bytes.buffer, batch[BATCH.refs]!, SMALL.sids);
   const shards = new Uint16Array(bytes.buffer, batch[BATCH.shards]!, SMALL.sids);
@@ -27,7 +28,7 @@ test("kernel and twin write the same bytes for random rows, references and owner
         labels: [["__name__", `m${i}`]],
         samples: Array.from({ length: random() < 0.8 ? 1 : 1 + below(random, 4) }, (): [number, number] => [
           random() < 0.8 ? 1_750_000_000_000 : Math.round((random() - 0.5) * 2 ** 54),
-          random(),
+          random() < 0.5 ? below(random, 5) : random(),
         ]),
       })),
     );
@@ -61,7 +62,7 @@ test("kernel and twin write the same bytes for random rows, references and owner
     batch[BATCH.registrationBytes] = 0;
     const got = guarded.encode();
     expect([...new Uint32Array(bytes.buffer, batch[BATCH.missing]!, batch[BATCH.missingCount])]).toEqual(missing);
-    const want = encodeBatch({ seq: run, registrations: [], samples });
+    const want = encodeBatch({ seq: run, registrations: [], samples: orderSamples(samples) });
     if (missing.length > 0 || samples.length === 0) expect(got).toBe(0);
     else {
       expect(Buffer.compare(got as Uint8Array, want)).toBe(0);
@@ -77,7 +78,7 @@ test("kernel and twin write the same bytes for random rows, references and owner
 });
 
 test("a batch that does not fit is refused before a byte is written", () => {
-  const guarded = new GuardedKernel({ ...SMALL, batchBytes: 32 + 26 * 3 });
+  const guarded = new GuardedKernel({ ...SMALL, batchBytes: 32 + 27 * 3 });
   const rows = (n: number) =>
     encodeV1(Array.from({ length: n }, (_, i) => ({ labels: [["a", `${i}`]], samples: [[1, 1]] })));
   const refs = new Uint32Array(guarded.bytes.buffer, guarded.batch[BATCH.refs]!, SMALL.sids);

@@ -6,6 +6,7 @@ import {
   FORMS,
   HASH_KEY_BYTES,
   type IngestExports,
+  ORDER_SCRATCH_BYTES,
   REQUEST,
   SLACK_BYTES,
 } from "../../../libs/kernel/ingest-layout.ts";
@@ -125,7 +126,7 @@ export class GuardedKernel {
     batch[BATCH.refs] = region(sizes.sids * 4);
     batch[BATCH.shards] = region(sizes.sids * 2);
     batch[BATCH.missing] = region(sizes.series * 4);
-    batch[BATCH.spans] = region(sizes.series * 8);
+    batch[BATCH.scratch] = region(ORDER_SCRATCH_BYTES + sizes.samples * 16);
     batch[BATCH.owned] = region(256);
     batch[BATCH.to] = 0xffff_ffff;
   }
@@ -168,11 +169,11 @@ export class GuardedKernel {
   }
 
   /** Walks a message; the result of version 2 is identified, too. Returns the code. */
-  walk(message: Uint8Array, version: 1 | 2, tenant = 0, behind: Uint8Array = NOTHING): number {
+  walk(message: Uint8Array, version: 1 | 2, tenant = 0, behind: Uint8Array = NOTHING, guess = false): number {
     const at = this.input(message, behind);
     const code =
       version === 1
-        ? this.kernel.walkV1(at, message.length, tenant, this.formsAt, this.requestAt)
+        ? this.kernel.walkV1(at, message.length, tenant, this.formsAt, this.requestAt, guess ? 1 : 0)
         : this.kernel.walkV2(at, message.length, this.requestAt);
     if (code === 0 && version === 2) this.kernel.predictRows(this.formsAt, tenant, this.requestAt);
     return code;

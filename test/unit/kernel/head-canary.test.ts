@@ -148,7 +148,7 @@ test(`${RUNS} hostile batches and records`, { timeout: 0 }, () => {
     const samples = makeSamples(draw);
     const isRecord = draw.chance(0.25);
     const whole = isRecord ? encodeSamplesRecord(columnsOf(samples)) : encodeBatch(samples);
-    const bytes = draw.chance(0.15) ? whole : spoil(draw, whole, isRecord ? 3 : 8);
+    const bytes = draw.chance(0.2) ? whole : spoil(draw, whole, isRecord ? 3 : 8);
     let outcome: AppendOutcome | undefined;
     try {
       if (isRecord) {

@@ -21,6 +21,7 @@ export function gapsOf(kernel: HeadKernel): [number, number][] {
     [w(C.SPILL_SERIES), spill * 4],
     [w(C.SPILL_TIMES), spill * 8],
     [w(C.SPILL_VALUES), spill * 8],
+    [w(C.VALUES_BASE), spill * 8],
     [w(C.READ_TIMES) - READ_SLACK_BYTES, READ_SLACK_BYTES + read],
     [w(C.READ_VALUES) - READ_SLACK_BYTES, READ_SLACK_BYTES + read],
     [w(C.STACK_BASE), 4096 * 4],

@@ -8,6 +8,7 @@ import { Bytes, encodeLabels, encodeV1, encodeV2 } from "./write-messages.ts";
 
 const hashKey = new Uint8Array(HASH_KEY_BYTES).fill(9);
 const kernel = new IngestKernel({ hashKey, bodyBytesMax: 1 << 20, decodedBytesMax: 1 << 20, formBytesMax: 1 << 20 });
+const MS = 1_750_000_000_000;
 const UP: [string, string][] = [
   ["__name__", "up"],
   ["job", "node"],
@@ -42,6 +43,75 @@ describe("a decoded request", () => {
   test("is empty for an empty message", () => {
     expect(kernel.decode(Uint8Array.of(0), 1, 1).seriesCount).toBe(0);
     expect(kernel.decode(Uint8Array.of(0), 2, 1).seriesCount).toBe(0);
+  });
+});
+
+describe("series in no order", () => {
+  const options = { targets: 3, scrapes: 4, samplesPerRequest: 700, version: 1 } as const;
+  const requests = makeRequests({ ...options, shuffled: true });
+  const fresh = () => new IngestKernel({ hashKey, formBytesMax: 1 << 22, seriesMax: 10_000 });
+  /** Decodes, remembers what is new by the number of forms, and tells every row. */
+  const rows = (own: IngestKernel, body: Uint8Array): unknown[] => {
+    const view = own.decode(body, 1, 1);
+    for (let i = 0; i < view.unresolvedCount; i++) {
+      const row = view.unresolved[i]!;
+      const sid = own.lookUp(1, row) || own.formCount + 1;
+      own.remember(1, row, sid);
+      view.setSid(row, sid);
+    }
+    return Array.from({ length: view.seriesCount }, (_, row) => [
+      Buffer.from(view.labelBytes(row)).toString("latin1"),
+      view.sid(row),
+      [view.firstSample(row), view.times[view.firstSample(row)], view.values[view.firstSample(row)]],
+    ]);
+  };
+
+  test("guessed labels are those that are read", () => {
+    const own = fresh();
+    const sids = new Map<unknown, unknown>();
+    let guessed = 0;
+    for (const { body, samples } of requests) {
+      const got = rows(own, body) as [string, number, unknown][];
+      expect(got.length).toBe(samples);
+      for (const [labels, sid] of got) expect(sids.get(labels) ?? sid).toBe(sid);
+      for (const [labels, sid] of got) sids.set(labels, sid);
+      guessed += own.view.guessed;
+    }
+    expect(guessed).toBeGreaterThan(requests.length * 100);
+    expect(new Set(sids.values()).size).toBe(sids.size);
+  });
+
+  test("what only looks like labels and a sample is walked properly", () => {
+    const own = fresh();
+    for (const { body } of requests) rows(own, body);
+    const labels = (i: number): [string, string][] => [["__name__", `odd${i}`]];
+    // Two samples, the second of which is all that a guess sees; an exemplar before the sample; a value that ends like a sample.
+    const tail = Buffer.from([0x12, 0x10, 0x09, ...new Array(8).fill(0x41), 0x10, 0x80, 0x81, 0x82, 0x83, 0x84, 0x05]);
+    const spoof = new Bytes().field(1, new Bytes().field(1, "a").field(2, tail.toString("latin1")).take()).take();
+    const odd = new Bytes()
+      .field(
+        1,
+        Buffer.concat([
+          encodeV1([
+            {
+              labels: labels(1),
+              samples: [
+                [MS, 1],
+                [MS + 1, 2],
+              ],
+            },
+          ]).subarray(2),
+        ]),
+      )
+      .field(1, spoof)
+      .take();
+    const mixed = Buffer.concat([requests.at(-1)!.message, odd]);
+    const view = own.decode(compressSync(mixed), 1, 1);
+    const last = view.seriesCount - 1;
+    expect(view.samplesOf(last)).toBe(2);
+    expect(view.labelBytes(last)).toEqual(encodeLabels(labels(1)));
+    expect(view.emptySeries).toBe(1);
+    expect([...view.unresolved.subarray(0, view.unresolvedCount)]).toEqual([last]);
   });
 });
 

@@ -52,7 +52,7 @@ const until = async (condition: () => boolean, what: string): Promise<void> => {
 /** A batch with one new series and `padding` further samples of it. */
 function batchOf(session: IngestSession, seq: number, padding = 0): Uint8Array {
   const labels = labelsFromRecord({ __name__: "m", i: `${seq}` });
-  const samples = Array.from({ length: padding + 1 }, (_, i) => [seq, 1_000 + i, i] as const);
+  const samples = Array.from({ length: padding + 1 }, (_, i) => [seq, 1_000 + i, i + 1 / 3] as const);
   return writeBatch({ seq, registrations: [register(session.identity, seq, TENANT, labels)], ...rows(samples) });
 }
 
@@ -121,7 +121,7 @@ describe("appends", () => {
     const count = 600_000;
     const refs = Array.from({ length: count }, (_, i) => i + 1);
     const timesMs = refs.map(() => 5);
-    const large = writeBatch({ seq: 1, refs, timesMs, values: new Float64Array(count) });
+    const large = writeBatch({ seq: 1, refs, timesMs, values: new Float64Array(count).fill(1 / 3) });
     expect(large.length).toBeGreaterThan(4 << 20);
     const ack = await session.append(large);
     expect([ack.status, ack.unknownRefs.length, ack.unknownRefs[count - 1]]).toEqual(["unknown-refs", count, count]);

@@ -1,12 +1,15 @@
 // libs/kernel/assembly/lib/batch.ts: writes one owner's share of a request as an ingest batch (libs/kernel/FORMAT.md).
-// HOT: rows become runs (neighbouring references, one time); values are copied in spans, in one piece when all samples go to one owner.
+// HOT: one pass lists the samples (reference, number), one writes the runs (neighbouring references, one time), one packs the values.
+// Samples in no order are put into one first (order.ts): a run a sample costs five bytes and a walk through the head's tables each.
 import { FULL_BATCH } from "./codes";
 import { IO_ROWS, IO_SAMPLES, IO_SERIES, IO_TIMES, IO_VALUES, ROW } from "./layout";
+import { isScattered, orderSamples, SCRATCH_BYTES } from "./order";
+import { packListed } from "./packed";
 
 const MAGIC: u32 = 0x3142_4d54;
 const HEADER: usize = 32;
-/** A run takes at most 5 + 5 + 8 bytes, and a sample at most a run of its own and 8 bytes of value. */
-const SAMPLE_BYTES_MAX: u64 = 26;
+/** A run takes at most 5 + 5 + 8 bytes, and a sample at most a run of its own and 8½ bytes of value. */
+const SAMPLE_BYTES_MAX: u64 = 27;
 
 // The batch block: u32 words between TypeScript and encodeBatch.
 export const BATCH_OUT: usize = 0; // where the batch goes; registrations are already there, behind the header
@@ -18,7 +21,7 @@ export const BATCH_SEQ: usize = 20;
 export const BATCH_REGISTRATIONS: usize = 24;
 export const BATCH_REGISTRATION_BYTES: usize = 28;
 export const BATCH_MISSING: usize = 32; // out: u32 sids without a reference, in order, perhaps repeated
-export const BATCH_SPANS: usize = 36; // scratch: u32 pairs
+export const BATCH_SCRATCH: usize = 36; // SCRATCH_BYTES of order.ts, then two lists of u32 pairs, each as long as a request has samples
 export const BATCH_SAMPLES: usize = 40; // out: samples in the batch
 export const BATCH_MISSING_COUNT: usize = 44; // out
 export const BATCH_FROM: usize = 48; // first row
@@ -73,24 +76,22 @@ export function encodeBatch(io: usize, batch: usize): i32 {
   if (load<u32>(batch, BATCH_FROM) >= load<u32>(batch, BATCH_TO)) return 0;
   const total = sampleAt(io, load<u32>(batch, BATCH_TO)) - sampleAt(io, load<u32>(batch, BATCH_FROM));
   if (<u64>HEADER + registrationBytes + SAMPLE_BYTES_MAX * total > load<u32>(batch, BATCH_CAP)) return FULL_BATCH;
-  const runsAt = out + HEADER + registrationBytes;
-  const spans = writeRuns(io, batch, runsAt);
-  if (load<u32>(batch, BATCH_MISSING_COUNT) != 0 || spans == 0) return 0;
-  const values = <usize>load<u32>(io, IO_VALUES);
-  const spanAt = <usize>load<u32>(batch, BATCH_SPANS);
-  let to = runsTo;
-  for (let i: u32 = 0; i < spans; i++) {
-    const from = values + (<usize>load<u32>(spanAt + (<usize>i << 3)) << 3);
-    const count = <usize>load<u32>(spanAt + (<usize>i << 3), 4);
-    if (count < 8) for (let j: usize = 0; j < count << 3; j += 8) store<u64>(to + j, load<u64>(from + j));
-    else memory.copy(to, from, count << 3);
-    to += count << 3;
+  const scratch = <usize>load<u32>(batch, BATCH_SCRATCH);
+  const times = <usize>load<u32>(io, IO_TIMES);
+  let list = scratch + SCRATCH_BYTES;
+  const count = listSamples(io, batch, list);
+  if (load<u32>(batch, BATCH_MISSING_COUNT) != 0 || count == 0) return 0;
+  if (isScattered(list, count, times)) {
+    list = orderSamples(list, list + (<usize>load<u32>(io, IO_SAMPLES) << 3), count, times, scratch);
   }
-  store<u32>(batch, <u32>((to - runsTo) >> 3), BATCH_SAMPLES);
+  const runsAt = out + HEADER + registrationBytes;
+  writeRuns(list, count, times, runsAt);
+  const to = packListed(<usize>load<u32>(io, IO_VALUES), list, count, runsTo);
+  store<u32>(batch, count, BATCH_SAMPLES);
   store<u32>(out, MAGIC);
   store<u32>(out, <u32>(to - out), 4);
   store<u32>(out, load<u32>(batch, BATCH_SEQ), 8);
-  store<u32>(out, <u32>((to - runsTo) >> 3), 12);
+  store<u32>(out, count, 12);
   store<u32>(out, runCount, 16);
   store<u32>(out, load<u32>(batch, BATCH_REGISTRATIONS), 20);
   store<u32>(out, registrationBytes, 24);
@@ -98,30 +99,19 @@ export function encodeBatch(io: usize, batch: usize): i32 {
   return <i32>(to - out);
 }
 
-/** Writes the runs at `runsAt`, lists spans of samples and sids without a reference. Returns the number of spans. */
-function writeRuns(io: usize, batch: usize, runsAt: usize): u32 {
+/** Lists reference and number of each sample for this owner, and the sids without a reference. Returns the number of samples. */
+function listSamples(io: usize, batch: usize, list: usize): u32 {
   const refs = <usize>load<u32>(batch, BATCH_REFS);
   const shards = <usize>load<u32>(batch, BATCH_SHARDS);
   const owned = <usize>load<u32>(batch, BATCH_OWNED);
   const missing = <usize>load<u32>(batch, BATCH_MISSING);
-  const spans = <usize>load<u32>(batch, BATCH_SPANS);
-  const times = <usize>load<u32>(io, IO_TIMES);
   const series = load<u32>(io, IO_SERIES);
   const total = load<u32>(io, IO_SAMPLES);
   const from = load<u32>(batch, BATCH_FROM);
   const to = min<u32>(load<u32>(batch, BATCH_TO), series);
   let row = <usize>load<u32>(io, IO_ROWS) + <usize>from * ROW;
   let missingCount: u32 = 0;
-  let spanCount: u32 = 0;
-  let spanStart: u32 = 0;
-  let spanEnd: u32 = 0;
-  let runRef: u32 = 0;
-  let runLength: u32 = 0;
-  let runTime: f64 = 0;
-  runsTo = runsAt;
-  runCount = 0;
-  expectedRef = 0;
-  previousTime = 0;
+  let at = list;
   for (let i = from; i < to; i++, row += ROW) {
     const sid = <usize>load<u32>(row, 12);
     if (sid == 0) continue;
@@ -132,35 +122,37 @@ function writeRuns(io: usize, batch: usize, runsAt: usize): u32 {
       missingCount++;
       continue;
     }
-    const first = load<u32>(row, 8);
     const stop = i + 1 < series ? load<u32>(row + ROW, 8) : total;
-    for (let s = first; s < stop; s++) {
-      const time = load<f64>(times + (<usize>s << 3));
-      if (runLength != 0 && ref == runRef + runLength && time == runTime) {
-        runLength++;
-      } else {
-        if (runLength != 0) writeRun(runRef, runLength, runTime);
-        runRef = ref;
-        runLength = 1;
-        runTime = time;
-      }
+    for (let sample = load<u32>(row, 8); sample < stop; sample++, at += 8) {
+      store<u32>(at, ref);
+      store<u32>(at, sample, 4);
     }
-    if (first != spanEnd) {
-      if (spanEnd != spanStart) {
-        store<u32>(spans + (<usize>spanCount << 3), spanStart);
-        store<u32>(spans + (<usize>spanCount << 3), spanEnd - spanStart, 4);
-        spanCount++;
-      }
-      spanStart = first;
-    }
-    spanEnd = stop;
-  }
-  if (runLength != 0) writeRun(runRef, runLength, runTime);
-  if (spanEnd != spanStart) {
-    store<u32>(spans + (<usize>spanCount << 3), spanStart);
-    store<u32>(spans + (<usize>spanCount << 3), spanEnd - spanStart, 4);
-    spanCount++;
   }
   store<u32>(batch, missingCount, BATCH_MISSING_COUNT);
-  return spanCount;
+  return <u32>(at - list) >> 3;
+}
+
+/** Writes the runs of the listed samples at `runsAt`. */
+function writeRuns(list: usize, count: u32, times: usize, runsAt: usize): void {
+  let runRef = load<u32>(list);
+  let runLength: u32 = 0;
+  let runTime = load<f64>(times + (<usize>(load<u32>(list, 4) & 0xff_ffff) << 3));
+  runsTo = runsAt;
+  runCount = 0;
+  expectedRef = 0;
+  previousTime = 0;
+  const end = list + (<usize>count << 3);
+  for (let at = list; at < end; at += 8) {
+    const ref = load<u32>(at);
+    const time = load<f64>(times + (<usize>(load<u32>(at, 4) & 0xff_ffff) << 3));
+    if (ref == runRef + runLength && time == runTime) {
+      runLength++;
+    } else {
+      writeRun(runRef, runLength, runTime);
+      runRef = ref;
+      runLength = 1;
+      runTime = time;
+    }
+  }
+  writeRun(runRef, runLength, runTime);
 }

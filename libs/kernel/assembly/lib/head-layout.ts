@@ -18,7 +18,7 @@ export const BATCH_BASE: usize = 28; // the batch that append reads
 export const BATCH_CAPACITY: usize = 32;
 export const OUT_BASE: usize = 36; // the samples record that append writes, and the one that replay reads
 export const OUT_CAPACITY: usize = 40;
-export const SPILL_CAPACITY: usize = 44; // entries of the three spill columns
+export const SPILL_CAPACITY: usize = 44; // samples of a batch or record: entries of the three spill columns
 export const SPILL_SERIES: usize = 48; // u32 column
 export const SPILL_TIMES: usize = 52; // f64 column
 export const SPILL_VALUES: usize = 56; // f64 column
@@ -34,6 +34,7 @@ export const ARENA_END: usize = 92;
 export const SEALED_NEXT: usize = 96;
 export const SEALED_END: usize = 100;
 export const HOT_BASE: usize = 104; // the hot part of the series records
+export const VALUES_BASE: usize = 108; // f64 column: the values of the batch or record being appended; SPILL_CAPACITY of them
 
 // What the last append or replay did.
 export const R_STORED: usize = 128; // samples stored in the head, new or as winners over another value
@@ -242,13 +243,14 @@ export function layOut(memoryBytes: u32, batchBytes: u32, readSamples: u32): boo
   at = place(GROUP_BASE, at, <u64>records * GROUP_BYTES);
   setWord(BATCH_CAPACITY, batchBytes);
   at = place(BATCH_BASE, at, batchBytes);
-  // A sample of its own run takes at most 5 + 1 + 8 bytes of run and 8 of value.
-  setWord(OUT_CAPACITY, samples * 22 + 64);
-  at = place(OUT_BASE, at, <u64>samples * 22 + 64);
+  // A sample takes at most 5 + 1 + 8 bytes for a run of its own, and 8 for its value, which is gathered behind all runs.
+  setWord(OUT_CAPACITY, samples * 23 + 128);
+  at = place(OUT_BASE, at, <u64>samples * 23 + 128);
   setWord(SPILL_CAPACITY, samples);
   at = place(SPILL_SERIES, at, <u64>samples * 4);
   at = place(SPILL_TIMES, at, <u64>samples * 8);
   at = place(SPILL_VALUES, at, <u64>samples * 8);
+  at = place(VALUES_BASE, at, <u64>samples * 8);
   setWord(READ_CAPACITY, readSamples);
   at = place(READ_TIMES, at + READ_SLACK, <u64>readSamples * 8 + READ_SLACK);
   at = place(READ_VALUES, at + READ_SLACK, <u64>readSamples * 8 + READ_SLACK);

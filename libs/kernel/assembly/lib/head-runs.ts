@@ -2,6 +2,7 @@
 // and written.
 // A reader never looks beyond `end`; a writer is given room for the worst case: 14 bytes a run.
 import { OUT_BASE, word } from "./head-layout";
+import { packColumn } from "./packed";
 
 /** Times are within ±2^53. */
 const TIME_MAX: i64 = 9007199254740992;
@@ -107,14 +108,23 @@ export function writeRun(first: u32, after: u32, time: i64): void {
 }
 
 /**
- * Completes the record of `samples` values, which were gathered at `values`. Returns its length; 0 when it is empty.
+ * Completes the record of `samples` values, which were gathered at `values`, far enough behind the runs to be packed
+ * towards them (packed.ts). Returns its length.
  */
 export function closeRecord(values: usize, samples: u32): u32 {
-  if (samples == 0) return 0;
+  return finishRecord(packColumn(values, samples, out), samples);
+}
+
+/** The same with the packed column of the batch in [from, end). */
+export function closeRecordCopying(from: usize, end: usize, samples: u32): u32 {
+  memory.copy(out, from, end - from);
+  return finishRecord(out + (end - from), samples);
+}
+
+function finishRecord(end: usize, samples: u32): u32 {
   const start: usize = word(OUT_BASE);
   store<u32>(start, samples);
   store<u32>(start, runs, 4);
   store<u32>(start, <u32>(out - start) - 12, 8);
-  memory.copy(out, values, <usize>samples << 3);
-  return <u32>(out - start) + (samples << 3);
+  return <u32>(end - start);
 }

@@ -30,6 +30,7 @@ export const IO_REFS_REFUSED: usize = 100; // 2.0 series with references to no s
 export const IO_REFS_REFUSED_SAMPLES: usize = 104;
 export const IO_GATHERED: usize = 108; // bytes used of the gather region
 export const IO_SYMBOL_COUNT: usize = 112;
+export const IO_GUESSED: usize = 116; // rows whose labels were taken for what stands before the sample
 
 /** Bytes of a series row. */
 export const ROW: usize = 16;

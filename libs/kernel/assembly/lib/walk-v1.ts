@@ -2,11 +2,13 @@
 // A series that comes where the predictor expects it, with one sample, is done by comparing its labels with the remembered ones: no
 // label is looked into. Every other valid encoding goes the general way: any field order, several samples, labels scattered
 // over the series (they are gathered), unknown fields. What the labels say is read when a series is registered, in TypeScript.
+// In a request without order nothing is expected. Then whatever stands before a sample in the usual form is guessed to be the labels,
+// unread: a form with the very same bytes proves it. When one of the guesses finds no form, the caller has all walked without guesses.
 import { equalBytes } from "./bytes";
 import { LIMIT_METADATA, LIMIT_SAMPLES, LIMIT_SERIES, WIRE_TRUNCATED, WIRE_TYPE } from "./codes";
 import { formAt } from "./forms";
 import {
-  FORM_BYTES, FORM_LENGTH, FORM_TENANT, IO_METADATA, IO_METADATA_CAP, IO_METADATA_COUNT, IO_UNRESOLVED, IO_UNRESOLVED_COUNT, ROW,
+  FORM_BYTES, FORM_LENGTH, FORM_TENANT, IO_GUESSED, IO_METADATA, IO_METADATA_CAP, IO_METADATA_COUNT, IO_UNRESOLVED, IO_UNRESOLVED_COUNT, ROW,
 } from "./layout";
 import { arena, beginPrediction, endPrediction, expected, follow, recover } from "./predict";
 import {
@@ -17,9 +19,16 @@ import { BYTES, next, problem, readLength, readTag, skipField, setNext } from ".
 
 let unresolved: usize = 0;
 let unresolvedCount: u32 = 0;
+let guessing = false;
+let guessed: u32 = 0;
 
-/** Walks `len` bytes at `src`. Returns 0 or a negative code; counts and the error's place are in the request block. */
-export function walkV1(src: usize, len: u32, tenant: u32, forms: usize, io: usize): i32 {
+/**
+ * Walks `len` bytes at `src`, guessing labels where allowed. Returns 0 or a negative code; counts and the error's place are in the
+ * request block.
+ */
+export function walkV1(src: usize, len: u32, tenant: u32, forms: usize, io: usize, guess: bool): i32 {
+  guessing = guess;
+  guessed = 0;
   beginRequest(io);
   beginPrediction(forms);
   unresolved = load<u32>(io, IO_UNRESOLVED);
@@ -34,6 +43,7 @@ export function walkV1(src: usize, len: u32, tenant: u32, forms: usize, io: usiz
     p = next;
   }
   store<u32>(io, unresolvedCount, IO_UNRESOLVED_COUNT);
+  store<u32>(io, guessed, IO_GUESSED);
   endPrediction(forms);
   return endRequest(io, src, 0);
 }
@@ -128,6 +138,7 @@ function walkField(p: usize, end: usize, tenant: u32, forms: usize, io: usize): 
 
 /** One TimeSeries in [p, end), in any encoding. */
 function walkSeries(p: usize, end: usize, tenant: u32, forms: usize): i32 {
+  if (guessing && expected == 0 && guessSeries(p, end)) return 0;
   const first = samples;
   const refusedBefore = timeRefused;
   let labelAt: usize = 0;
@@ -197,6 +208,26 @@ function walkSeries(p: usize, end: usize, tenant: u32, forms: usize): i32 {
     return 0;
   }
   return finishSeries(labelAt, <u32>(labelEnd - labelAt), first, form, tenant, forms);
+}
+
+/** Takes a series that ends with one sample in the usual form for labels and that sample. Returns false when it does not end so. */
+function guessSeries(p: usize, end: usize): bool {
+  const size = end - p;
+  if (size < 20 || load<u8>(p) != 0x0a || samples >= sampleCap || series >= seriesCap) return false;
+  const raw = load<u64>(end - 6) & 0xffff_ffff_ffff;
+  if (load<u8>(end - 7) != 0x10 || !isSixByteVarint(raw)) return false;
+  // A value and a time, or the time alone.
+  const whole = (load<u32>(end - 18) & 0xff_ffff) == 0x09_1012;
+  if (!whole && load<u16>(end - 9) != 0x0712) return false;
+  const labelEnd = whole ? end - 18 : end - 9;
+  store<f64>(times + (<usize>samples << 3), sixByteVarint(raw));
+  store<u64>(values + (<usize>samples << 3), whole ? load<u64>(end - 15) : 0);
+  store<u32>(unresolved + (<usize>unresolvedCount << 2), series);
+  unresolvedCount++;
+  guessed++;
+  pushRow(p, <u32>(labelEnd - p), samples, 0);
+  setTotals(series, samples + 1);
+  return true;
 }
 
 /** Gives a series with samples its row and, when that is cheap, its sid. */

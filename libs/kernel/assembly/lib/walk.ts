@@ -3,7 +3,7 @@
 // HOT: state lives in globals of the instance, written back to the request block once per request.
 import { LIMIT_LABELS, LIMIT_SAMPLES, LIMIT_SERIES, WIRE_TYPE } from "./codes";
 import {
-  IO_EMPTY, IO_EXEMPLARS, IO_GATHER, IO_GATHER_CAP, IO_GATHERED, IO_HISTOGRAMS, IO_METADATA_COUNT, IO_OFFSET, IO_REFS_REFUSED,
+  IO_EMPTY, IO_EXEMPLARS, IO_GATHER, IO_GATHER_CAP, IO_GATHERED, IO_GUESSED, IO_HISTOGRAMS, IO_METADATA_COUNT, IO_OFFSET, IO_REFS_REFUSED,
   IO_REFS_REFUSED_SAMPLES, IO_ROWS, IO_SAMPLES, IO_SAMPLE_CAP, IO_SERIES, IO_SERIES_CAP, IO_SYMBOL_COUNT, IO_TIMES, IO_TIME_REFUSED,
   IO_UNRESOLVED_COUNT, IO_VALUES, ROW,
 } from "./layout";
@@ -43,6 +43,7 @@ export function beginRequest(io: usize): void {
   store<u32>(io, 0, IO_UNRESOLVED_COUNT);
   store<u32>(io, 0, IO_METADATA_COUNT);
   store<u32>(io, 0, IO_SYMBOL_COUNT);
+  store<u32>(io, 0, IO_GUESSED);
   clearCounts();
 }
 
