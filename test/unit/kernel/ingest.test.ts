@@ -78,6 +78,12 @@ describe("series in no order", () => {
       guessed += own.view.guessed;
     }
     expect(guessed).toBeGreaterThan(requests.length * 100);
+    const inOrder = fresh();
+    for (const { body } of makeRequests(options)) rows(inOrder, body);
+    for (const { body } of makeRequests(options)) {
+      rows(inOrder, body);
+      expect(inOrder.view.guessed).toBe(0);
+    }
     expect(new Set(sids.values()).size).toBe(sids.size);
   });
 

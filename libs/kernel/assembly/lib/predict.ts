@@ -33,6 +33,13 @@ export function beginPrediction(forms: usize): void {
   credit = CREDIT_MAX;
 }
 
+/** Whether prediction is given up for the rest of the request. */
+// @ts-ignore: decorator
+@inline
+export function isLost(): bool {
+  return credit <= 0;
+}
+
 export function endPrediction(forms: usize): void {
   if (last != 0) store<u32>(forms, last, FORMS_LAST);
 }

@@ -2,7 +2,7 @@
 // A series that comes where the predictor expects it, with one sample, is done by comparing its labels with the remembered ones: no
 // label is looked into. Every other valid encoding goes the general way: any field order, several samples, labels scattered
 // over the series (they are gathered), unknown fields. What the labels say is read when a series is registered, in TypeScript.
-// In a request without order nothing is expected. Then whatever stands before a sample in the usual form is guessed to be the labels,
+// In a request without order prediction is given up. Then whatever stands before a sample in the usual form is guessed to be the labels,
 // unread: a form with the very same bytes proves it. When one of the guesses finds no form, the caller has all walked without guesses.
 import { equalBytes } from "./bytes";
 import { LIMIT_METADATA, LIMIT_SAMPLES, LIMIT_SERIES, WIRE_TRUNCATED, WIRE_TYPE } from "./codes";
@@ -10,7 +10,7 @@ import { formAt } from "./forms";
 import {
   FORM_BYTES, FORM_LENGTH, FORM_TENANT, IO_GUESSED, IO_METADATA, IO_METADATA_CAP, IO_METADATA_COUNT, IO_UNRESOLVED, IO_UNRESOLVED_COUNT, ROW,
 } from "./layout";
-import { arena, beginPrediction, endPrediction, expected, follow, recover } from "./predict";
+import { arena, beginPrediction, endPrediction, expected, follow, isLost, recover } from "./predict";
 import {
   beginRequest, checkLabel, countEmpty, countExemplar, countHistogram, endRequest, gather, gatherBytes, isSixByteVarint, isUsualLabel, pushRow,
   takeSample, rows, sampleCap, samples, series, seriesCap, setFieldAt, setTotals, sixByteVarint, timeRefused, times, values,
@@ -138,7 +138,7 @@ function walkField(p: usize, end: usize, tenant: u32, forms: usize, io: usize): 
 
 /** One TimeSeries in [p, end), in any encoding. */
 function walkSeries(p: usize, end: usize, tenant: u32, forms: usize): i32 {
-  if (guessing && expected == 0 && guessSeries(p, end)) return 0;
+  if (guessing && isLost() && guessSeries(p, end)) return 0;
   const first = samples;
   const refusedBefore = timeRefused;
   let labelAt: usize = 0;
