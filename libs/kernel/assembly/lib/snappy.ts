@@ -66,15 +66,14 @@ export function snappyDecode(src: usize, srcLen: u32, dst: usize, dstCap: u32): 
       op += length;
       continue;
     }
-    if (kind == 2) {
-      if (<u32>(ipEnd - ip) < 3) return SNAPPY_TRUNCATED;
-      offset = <u32>load<u16>(ip, 1);
-      ip += 3;
-    } else if (kind == 1) {
-      if (<u32>(ipEnd - ip) < 2) return SNAPPY_TRUNCATED;
-      length = 4 + ((tag >> 2) & 7);
-      offset = ((tag >> 5) << 8) | <u32>load<u8>(ip, 1);
-      ip += 2;
+    if (kind != 3) {
+      // Which of the two kinds comes next can't be predicted: no branch on it.
+      const long = kind >> 1;
+      if (<u32>(ipEnd - ip) < 2 + long) return SNAPPY_TRUNCATED;
+      const raw = <u32>load<u16>(ip, 1);
+      length = select<u32>(length, 4 + ((tag >> 2) & 7), long != 0);
+      offset = select<u32>(raw, ((tag >> 5) << 8) | (raw & 255), long != 0);
+      ip += 2 + long;
     } else {
       if (<u32>(ipEnd - ip) < 5) return SNAPPY_TRUNCATED;
       offset = load<u32>(ip, 1);
@@ -85,12 +84,10 @@ export function snappyDecode(src: usize, srcLen: u32, dst: usize, dstCap: u32): 
     if (offset >= 16) {
       const from = op - offset;
       v128.store(op, v128.load(from));
-      if (length > 16) {
-        v128.store(op, v128.load(from, 16), 16);
-        if (length > 32) {
-          v128.store(op, v128.load(from, 32), 32);
-          v128.store(op, v128.load(from, 48), 48);
-        }
+      v128.store(op, v128.load(from, 16), 16);
+      if (length > 32) {
+        v128.store(op, v128.load(from, 32), 32);
+        v128.store(op, v128.load(from, 48), 48);
       }
     } else copyPattern(op, offset, length);
     op += length;
