@@ -2,6 +2,7 @@
 // in one process and as a cluster; then both are asked the same questions.
 // Windows are left-open since Prometheus 3.0 and were closed before. An older Prometheus agrees wherever no sample lies
 // exactly on a window's edge, so questions are asked at a millisecond of the second at which no scrape happened.
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, request, type Server } from "node:http";
 import { tmpdir } from "node:os";
@@ -16,6 +17,9 @@ const prometheusBin = binary("prometheus", "PROM_BIN");
 const exporterBin = binary("prometheus-node-exporter", "NODE_EXPORTER_BIN");
 const RELATIVE = 1e-9;
 const THROTTLE_MS = 60_000;
+/** Prometheus sends remote write 2.0 since its third version. */
+const writesSecondVersion =
+  prometheusBin !== undefined && /version ([3-9]|\d\d)\./.test(spawnSync(prometheusBin, ["--version"]).output.join(""));
 
 describe.skipIf(!prometheusBin || !exporterBin)("a real Prometheus as the client", () => {
   const dir = mkdtempSync(join(tmpdir(), "tidemark-e2e-"));
@@ -25,6 +29,7 @@ describe.skipIf(!prometheusBin || !exporterBin)("a real Prometheus as the client
   let all = "";
   let cluster = "";
   let throttled = "";
+  let second = "";
   let storages: string[] = [];
   let refused = 0;
   let questions: Question[] = [];
@@ -90,6 +95,7 @@ remote_write:
 - {name: all, url: "http://${at(1)}/api/v1/write", ${queue}}
 - {name: cluster, url: "http://${at(6)}/api/v1/write", ${queue}}
 - {name: throttled, url: "http://127.0.0.1:${proxyAddress.port}/write", ${queue}}
+${writesSecondVersion ? `- {name: second, url: "http://${at(1)}/insert/second/prometheus/api/v1/write", protobuf_message: io.prometheus.write.v2.Request, ${queue}}` : ""}
 `,
     );
     launch(
@@ -106,7 +112,9 @@ remote_write:
     await sleep(THROTTLE_MS + 12_000 - (Date.now() - began));
     questions = await chooseTimes(prometheus);
     const last = Math.max(...questions.map((q) => q.time ?? q.end!));
-    for (const base of [all, cluster, throttled]) await untilWritten(base, last, running);
+    second = `http://${at(1)}/select/second/prometheus`;
+    for (const base of [all, cluster, throttled, ...(writesSecondVersion ? [second] : [])])
+      await untilWritten(base, last, running);
   }, 240_000);
 
   afterAll(async () => {
@@ -131,6 +139,9 @@ remote_write:
   }
 
   test("one process gives Prometheus' answers", () => compareAll(all), 120_000);
+  test("remote write 2.0, from a Prometheus that has it; else as 1.0", () => {
+    return compareAll(writesSecondVersion ? second : all);
+  }, 120_000);
   test("one insert, two storages and one select give Prometheus' answers", () => compareAll(cluster), 120_000);
 
   test("503 for a minute leaves no hole", async () => {
