@@ -15,10 +15,10 @@ const CONNECTIONS = 4;
 
 /** Named sizes; `goal` is the least ratio of samples per CPU-second against VictoriaMetrics, warm. */
 const SCENARIOS = {
-  small: { targets: 20, scrapes: 480, mode: "", goal: 4, cluster: 3 },
+  small: { targets: 20, scrapes: 960, mode: "", goal: 4, cluster: 3 },
   main: { targets: 100, scrapes: 480, mode: "", goal: 4, cluster: 3 },
   many: { targets: 1000, scrapes: 24, mode: "", goal: 4, cluster: 3 },
-  shuffled: { targets: 100, scrapes: 120, mode: "shuffle", goal: 2.5, cluster: 2.5 },
+  shuffled: { targets: 100, scrapes: 240, mode: "shuffle", goal: 2.5, cluster: 2.5 },
 };
 
 async function freePort() {

@@ -42,6 +42,9 @@ const GROUPS: readonly (readonly (readonly Row[])[])[] = [
     ],
   ],
   [[[series(2, "o"), NOW - 15_000, 6]]],
+  // The second segment begins, and repeats the registrations so far; but not the last one.
+  [[[series(3), NOW - 15_000, 7]]],
+  [[[series(4), NOW - 15_000, 8]]],
 ];
 const BATCHES = GROUPS.flat();
 
@@ -58,9 +61,10 @@ const place = (segment: number, record: WalRecord): string => `${segment} ${reco
 async function small(): Promise<Small> {
   const fs = new SimFileSystem();
   const db = await openDb(fs, { walSegmentBytes: 2048 });
-  for (const group of GROUPS) await Promise.all(group.map((batch) => write(db, batch)));
   const session = db.openSession();
-  await session.appendMetadata([{ tenant: "default", family: "m", type: "gauge", help: "h", unit: "" }]);
+  const metadata = session.appendMetadata([{ tenant: "default", family: "m", type: "gauge", help: "h", unit: "" }]);
+  for (const group of GROUPS) await Promise.all(group.map((batch) => write(db, batch)));
+  await metadata;
   await db.close();
   const segments = [];
   const batchAt = new Map<string, number>();

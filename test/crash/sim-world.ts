@@ -48,6 +48,7 @@ export class World {
 
   /** Errors: Violation. */
   async run(): Promise<void> {
+    for (const which of this.inserts.keys()) this.restartInsert(which);
     const clients = Array.from({ length: CLIENTS }, (_, i) => this.client(i));
     for (let lives = this.hurried ? 10 : 5; lives > 0; lives--) {
       this.armCrash();
@@ -75,10 +76,19 @@ export class World {
   private armCrash(): void {
     const { random } = this;
     const crashAt = this.fs.calls + 1 + random.below(random.pick(this.hurried ? [20, 80] : [40, 400, 1500]));
-    // Any call, or the first of a kind from there on.
-    const kind = random.pick([undefined, undefined, "read", "write", "fdatasync", "fdatasync", "fsyncDir"]);
+    // Any call, or the first of a kind or of a sync site from there on.
+    const kind = random.pick([
+      undefined,
+      undefined,
+      "read",
+      "write",
+      "fdatasync",
+      "fsyncDir",
+      "wal-group",
+      "wal-group",
+    ]);
     this.fs.faults = (call) => {
-      if (call.number < crashAt || (kind !== undefined && call.kind !== kind)) return undefined;
+      if (call.number < crashAt || (kind !== undefined && call.kind !== kind && call.site !== kind)) return undefined;
       const inWal = call.path.endsWith(".wal");
       if (this.storage === undefined && call.kind === "read" && inWal) this.mark("crash in replay");
       if (this.storage !== undefined && ((call.kind === "open" && inWal) || call.site === "wal-segment"))
@@ -187,9 +197,7 @@ export class World {
     const { random, fs, clock } = this;
     const first = this.storage!.db.report().wal.segment;
     for (let steps = random.below(this.hurried ? 5 : 40); steps > 0 && !fs.crashed; steps--) {
-      for (const which of this.inserts.keys()) {
-        if (this.inserts[which] === undefined || random.chance(0.01)) this.restartInsert(which);
-      }
+      for (const which of this.inserts.keys()) if (random.chance(0.01)) this.restartInsert(which);
       if (this.fullDisks && random.chance(0.05)) fs.capacityBytes = this.usedBytes() + random.below(3 * KIB);
       await clock.advance(random.pick([0, 1, 100, 1000, 15_000]));
       const report = this.storage!.db.report();
@@ -276,7 +284,11 @@ export class World {
   /** Sends a request some microtasks from now. Whether it was answered for good. */
   private async send(request: SentRequest, delay: number): Promise<boolean> {
     for (let i = 0; i < delay; i++) await undefined;
-    return this.judge(request, await this.random.pick(this.inserts)?.write(request));
+    const which = this.random.below(this.inserts.length);
+    const reply = this.inserts[which]?.write(request);
+    // Now and then the insert dies while the storage has the request.
+    if (this.random.chance(0.01) && !this.calm) this.restartInsert(which);
+    return this.judge(request, await reply);
   }
 
   /** Whether the request was answered for good. */

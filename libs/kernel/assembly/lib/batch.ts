@@ -1,10 +1,10 @@
 // libs/kernel/assembly/lib/batch.ts: writes one owner's share of a request as an ingest batch (libs/kernel/FORMAT.md).
-// HOT: one pass lists the samples (reference, number), one writes the runs (neighbouring references, one time), one packs the values.
+// HOT: one pass writes the runs (neighbouring references, one time) and lists the samples (reference, number), one packs the values.
 // Samples in no order are put into one first (order.ts): a run a sample costs five bytes and a walk through the head's tables each.
 import { FULL_BATCH } from "./codes";
 import { IO_ROWS, IO_SAMPLES, IO_SERIES, IO_TIMES, IO_VALUES, ROW } from "./layout";
-import { isScattered, orderSamples, SCRATCH_BYTES } from "./order";
-import { packListed } from "./packed";
+import { isScattered, orderSamples, SCRATCH_BYTES, timeAt } from "./order";
+import { packColumn, packListed } from "./packed";
 
 const MAGIC: u32 = 0x3142_4d54;
 const HEADER: usize = 32;
@@ -48,6 +48,15 @@ let runsTo: usize = 0;
 let runCount: u32 = 0;
 let expectedRef: u32 = 0;
 let previousTime: i64 = 0;
+/** Whether the samples listed last are neighbours in the request. */
+let isUnbroken = false;
+
+function beginRuns(at: usize): void {
+  runsTo = at;
+  runCount = 0;
+  expectedRef = 0;
+  previousTime = 0;
+}
 
 function writeRun(ref: u32, count: u32, time: f64): void {
   runsTo = writeUvarint(runsTo, zigzag(<i64>ref - <i64>expectedRef));
@@ -78,15 +87,20 @@ export function encodeBatch(io: usize, batch: usize): i32 {
   if (<u64>HEADER + registrationBytes + SAMPLE_BYTES_MAX * total > load<u32>(batch, BATCH_CAP)) return FULL_BATCH;
   const scratch = <usize>load<u32>(batch, BATCH_SCRATCH);
   const times = <usize>load<u32>(io, IO_TIMES);
-  let list = scratch + SCRATCH_BYTES;
-  const count = listSamples(io, batch, list);
-  if (load<u32>(batch, BATCH_MISSING_COUNT) != 0 || count == 0) return 0;
-  if (isScattered(list, count, times)) {
-    list = orderSamples(list, list + (<usize>load<u32>(io, IO_SAMPLES) << 3), count, times, scratch);
-  }
+  const values = <usize>load<u32>(io, IO_VALUES);
   const runsAt = out + HEADER + registrationBytes;
-  writeRuns(list, count, times, runsAt);
-  const to = packListed(<usize>load<u32>(io, IO_VALUES), list, count, runsTo);
+  let list = scratch + SCRATCH_BYTES;
+  const count = writeRunsOfRows(io, batch, list, runsAt);
+  if (load<u32>(batch, BATCH_MISSING_COUNT) != 0 || count == 0) return 0;
+  if (isScattered(count, runCount)) {
+    list = orderSamples(list, list + (<usize>load<u32>(io, IO_SAMPLES) << 3), count, times, scratch);
+    writeRunsOfList(list, count, times, runsAt);
+  } else if (isUnbroken) {
+    list = 0;
+  }
+  const to = list == 0
+    ? packColumn(values + (<usize>load<u32>(scratch + SCRATCH_BYTES, 4) << 3), count, runsTo)
+    : packListed(values, list, count, runsTo);
   store<u32>(batch, count, BATCH_SAMPLES);
   store<u32>(out, MAGIC);
   store<u32>(out, <u32>(to - out), 4);
@@ -99,12 +113,16 @@ export function encodeBatch(io: usize, batch: usize): i32 {
   return <i32>(to - out);
 }
 
-/** Lists reference and number of each sample for this owner, and the sids without a reference. Returns the number of samples. */
-function listSamples(io: usize, batch: usize, list: usize): u32 {
+/**
+ * Writes the runs of the owner's rows, as they come, at `runsAt`; lists reference and number of each sample, and the sids without
+ * a reference. Returns the number of samples.
+ */
+function writeRunsOfRows(io: usize, batch: usize, list: usize, runsAt: usize): u32 {
   const refs = <usize>load<u32>(batch, BATCH_REFS);
   const shards = <usize>load<u32>(batch, BATCH_SHARDS);
   const owned = <usize>load<u32>(batch, BATCH_OWNED);
   const missing = <usize>load<u32>(batch, BATCH_MISSING);
+  const times = <usize>load<u32>(io, IO_TIMES);
   const series = load<u32>(io, IO_SERIES);
   const total = load<u32>(io, IO_SAMPLES);
   const from = load<u32>(batch, BATCH_FROM);
@@ -112,6 +130,11 @@ function listSamples(io: usize, batch: usize, list: usize): u32 {
   let row = <usize>load<u32>(io, IO_ROWS) + <usize>from * ROW;
   let missingCount: u32 = 0;
   let at = list;
+  let runRef: u32 = 0;
+  let runLength: u32 = 0;
+  let runTime: f64 = 0;
+  let last: u32 = 0;
+  beginRuns(runsAt);
   for (let i = from; i < to; i++, row += ROW) {
     const sid = <usize>load<u32>(row, 12);
     if (sid == 0) continue;
@@ -126,25 +149,35 @@ function listSamples(io: usize, batch: usize, list: usize): u32 {
     for (let sample = load<u32>(row, 8); sample < stop; sample++, at += 8) {
       store<u32>(at, ref);
       store<u32>(at, sample, 4);
+      last = sample;
+      const time = load<f64>(times + (<usize>sample << 3));
+      if (ref == runRef + runLength && time == runTime && runLength != 0) {
+        runLength++;
+      } else {
+        if (runLength != 0) writeRun(runRef, runLength, runTime);
+        runRef = ref;
+        runLength = 1;
+        runTime = time;
+      }
     }
   }
+  if (runLength != 0) writeRun(runRef, runLength, runTime);
   store<u32>(batch, missingCount, BATCH_MISSING_COUNT);
-  return <u32>(at - list) >> 3;
+  const count = <u32>(at - list) >> 3;
+  isUnbroken = count != 0 && last - load<u32>(list, 4) == count - 1;
+  return count;
 }
 
-/** Writes the runs of the listed samples at `runsAt`. */
-function writeRuns(list: usize, count: u32, times: usize, runsAt: usize): void {
+/** The same for a list of samples, which must not be empty. */
+function writeRunsOfList(list: usize, count: u32, times: usize, runsAt: usize): void {
   let runRef = load<u32>(list);
   let runLength: u32 = 0;
-  let runTime = load<f64>(times + (<usize>(load<u32>(list, 4) & 0xff_ffff) << 3));
-  runsTo = runsAt;
-  runCount = 0;
-  expectedRef = 0;
-  previousTime = 0;
+  let runTime = timeAt(times, list);
+  beginRuns(runsAt);
   const end = list + (<usize>count << 3);
   for (let at = list; at < end; at += 8) {
     const ref = load<u32>(at);
-    const time = load<f64>(times + (<usize>(load<u32>(at, 4) & 0xff_ffff) << 3));
+    const time = timeAt(times, at);
     if (ref == runRef + runLength && time == runTime) {
       runLength++;
     } else {

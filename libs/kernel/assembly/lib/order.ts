@@ -13,26 +13,16 @@ export const SCRATCH_BYTES: usize = 8192 + 1024;
 const TIMES_AT: usize = 8192;
 const RANKS_AT: usize = 8192 + 512;
 
+/** The time of a listed sample. */
 // @ts-ignore: decorator
 @inline
-function timeAt(times: usize, pair: usize): f64 {
+export function timeAt(times: usize, pair: usize): f64 {
   return load<f64>(times + (<usize>(load<u32>(pair, 4) & 0xff_ffff) << 3));
 }
 
-/** Whether the list, as it is, makes a run of every fourth sample or worse. */
-export function isScattered(list: usize, count: u32, times: usize): bool {
-  if (count < COUNT_MIN) return false;
-  let breaks: u32 = 0;
-  let ref = load<u32>(list);
-  let time = timeAt(times, list);
-  const end = list + (<usize>count << 3);
-  for (let at = list; at < end; at += 8) {
-    const nextTime = timeAt(times, at);
-    breaks += <u32>(load<u32>(at) != ref) | <u32>(nextTime != time);
-    ref = load<u32>(at) + 1;
-    time = nextTime;
-  }
-  return breaks > count >> 2;
+/** Whether so many samples in so many runs are worth sorting: a run for every fourth sample or worse. */
+export function isScattered(count: u32, runs: u32): bool {
+  return count >= COUNT_MIN && runs - 1 > count >> 2;
 }
 
 /** Sorts the list, with `other` as room for as many pairs. Stable. Returns where the result is: `list` or `other`. */
