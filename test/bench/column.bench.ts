@@ -64,7 +64,7 @@ function measureSpeeds(name: string, stored: readonly Stored[], goals?: { decode
   reportSpeed(`${name}: encode`, encode, goals?.encode);
 }
 
-function run(targets: number, scrapes: number, goalBytes: number): void {
+function run(targets: number, scrapes: number, goalMillibytes: number): void {
   const stored = store(columnsOf(targets, scrapes));
   console.log(`\n${targets} targets × ${scrapes} scrapes, ${SOURCE}`);
   const out = new Float64Array(scrapes);
@@ -80,7 +80,8 @@ function run(targets: number, scrapes: number, goalBytes: number): void {
     if (some.length > 0)
       report(`payload of ${kind} columns (${share.toFixed(1)} %)`, bytes(some) / some.length / scrapes, "B/sample");
   }
-  report("payload of all columns", bytes(stored) / stored.length / scrapes, "B/sample", goalBytes);
+  const millibytes = (bytes(stored) / stored.length / scrapes) * 1000;
+  report("payload of all columns", millibytes, "B/1000 samples", goalMillibytes);
   measureSpeeds("all columns", stored, { decode: 200, encode: 30 });
   measureSpeeds(
     "coded columns",
@@ -88,8 +89,8 @@ function run(targets: number, scrapes: number, goalBytes: number): void {
   );
 }
 
-run(20, 480, 0.354);
-run(4, 5760, 0.353);
+run(20, 480, 355);
+run(4, 5760, 356);
 
 const random = seeded(3);
 console.log("\n2,000 columns of 480 values");

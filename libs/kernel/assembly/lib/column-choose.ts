@@ -142,7 +142,7 @@ function probeMedian(m: usize, count: u32, slope: i64): i64 {
 const CANDIDATES: u32 = 6;
 const CANDIDATE_SLOPED: u32 = 5;
 
-/** Sums up the bit lengths that each predictor would leave, and costs the best two exactly. */
+/** Sums up the bit lengths that each predictor would leave, and costs the best three exactly. */
 function choosePredictor(m: usize, count: u32, floor: i64): void {
   const end = m + (<usize>count << 3);
   const level = probeMedian(m, count, 0);
@@ -183,7 +183,8 @@ function choosePredictor(m: usize, count: u32, floor: i64): void {
   store<u64>(sums, slope != 0 ? sloped : u64.MAX_VALUE, 40);
   cost = Infinity;
   const best = costLeast(sums, 0, m, count, floor, level, line, slope);
-  costLeast(sums, best + (best >> 3) + WORSE_BITS, m, count, floor, level, line, slope);
+  const limit = best + (best >> 3) + WORSE_BITS;
+  for (let i = 0; i < 2; i++) costLeast(sums, limit, m, count, floor, level, line, slope);
 }
 
 /** Costs the candidate with the least sum, unless that exceeds `limit` (0: none), and takes it out. Returns its sum. */
@@ -341,7 +342,7 @@ export function chooseStream(count: u32): f32 {
     }
   }
   const bits = costContexts(count, bestShift);
-  if (!(second < best + best / 64)) return bits;
+  if (!(second < best + best / 16)) return bits;
   const zero = tableZero;
   const other = tableOther;
   const bits2 = costContexts(count, secondShift);
