@@ -153,10 +153,10 @@ export function readFooter(file: OpenFile): { footer: Footer; offset: number } {
   if (features !== BLOCK_FEATURES) {
     throw new InvalidError(`cannot open block ${file.path}: got features ${features}; want ${BLOCK_FEATURES}`);
   }
-  return { footer: decodeFooter(source), offset };
+  return { footer: decodeFooter(source, offset), offset };
 }
 
-function decodeFooter(source: ByteSource): Footer {
+function decodeFooter(source: ByteSource, offset: number): Footer {
   const id = source.raw(BLOCK_ID_BYTES);
   const shard = source.uvarint();
   const shardCount = source.uvarint();
@@ -173,14 +173,14 @@ function decodeFooter(source: ByteSource): Footer {
   const tenants: TenantEntry[] = [];
   let first = 0;
   for (let left = checkedCount(source, 3); left > 0; left--) {
-    const tenant = decoder.decode(source.blob());
+    const tenant = decodeName(source);
     const count = source.uvarint();
     tenants.push({ tenant, first, count, samples: source.uvarint() });
     first += count;
   }
-  const seriesPages = readPageEntries(source);
-  const headerPages = readPageEntries(source);
-  const timePages = readPageEntries(source);
+  const seriesPages = readPageEntries(source, offset);
+  const headerPages = readPageEntries(source, offset);
+  const timePages = readPageEntries(source, offset);
   source.end();
   const footer: Footer = {
     id,
@@ -205,6 +205,15 @@ function decodeFooter(source: ByteSource): Footer {
   if (got.some((n, i) => n !== wanted[i]))
     throw source.damage(`${got.join(", ")} series and columns`, wanted.join(", "));
   return footer;
+}
+
+function decodeName(source: ByteSource): string {
+  const bytes = source.blob();
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    throw source.damage("a tenant that is no text", "UTF-8");
+  }
 }
 
 /** A count of things of at least `size` bytes each. */

@@ -41,8 +41,8 @@ export function writePageEntry(sink: ByteSink, page: PageEntry): void {
   sink.uvarint(page.payloadOffset);
 }
 
-/** The entries of one table of pages, whose items are numbered from 0. */
-export function readPageEntries(source: ByteSource): PageEntry[] {
+/** The entries of one table of pages, whose items are numbered from 0; pages end at `limit`. */
+export function readPageEntries(source: ByteSource, limit: number): PageEntry[] {
   const pages: PageEntry[] = [];
   let first = 0;
   for (let left = source.uvarint(); left > 0; left--) {
@@ -56,8 +56,12 @@ export function readPageEntries(source: ByteSource): PageEntry[] {
       checksum: source.u32(),
       payloadOffset: source.uvarint(),
     };
-    if (count === 0 || count > PAGE_ITEMS || page.unpackedBytes > PAGE_BYTES_MAX) {
-      throw source.damage(`a page of ${count} items, ${page.unpackedBytes} bytes`, `1 to ${PAGE_ITEMS} items`);
+    const inside = page.offset + page.sizeBytes <= limit && page.unpackedBytes <= PAGE_BYTES_MAX;
+    if (count === 0 || count > PAGE_ITEMS || !inside) {
+      throw source.damage(
+        `a page of ${count} items, ${page.sizeBytes} bytes at ${page.offset}`,
+        "one inside the block",
+      );
     }
     pages.push(page);
     first += count;

@@ -1,7 +1,7 @@
 // libs/block/verify.ts: reads all of a block, every checksum and every column, and names what is damaged.
 import { errorText, type FileSystem } from "../env/index.ts";
 import type { ColumnKernel } from "../kernel/index.ts";
-import { AppError, CorruptionError } from "../model/index.ts";
+import { AppError, CorruptionError, splitSeriesKey } from "../model/index.ts";
 import type { StoredColumn } from "./column-entry.ts";
 import { PRELUDE_BYTES } from "./footer.ts";
 import type { PageEntry } from "./page.ts";
@@ -47,6 +47,8 @@ export function verifyBlock(fs: FileSystem, path: string, kernel: ColumnKernel):
   return damages;
 }
 
+const textDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
 type Attempt = (part: string, series: BlockDamage["series"], work: () => void) => boolean;
 
 function verifyParts(reader: BlockReader, attempt: Attempt): void {
@@ -54,7 +56,11 @@ function verifyParts(reader: BlockReader, attempt: Attempt): void {
   let previous: Uint8Array | undefined;
   footer.seriesPages.forEach((page, number) => {
     attempt(`series page ${number}`, page, () => {
-      for (const key of reader.keysOfPage(number)) {
+      for (const [i, key] of reader.keysOfPage(number).entries()) {
+        const tenant = textDecoder.decode(splitSeriesKey(key)[0]!);
+        const entry = reader.tenant(tenant);
+        const series = page.first + i - (entry?.first ?? Number.NaN);
+        if (!(series >= 0 && series < entry!.count)) throw disorder(reader, page.offset);
         if (previous !== undefined && compareBytes(previous, key) >= 0) throw disorder(reader, page.offset);
         previous = key;
       }

@@ -54,6 +54,7 @@ export class BlockWriter {
   private buffered = 0;
   private offset = 0;
   private open = true;
+  private draftGone = false;
 
   private previousKey: Uint8Array | undefined;
   private keys: Uint8Array[] = [];
@@ -281,6 +282,7 @@ export class BlockWriter {
     this.file.close();
     this.open = false;
     this.fs.rename(this.draft, this.path);
+    this.draftGone = true;
     this.fs.fsyncDir(parentOf(this.path), `${site}-name`);
     const timeHeaderBytes = timePages.reduce((sum, page) => sum + page.sizeBytes, 0);
     return {
@@ -299,10 +301,10 @@ export class BlockWriter {
 
   /** Gives the draft up, and its file. Harmless after finish. */
   abandon(): void {
-    if (!this.open) return;
+    if (this.open) this.file.close();
     this.open = false;
-    this.file.close();
-    this.fs.unlink(this.draft);
+    if (!this.draftGone) this.fs.unlink(this.draft);
+    this.draftGone = true;
   }
 }
 
