@@ -4,6 +4,12 @@ import { CorruptionError } from "../model/index.ts";
 /** The greatest magnitude whose zig-zag form is an exact double. */
 export const SVARINT_MAX = 2 ** 52;
 
+/** Stores an integer up to 2^53 in magnitude as an i64. */
+export function putInteger(view: DataView, offset: number, value: number): void {
+  view.setUint32(offset, value >>> 0, true);
+  view.setInt32(offset + 4, Math.floor(value / 2 ** 32), true);
+}
+
 export class ByteSink {
   private bytes = new Uint8Array(256);
   private view = new DataView(this.bytes.buffer);
@@ -150,6 +156,22 @@ export class ByteSource {
   svarint(): number {
     const z = this.uvarint();
     return z % 2 === 0 ? z / 2 : -(z + 1) / 2;
+  }
+
+  /** Stores an i64 at `offset` of `view`; without a BigInt where it is short. */
+  svarint64Into(view: DataView, offset: number): void {
+    const from = this.at;
+    let z = 0;
+    for (let scale = 1; scale <= 2 ** 42; scale *= 128) {
+      const byte = this.u8();
+      z += (byte & 127) * scale;
+      if (byte < 128) {
+        putInteger(view, offset, z % 2 === 0 ? z / 2 : -(z + 1) / 2);
+        return;
+      }
+    }
+    this.at = from;
+    view.setBigInt64(offset, this.svarint64(), true);
   }
 
   svarint64(): bigint {

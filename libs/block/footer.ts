@@ -26,6 +26,8 @@ export interface BlockOptions {
   readonly id: Uint8Array;
   readonly shard: number;
   readonly shardCount: number;
+  /** The cluster's, 16 bytes: with it the ids of the series are hashes of their keys. */
+  readonly hashSeed: Uint8Array;
   readonly level: Level;
   /** Samples have times in (minMs, maxMs]. */
   readonly minMs: number;
@@ -71,9 +73,9 @@ export function checkOptions(options: BlockOptions): void {
   if (!(Number.isInteger(columnsPerSeries) && columnsPerSeries >= 1 && columnsPerSeries <= 64)) {
     throw new InvalidError(`cannot make block: got ${columnsPerSeries} columns per series; want 1 to 64`);
   }
-  for (const id of [options.id, ...options.parents]) {
+  for (const id of [options.id, options.hashSeed, ...options.parents]) {
     if (id.length !== BLOCK_ID_BYTES) {
-      throw new InvalidError(`cannot make block: got an id of ${id.length} bytes; want ${BLOCK_ID_BYTES}`);
+      throw new InvalidError(`cannot make block: got an id or seed of ${id.length} bytes; want ${BLOCK_ID_BYTES}`);
     }
   }
 }
@@ -92,6 +94,7 @@ export function encodeFooter(footer: Footer): Uint8Array {
   sink.raw(footer.id);
   sink.uvarint(footer.shard);
   sink.uvarint(footer.shardCount);
+  sink.raw(footer.hashSeed);
   sink.u8(LEVELS.indexOf(footer.level));
   sink.f64(footer.minMs);
   sink.f64(footer.maxMs);
@@ -160,6 +163,7 @@ function decodeFooter(source: ByteSource, offset: number): Footer {
   const id = source.raw(BLOCK_ID_BYTES);
   const shard = source.uvarint();
   const shardCount = source.uvarint();
+  const hashSeed = source.raw(BLOCK_ID_BYTES);
   const number = source.u8();
   const level = LEVELS[number];
   if (level === undefined) throw source.damage(`level ${number}`, `one below ${LEVELS.length}`);
@@ -186,6 +190,7 @@ function decodeFooter(source: ByteSource, offset: number): Footer {
     id,
     shard,
     shardCount,
+    hashSeed,
     level,
     minMs,
     maxMs,

@@ -73,22 +73,37 @@ export function writeNumber(
   numbers.u64(wanted);
 }
 
-/** The bits of the number that writeNumber was given. */
+/** Copies a field of eight bytes inside a header. */
+export function copyField(view: DataView, from: number, to: number): void {
+  view.setUint32(to, view.getUint32(from, true), true);
+  view.setUint32(to + 4, view.getUint32(from + 4, true), true);
+}
+
+/**
+ * Stores the number that writeNumber was given at `offset` of a header; what is expected stands there already, what is expected else at
+ * `expectedElse`. Only numbers pass through a double that are no NaN.
+ */
 export function readNumber(
   tags: ByteSource,
   numbers: ByteSource,
   scale: Scale,
   anchor: number,
-  expected: bigint,
-  expectedElse: bigint = expected,
-): bigint {
+  view: DataView,
+  offset: number,
+  expectedElse = offset,
+): void {
   const tag = tags.u8();
-  if (tag === TAG_EXPECTED) return expected;
-  if (tag === TAG_EXPECTED_ELSE) return expectedElse;
-  if (tag === TAG_BITS) return numbers.u64();
-  if (tag > TAG_BLURRED) throw tags.damage(`tag ${tag}`, "0 to 5");
-  const away = numbers.svarint() * (tag === TAG_MULTIPLE ? scale.gcd : 1);
-  float[0] = (anchor + away) / scale.power;
-  const found = bits[0]!;
-  return tag === TAG_BLURRED ? BigInt.asUintN(64, found + numbers.svarint64()) : found;
+  if (tag === TAG_EXPECTED) return;
+  if (tag === TAG_EXPECTED_ELSE) copyField(view, expectedElse, offset);
+  else if (tag === TAG_BITS) {
+    view.setUint32(offset, numbers.u32(), true);
+    view.setUint32(offset + 4, numbers.u32(), true);
+  } else {
+    if (tag > TAG_BLURRED) throw tags.damage(`tag ${tag}`, "0 to 5");
+    const away = numbers.svarint() * (tag === TAG_MULTIPLE ? scale.gcd : 1);
+    view.setFloat64(offset, (anchor + away) / scale.power, true);
+    if (tag !== TAG_BLURRED) return;
+    const moved = view.getBigUint64(offset, true) + numbers.svarint64();
+    view.setBigUint64(offset, BigInt.asUintN(64, moved), true);
+  }
 }

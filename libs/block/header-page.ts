@@ -9,9 +9,9 @@ import {
   KIND_LINEAR,
   NO_INDEX,
 } from "../kernel/index.ts";
-import { ByteSink, ByteSource } from "./byte-stream.ts";
+import { ByteSink, ByteSource, putInteger } from "./byte-stream.ts";
 import type { ColumnEntry } from "./column-entry.ts";
-import { integerOf, readNumber, type Scale, writeNumber } from "./header-number.ts";
+import { copyField, integerOf, readNumber, type Scale, writeNumber } from "./header-number.ts";
 
 /** The streams of a page, in order. A statistic has a stream of tags and one of numbers. */
 const STREAMS = [
@@ -40,9 +40,9 @@ function constantSum(first: number, samples: number): bigint {
   return Number.isNaN(sum) ? NORMAL_NAN : bitsOf(sum);
 }
 
-function numberOf(value: bigint): number {
-  bits[0] = value;
-  return float[0]!;
+function putNan(view: DataView, offset: number): void {
+  view.setUint32(offset, 1, true);
+  view.setUint32(offset + 4, 0x7ff80000, true);
 }
 
 /** The exponent that a column's statistics are written with: the codec's, or the least that suits the first value. */
@@ -54,8 +54,8 @@ function exponentOf(kind: number, own: number, first: number): number {
 
 /** What statistics are divided by: the gcd, where it is one of values and not of distances to a reference. */
 function gcdOf(view: DataView, kind: number, flags: number): number {
-  const gcd = view.getBigUint64(FIELD.GCD, true);
-  return kind === KIND_CODED && (flags & FLAG_REFERENCE) === 0 && gcd > 0n && gcd < 1n << 40n ? Number(gcd) : 1;
+  const gcd = view.getUint32(FIELD.GCD, true) + view.getUint32(FIELD.GCD + 4, true) * 2 ** 32;
+  return kind === KIND_CODED && (flags & FLAG_REFERENCE) === 0 && gcd > 0 && gcd < 2 ** 40 ? gcd : 1;
 }
 
 /** An integer near that of the column's sum. */
@@ -171,19 +171,19 @@ function readEntry(s: Record<Stream, ByteSource>, column: number, countOf?: (tim
   bytes[FIELD.FLAGS] = flags;
   const coded = kind === KIND_CODED;
   const integers = coded || kind === KIND_LINEAR;
-  view.setBigUint64(FIELD.GCD, 1n, true);
+  bytes[FIELD.GCD] = 1;
   if (coded) {
     bytes[FIELD.PREDICTOR] = s.predictors.u8();
     bytes[FIELD.SHIFT] = s.shifts.u8();
     const tables = s.tables.u8();
     bytes[FIELD.TABLE_ZERO] = tables & 15;
     bytes[FIELD.TABLE_OTHER] = tables >> 4;
-    view.setBigInt64(FIELD.BIAS, s.biases.svarint64(), true);
-    view.setBigInt64(FIELD.GCD, s.gcds.svarint64(), true);
+    s.biases.svarint64Into(view, FIELD.BIAS);
+    s.gcds.svarint64Into(view, FIELD.GCD);
   }
   if (integers) {
     bytes[FIELD.TABLE_RESIDUAL] = s.residualTables.u8();
-    view.setBigInt64(FIELD.STEP, s.steps.svarint64(), true);
+    s.steps.svarint64Into(view, FIELD.STEP);
   }
   const payloadBytes = s.lengths.uvarint();
   view.setUint32(FIELD.PAYLOAD_BYTES, payloadBytes, true);
@@ -198,22 +198,26 @@ function readEntry(s: Record<Stream, ByteSource>, column: number, countOf?: (tim
   if (exponent > EXPONENT_MAX) throw s.exponents.damage(`exponent ${exponent}`, `at most ${EXPONENT_MAX}`);
   if (integers) bytes[FIELD.EXPONENT] = exponent;
   const scale: Scale = { power: POWERS[exponent]!, gcd: gcdOf(view, kind, flags) };
-  const firstBits = readNumber(s.first, s.firstN, { power: scale.power, gcd: 1 }, 0, NORMAL_NAN);
-  const first = numberOf(firstBits);
+  putNan(view, FIELD.FIRST);
+  readNumber(s.first, s.firstN, { power: scale.power, gcd: 1 }, 0, view, FIELD.FIRST);
+  const first = view.getFloat64(FIELD.FIRST, true);
   const anchor = integerOf(first, scale.power) ?? 0;
-  const lastBits = readNumber(s.last, s.lastN, scale, anchor, firstBits);
-  const put = (offset: number, value: bigint): void => view.setBigUint64(offset, value, true);
-  put(FIELD.FIRST, firstBits);
-  put(FIELD.LAST, lastBits);
-  put(FIELD.MIN, readNumber(s.min, s.minN, scale, anchor, firstBits, lastBits));
-  put(FIELD.MAX, readNumber(s.max, s.maxN, scale, anchor, lastBits, firstBits));
+  copyField(view, FIELD.FIRST, FIELD.LAST);
+  readNumber(s.last, s.lastN, scale, anchor, view, FIELD.LAST);
+  copyField(view, FIELD.FIRST, FIELD.MIN);
+  readNumber(s.min, s.minN, scale, anchor, view, FIELD.MIN, FIELD.LAST);
+  copyField(view, FIELD.LAST, FIELD.MAX);
+  readNumber(s.max, s.maxN, scale, anchor, view, FIELD.MAX, FIELD.FIRST);
   const resets = s.resets.uvarint();
-  const plain = s.baseTags.u8() === 0;
-  view.setBigInt64(FIELD.BASE, plain ? expectedBase(kind, flags, firstBits, anchor) : s.bases.svarint64(), true);
+  if (s.baseTags.u8() !== 0) s.bases.svarint64Into(view, FIELD.BASE);
+  else if (kind === KIND_CONSTANT) copyField(view, FIELD.FIRST, FIELD.BASE);
+  else if (integers && (flags & FLAG_REFERENCE) === 0) putInteger(view, FIELD.BASE, anchor);
   readIndexes(s, view, count);
   const samples = header.samples;
-  put(FIELD.SUM, readNumber(s.sum, s.sumN, scale, sumAnchor(samples, anchor), constantSum(first, samples)));
-  put(FIELD.RESET_SUM, readNumber(s.resetSum, s.resetSumN, scale, 0, 0n));
+  if (Number.isNaN(first * samples)) putNan(view, FIELD.SUM);
+  else view.setFloat64(FIELD.SUM, first * samples, true);
+  readNumber(s.sum, s.sumN, scale, sumAnchor(samples, anchor), view, FIELD.SUM);
+  readNumber(s.resetSum, s.resetSumN, scale, 0, view, FIELD.RESET_SUM);
   view.setUint32(FIELD.RESETS, resets, true);
   return { header, checksum, times, reference };
 }

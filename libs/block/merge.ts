@@ -11,11 +11,12 @@ import { type BlockWriter, compareBytes } from "./writer.ts";
 export function mergedOptions(footers: readonly Footer[], id: Uint8Array): BlockOptions {
   const [one] = footers;
   if (one === undefined) throw new InvalidError("cannot merge blocks: got none; want one at least");
-  for (const { shard, shardCount, level, columnsPerSeries } of footers) {
-    const same = shard === one.shard && shardCount === one.shardCount && level === one.level;
+  for (const { shard, shardCount, level, columnsPerSeries, hashSeed } of footers) {
+    const seeded = compareBytes(hashSeed, one.hashSeed) === 0;
+    const same = shard === one.shard && shardCount === one.shardCount && level === one.level && seeded;
     if (!same || columnsPerSeries !== one.columnsPerSeries) {
       throw new InvalidError(
-        `cannot merge blocks: got shard ${shard} ${level} beside shard ${one.shard} ${one.level}; want one shard and level`,
+        `cannot merge blocks: got shard ${shard} ${level} beside shard ${one.shard} ${one.level}; want one cluster, shard and level`,
       );
     }
   }
@@ -24,6 +25,7 @@ export function mergedOptions(footers: readonly Footer[], id: Uint8Array): Block
     id,
     shard: one.shard,
     shardCount: one.shardCount,
+    hashSeed: one.hashSeed,
     level: one.level,
     minMs: Math.min(...footers.map((footer) => footer.minMs)),
     maxMs: Math.max(...footers.map((footer) => footer.maxMs)),

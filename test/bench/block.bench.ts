@@ -24,9 +24,10 @@ const samples = shards.reduce((sum, shard) => sum + shard.length * SCRAPES, 0);
 
 function options(shard: number, from: number, to: number): BlockOptions {
   const bounds = { minMs: START_MS - 1000 + from * STEP_MS, maxMs: START_MS - 1000 + to * STEP_MS + STEP_MS };
-  const id = new Uint8Array(16).fill(shard);
+  const [id, hashSeed] = [new Uint8Array(16).fill(shard), new Uint8Array(16).fill(9)];
   return {
     id,
+    hashSeed,
     shard,
     shardCount: SHARDS,
     level: "raw",

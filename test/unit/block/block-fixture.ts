@@ -25,6 +25,7 @@ export function optionsOf(more: Partial<BlockOptions> = {}): BlockOptions {
     id: new Uint8Array(16).fill(1),
     shard: 3,
     shardCount: 64,
+    hashSeed: new Uint8Array(16).fill(6),
     level: "raw",
     minMs: 0,
     maxMs: 10_000_000,

@@ -185,6 +185,7 @@ describe("what is refused", () => {
     [{ shard: 64 }],
     [{ columnsPerSeries: 0 }],
     [{ id: new Uint8Array(3) }],
+    [{ hashSeed: new Uint8Array(17) }],
     [{ parents: [new Uint8Array(17)] }],
   ])("odd options: %o", (options) => {
     expect(() => new BlockWriter(newDisk(), "/b", optionsOf(options), kernel)).toThrow(InvalidError);

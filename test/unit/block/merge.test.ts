@@ -159,9 +159,12 @@ describe("what a merged block says", () => {
     expect(options.walPosition).toEqual([4n, 1n]);
   });
 
-  test.each([[{ shard: 4 }], [{ level: "1m" as const }], [{ shardCount: 128 }]])("nothing of others: %o", (other) => {
-    expect(() => mergedOptions([footer({}), footer(other)], ID)).toThrow(InvalidError);
-  });
+  test.each([[{ shard: 4 }], [{ level: "1m" as const }], [{ shardCount: 128 }], [{ hashSeed: new Uint8Array(16) }]])(
+    "nothing of others: %o",
+    (other) => {
+      expect(() => mergedOptions([footer({}), footer(other)], ID)).toThrow(InvalidError);
+    },
+  );
 
   test("nothing of nothing", () => {
     expect(() => mergedOptions([], ID)).toThrow(/got none/);
