@@ -1,6 +1,6 @@
 // libs/block/column-cache.ts: columns of a block being written that later ones may be coded against: those that rise alike, and the
 // neighbouring buckets of a histogram. Bounded: the oldest are forgotten.
-import { METRIC_NAME, splitSeriesKey } from "../model/index.ts";
+import { METRIC_NAME } from "../model/index.ts";
 
 /** A column that may be a reference. */
 export interface Candidate {
@@ -11,7 +11,7 @@ export interface Candidate {
   readonly values: Float64Array;
 }
 
-interface Bucket {
+interface Kept {
   readonly bound: number;
   readonly candidate: Candidate;
 }
@@ -23,18 +23,30 @@ const LE = "le";
 const BUCKET = "_bucket";
 const COUNT = "_count";
 
-/**
- * The bound of a bucket's series and what all buckets of its histogram share; a histogram's count is its last bucket. Undefined for any
- * other series.
- */
-export function bucketOf(key: Uint8Array): { histogram: string; bound: number } | undefined {
-  const parts = splitSeriesKey(key).map((part) =>
-    Buffer.from(part.buffer, part.byteOffset, part.byteLength).toString("latin1"),
-  );
+const textOf = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
+
+/** A bucket's place in its histogram. */
+export interface Bucket {
+  /** The same for all buckets of a histogram. */
+  readonly histogram: string;
+  readonly bound: number;
+}
+
+/** The place of a bucket's series, given its key's parts; a histogram's count is its last bucket. Undefined for any other series. */
+export function bucketOf(parts: readonly Uint8Array[]): Bucket | undefined {
+  // Most series are no buckets: that must be cheap to see.
+  let isBucket = false;
+  for (let i = 1; i < parts.length && !isBucket; i += 2) {
+    const [name, value] = [parts[i]!, parts[i + 1]!];
+    if (name.length === 2) isBucket = name[0] === 0x6c && name[1] === 0x65;
+    else if (name[0] === 0x5f && value.at(-COUNT.length) === 0x5f) isBucket = textOf(value).endsWith(COUNT);
+  }
+  if (!isBucket) return undefined;
   let bound = Number.NaN;
   const shared: string[] = [];
   for (let i = 1; i < parts.length; i += 2) {
-    const [name, value] = [parts[i]!, parts[i + 1]!];
+    const [name, value] = [textOf(parts[i]!), textOf(parts[i + 1]!)];
     if (name === LE) bound = value === "+Inf" ? Number.POSITIVE_INFINITY : Number(value);
     else if (name === METRIC_NAME && value.endsWith(COUNT)) {
       bound = Number.POSITIVE_INFINITY;
@@ -43,7 +55,7 @@ export function bucketOf(key: Uint8Array): { histogram: string; bound: number } 
     else shared.push(name, value);
   }
   if (Number.isNaN(bound)) return undefined;
-  return { histogram: [parts[0]!, ...shared].map((part) => `${part.length}:${part}`).join(""), bound };
+  return { histogram: [textOf(parts[0]!), ...shared].map((part) => `${part.length}:${part}`).join(""), bound };
 }
 
 export class ColumnCache {
@@ -51,7 +63,7 @@ export class ColumnCache {
   private bytes = 0;
   private readonly kept: { candidate: Candidate; forget: () => void }[] = [];
   private readonly prints = new Map<bigint, Candidate>();
-  private readonly histograms = new Map<string, Bucket[]>();
+  private readonly histograms = new Map<string, Kept[]>();
 
   constructor(bytesMax: number) {
     this.bytesMax = bytesMax;
@@ -65,8 +77,8 @@ export class ColumnCache {
 
   /** The nearest buckets below and above that are there. */
   neighbours(histogram: string, bound: number, times: number): Candidate[] {
-    let below: Bucket | undefined;
-    let above: Bucket | undefined;
+    let below: Kept | undefined;
+    let above: Kept | undefined;
     for (const bucket of this.histograms.get(histogram) ?? []) {
       if (bucket.candidate.times !== times || bucket.candidate.depth >= REFERENCE_DEPTH_MAX) continue;
       if (bucket.bound < bound) {
@@ -77,7 +89,7 @@ export class ColumnCache {
   }
 
   /** Remembers a column, whose values must not change afterwards. */
-  add(candidate: Candidate, fingerprint: bigint, bucket: { histogram: string; bound: number } | undefined): void {
+  add(candidate: Candidate, fingerprint: bigint, bucket: Bucket | undefined): void {
     this.bytes += candidate.values.byteLength;
     if (!this.prints.has(fingerprint)) this.prints.set(fingerprint, candidate);
     if (bucket !== undefined) {

@@ -1,5 +1,6 @@
 // libs/block/reader.ts: reads a block: series, what headers tell, and single columns, each by one read and one decoding.
 // Opening reads the footer; pages are read when first needed, and some are kept. Every byte's checksum is verified when it is read.
+import { crc32 } from "node:zlib";
 import type { FileSystem, OpenFile } from "../env/index.ts";
 import type { ColumnKernel } from "../kernel/index.ts";
 import { CorruptionError, decodeSeriesKey, InternalError, InvalidError, type Labels } from "../model/index.ts";
@@ -12,6 +13,9 @@ import { type PageEntry, pageOf, readChecked, readPage } from "./page.ts";
 import { decodeSeriesPage } from "./series-page.ts";
 import { compareBytes } from "./writer.ts";
 
+const NOTHING = new Uint8Array(0);
+/** Longest stretch of payloads that is read ahead. */
+const PREFETCH_BYTES_MAX = 4 << 20;
 /** Pages of either sort that a reader keeps: 16,384 series, 6 MB. */
 const PAGES_MAX = 32;
 
@@ -25,6 +29,8 @@ export class BlockReader {
   private readonly headerPages = new Map<number, StoredColumn[]>();
   private timeEntries: StoredColumn[] | undefined;
   private readonly timeColumns: (Float64Array | undefined)[] = [];
+  /** What was prefetched last. */
+  private span = { start: 0, bytes: NOTHING };
 
   /** Opens the block at `path`. Errors: CorruptionError; InvalidError when a later release wrote it; those of the file system. */
   constructor(fs: FileSystem, path: string, kernel: ColumnKernel) {
@@ -54,6 +60,7 @@ export class BlockReader {
     this.headerPages.clear();
     this.timeEntries = undefined;
     this.timeColumns.length = 0;
+    this.span = { start: 0, bytes: NOTHING };
   }
 
   get seriesCount(): number {
@@ -177,6 +184,32 @@ export class BlockReader {
   }
 
   /**
+   * Reads the payloads of `count` series from `first` on at once, if they are not too many, and keeps them for the next reads of these
+   * columns. Series of one metric are neighbours.
+   */
+  prefetch(first: number, count: number): void {
+    if (count < 1) return;
+    const start = this.column(first).offset;
+    const last = this.column(first + count - 1, this.footer.columnsPerSeries - 1);
+    const end = last.offset + last.header.payloadBytes;
+    if (end - start > PREFETCH_BYTES_MAX || end > this.footerOffset) return;
+    const bytes = new Uint8Array(end - start);
+    if (this.file.read(bytes, start) === bytes.length) this.span = { start, bytes };
+  }
+
+  /** The payload of a column, its checksum verified. */
+  private payloadOf(column: StoredColumn, what: string): Uint8Array {
+    const { offset, checksum } = column;
+    const size = column.header.payloadBytes;
+    if (size === 0) return NOTHING;
+    const at = offset - this.span.start;
+    if (at < 0 || at + size > this.span.bytes.length) return readChecked(this.file, offset, size, checksum, what);
+    const payload = this.span.bytes.subarray(at, at + size);
+    if (crc32(payload) !== checksum) throw this.damaged(column, "another checksum");
+    return payload;
+  }
+
+  /**
    * Decodes a column into the first `header.count` places of `out`. Errors: CorruptionError; InvalidError when `out` is too short.
    */
   readValues(column: StoredColumn, out: Float64Array): void {
@@ -208,11 +241,9 @@ export class BlockReader {
   }
 
   private decodeInto(column: StoredColumn, out: Float64Array, reference: Float64Array | undefined, what: string): void {
-    const { header, offset, checksum } = column;
-    const size = header.payloadBytes;
-    if (offset + size > this.footerOffset) throw this.damaged(column, `${size} bytes`);
-    const payload = size === 0 ? NOTHING : readChecked(this.file, offset, size, checksum, what);
-    const fault = this.kernel.decode(header, payload, out, reference);
+    const size = column.header.payloadBytes;
+    if (column.offset + size > this.footerOffset) throw this.damaged(column, `${size} bytes`);
+    const fault = this.kernel.decode(column.header, this.payloadOf(column, what), out, reference);
     if (fault !== undefined) throw this.damaged(column, `a wrong ${fault}`);
   }
 
@@ -220,8 +251,6 @@ export class BlockReader {
     return new CorruptionError(`cannot decode column: got ${got}; want what was written`, this.path, column.offset);
   }
 }
-
-const NOTHING = new Uint8Array(0);
 
 /** Keeps a page, and lets the one go that was read first when there are too many. */
 function keep<Page>(pages: Map<number, Page>, number: number, page: Page): void {

@@ -7,7 +7,7 @@ import type { FileSystem, OpenFile } from "../env/index.ts";
 import { parentOf } from "../env/index.ts";
 import { type ColumnKernel, COLUMN_FIELD as FIELD, KIND_CODED } from "../kernel/index.ts";
 import { InvalidError, splitSeriesKey } from "../model/index.ts";
-import { bucketOf, type Candidate, ColumnCache } from "./column-cache.ts";
+import { type Bucket, bucketOf, type Candidate, ColumnCache } from "./column-cache.ts";
 import type { ColumnEntry } from "./column-entry.ts";
 import {
   type BlockOptions,
@@ -23,6 +23,8 @@ import { encodeSeriesPage } from "./series-page.ts";
 
 const BUFFER_BYTES = 1 << 20;
 const CACHE_BYTES = 8 << 20;
+
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** Where the bytes of a block went. */
 export interface BlockSummary {
@@ -57,6 +59,7 @@ export class BlockWriter {
   private draftGone = false;
 
   private previousKey: Uint8Array | undefined;
+  private tenantBytes: Uint8Array | undefined;
   private keys: Uint8Array[] = [];
   private entries: ColumnEntry[] = [];
   private pagePayloadOffset = PRELUDE_BYTES;
@@ -99,13 +102,16 @@ export class BlockWriter {
         `cannot add series: got columns of ${lengths} values; want ${this.options.columnsPerSeries} of ${times.length}`,
       );
     }
-    const tenant = new TextDecoder().decode(splitSeriesKey(key)[0]!);
+    const parts = splitSeriesKey(key);
     const timeColumn = this.timeColumnOf(times);
-    const bucket = bucketOf(key);
+    const bucket = bucketOf(parts);
     for (const values of columns) this.addColumn(values, timeColumn, bucket);
     this.previousKey = key;
     this.keys.push(key);
-    if (this.tenants.at(-1)?.tenant !== tenant) this.tenants.push({ tenant, first: this.series, count: 0, samples: 0 });
+    if (this.tenantBytes === undefined || compareBytes(this.tenantBytes, parts[0]!) !== 0) {
+      this.tenantBytes = parts[0]!;
+      this.tenants.push({ tenant: decoder.decode(parts[0]!), first: this.series, count: 0, samples: 0 });
+    }
     const current = this.tenants.at(-1)!;
     current.count++;
     current.samples += times.length;
@@ -115,7 +121,7 @@ export class BlockWriter {
     return this;
   }
 
-  private addColumn(values: Float64Array, times: number, bucket: ReturnType<typeof bucketOf>): void {
+  private addColumn(values: Float64Array, times: number, bucket: Bucket | undefined): void {
     let encoded = this.kernel.encode(values);
     let candidates: Candidate[] = [];
     const { fingerprint } = encoded.header;

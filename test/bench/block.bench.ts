@@ -1,6 +1,9 @@
 // test/bench/block.bench.ts: blocks of 100 targets × 480 scrapes over 64 shards: bytes per sample and where they go, writing, reading,
-// merging, and what it costs to compute ids instead of storing them. In memory: no disk is measured.
+// merging, and what it costs to compute ids instead of storing them. In a temporary folder; reads come from the page cache.
 
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
   type BlockOptions,
   BlockReader,
@@ -9,7 +12,7 @@ import {
   mergeBlocks,
   mergedOptions,
 } from "../../libs/block/index.ts";
-import { SimFileSystem } from "../../libs/env/index.ts";
+import { NodeFileSystem } from "../../libs/env/index.ts";
 import { ColumnKernel } from "../../libs/kernel/index.ts";
 import { makeHash, START_MS, STEP_MS, seriesByShard, timesOf } from "./block-series.ts";
 import { report, SOURCE } from "./scrapes.ts";
@@ -17,6 +20,9 @@ import { report, SOURCE } from "./scrapes.ts";
 const TARGETS = Number(process.env.TARGETS ?? 100);
 const SCRAPES = 480;
 const SHARDS = 64;
+const fs = new NodeFileSystem();
+const folder = mkdtempSync(join(tmpdir(), "block-bench-"));
+process.on("exit", () => rmSync(folder, { recursive: true }));
 const kernel = new ColumnKernel();
 const hash = makeHash();
 const shards = seriesByShard(TARGETS, SCRAPES, SHARDS, hash);
@@ -39,22 +45,22 @@ function options(shard: number, from: number, to: number): BlockOptions {
 }
 
 /** Writes scrapes [from, to) of all shards; returns the sums over all blocks. */
-function writeAll(fs: SimFileSystem, off: Parameters<typeof timesOf>[2], from: number, to: number): BlockSummary {
+function writeAll(off: Parameters<typeof timesOf>[2], from: number, to: number): BlockSummary {
   const times = Array.from({ length: TARGETS }, (_, t) => timesOf(t, SCRAPES, off).slice(from, to));
   const sum: Record<string, number> = {};
   shards.forEach((shard, i) => {
-    const writer = new BlockWriter(fs, `/${i}-${from}`, options(i, from, to), kernel);
+    const path = `${folder}/${i}-${from}`;
+    if (fs.stat(path) !== undefined) fs.unlink(path);
+    const writer = new BlockWriter(fs, path, options(i, from, to), kernel);
     for (const { key, target, values } of shard) writer.addSeries(key, times[target]!, values.subarray(from, to));
     for (const [name, value] of Object.entries(writer.finish("bench"))) sum[name] = (sum[name] ?? 0) + value;
   });
   return sum as unknown as BlockSummary;
 }
 
-let fs = new SimFileSystem();
 for (const off of ["punctual", "late", "jitter"] as const) {
-  fs = new SimFileSystem();
   const started = performance.now();
-  const sum = writeAll(fs, off, 0, SCRAPES);
+  const sum = writeAll(off, 0, SCRAPES);
   const spent = performance.now() - started;
   console.log(`\n${TARGETS} targets × ${SCRAPES} scrapes, ${SHARDS} shards, ${off}; ${SOURCE}`);
   const per = (bytes: number): number => (bytes / samples) * 1000;
@@ -70,12 +76,17 @@ for (const off of ["punctual", "late", "jitter"] as const) {
 }
 
 let started = performance.now();
-const readers = shards.map((_, i) => new BlockReader(fs, `/${i}-0`, kernel));
+const readers = shards.map((_, i) => new BlockReader(fs, `${folder}/${i}-0`, kernel));
 for (const reader of readers) for (let i = 0; i < reader.seriesCount; i++) reader.column(i);
 report("\nopening, headers of all series", ((performance.now() - started) * 1e3) / (samples / SCRAPES), "µs/series");
 started = performance.now();
 const out = new Float64Array(SCRAPES);
-for (const reader of readers) for (let i = 0; i < reader.seriesCount; i++) reader.readValues(reader.column(i), out);
+for (const reader of readers) {
+  for (let i = 0; i < reader.seriesCount; i++) {
+    if (i % 64 === 0) reader.prefetch(i, Math.min(64, reader.seriesCount - i));
+    reader.readValues(reader.column(i), out);
+  }
+}
 report("reading all columns", ((performance.now() - started) * 1e6) / samples, "ns/sample");
 started = performance.now();
 const keys = readers.flatMap((reader) => Array.from({ length: reader.seriesCount }, (_, i) => reader.key(i)));
@@ -88,15 +99,14 @@ report(
   "µs/series",
 );
 
-fs = new SimFileSystem();
-const halves = [writeAll(fs, "late", 0, SCRAPES / 2), writeAll(fs, "late", SCRAPES / 2, SCRAPES)];
+const halves = [writeAll("late", 0, SCRAPES / 2), writeAll("late", SCRAPES / 2, SCRAPES)];
 started = performance.now();
 let merged = 0;
 shards.forEach((_, i) => {
-  const parts = [0, SCRAPES / 2].map((from) => new BlockReader(fs, `/${i}-${from}`, kernel));
+  const parts = [0, SCRAPES / 2].map((from) => new BlockReader(fs, `${folder}/${i}-${from}`, kernel));
   const writer = new BlockWriter(
     fs,
-    `/${i}`,
+    `${folder}/${i}`,
     mergedOptions(
       parts.map((r) => r.footer),
       new Uint8Array(16),

@@ -28,6 +28,8 @@ describe("what was written is read", () => {
       const summary = writeBlock(fs, "/b", series);
       const reader = openBlock(fs, "/b");
       const wanted = byKey(series);
+      const from = draw.below(series.length);
+      if (draw.chance(0.7)) reader.prefetch(from, draw.below(series.length - from + 1));
       expect(contentOf(reader)).toEqual(wanted.map((s) => textOf(s.key, s.times, s.columns)));
       expect(summary.series).toBe(series.length);
       expect(summary.samples).toBe(series.reduce((sum, s) => sum + s.times.length, 0));

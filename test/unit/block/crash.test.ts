@@ -5,7 +5,7 @@ import { ensureDirectory, SeededRandom, SimCrash, type SimFault, SimFileSystem }
 import { Draw } from "../kernel/head-programs.ts";
 import { contentOf, drawSeries, kernel, openBlock, optionsOf, writeBlock } from "./block-fixture.ts";
 
-const series = drawSeries(new Draw(51), 3);
+const series = drawSeries(new Draw(51), 1);
 
 function disk(): SimFileSystem {
   const fs = new SimFileSystem();
@@ -21,7 +21,7 @@ const content = contentOf(openBlock(reference, "/data/b"));
 test("at any call: nothing, or the whole block; once finish has returned, the block", () => {
   const calls = reference.calls;
   const outcomes = new Set<string>();
-  for (let seed = 0; seed < 6; seed++) {
+  for (let seed = 0; seed < 25; seed++) {
     for (let stop = 5; stop <= calls + 1; stop++) {
       const fs = disk();
       fs.faults = (call) => (call.number === stop ? "crash" : undefined);
@@ -54,7 +54,7 @@ test.each([
   ["test-name", false],
 ] as const)("without the sync %s a crash may lose what finish promised", (site, damaged) => {
   let lost = 0;
-  for (let seed = 0; seed < 60; seed++) {
+  for (let seed = 0; seed < 30; seed++) {
     const fs = disk();
     fs.ignoreSync((call) => call.site === site);
     writeBlock(fs, "/data/b", series);

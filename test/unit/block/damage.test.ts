@@ -99,6 +99,12 @@ describe("damage is found", () => {
       }
     }
     expect(served).toBe(before.length - 1);
+    // Read ahead, the damaged column is found all the same.
+    reader.prefetch(0, reader.seriesCount);
+    const damaged = Array.from({ length: reader.seriesCount }, (_, i) => reader.column(i)).find(
+      (mine) => mine.offset === column.offset && mine.header.payloadBytes > 0,
+    )!;
+    expect(() => reader.readValues(damaged, new Float64Array(damaged.header.count))).toThrow(CorruptionError);
     const damages = verifyBlock(fs, "/b", kernel);
     expect(damages.map((d) => [d.offset, d.series?.count])).toEqual([[column.offset, 1]]);
     expect(damages[0]!.message).toMatch(/got another checksum/);
@@ -136,7 +142,7 @@ describe("what is well summed but wrong", () => {
   test("footers with any other byte: an error or another answer, never a hang or a crash", () => {
     const draw = new Draw(3);
     let refused = 0;
-    for (let run = 0; run < 1500; run++) {
+    for (let run = 0; run < 500; run++) {
       const fs = forged((bytes, at) => {
         const place = at + draw.below(bytes.length - 12 - at);
         bytes[place] = draw.below(256);
@@ -148,7 +154,7 @@ describe("what is well summed but wrong", () => {
       }
     }
     // The rest changed what only the maker knows: ids, bounds, positions.
-    expect(refused).toBeGreaterThan(700);
+    expect(refused).toBeGreaterThan(230);
   });
 
   test("random blocks verify", () => {

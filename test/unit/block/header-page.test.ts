@@ -29,7 +29,7 @@ const sourceOf = (bytes: Uint8Array): ByteSource => new ByteSource(bytes, "page"
 
 test("every field of every header comes back", () => {
   const draw = new Draw(31);
-  for (let run = 0; run < 400; run++) {
+  for (let run = 0; run < 150; run++) {
     const counts: number[] = [];
     const entries = drawEntries(draw, counts);
     const values = encodeHeaderPage(entries, FIRST, false).slice();
@@ -58,7 +58,7 @@ function spoil(draw: Draw, bytes: Uint8Array): Uint8Array {
 test("header pages of spoilt bytes are refused or read, nothing else", () => {
   const draw = new Draw(32);
   let refused = 0;
-  for (let run = 0; run < 3000; run++) {
+  for (let run = 0; run < 1000; run++) {
     const entries = drawEntries(draw, []);
     const page = spoil(draw, encodeHeaderPage(entries, FIRST, true));
     try {
@@ -68,13 +68,13 @@ test("header pages of spoilt bytes are refused or read, nothing else", () => {
       refused++;
     }
   }
-  expect(refused).toBeGreaterThan(1000);
+  expect(refused).toBeGreaterThan(350);
 });
 
 test("series pages: keys of any labels come back; spoilt ones are refused or read, nothing else", () => {
   const draw = new Draw(33);
   let refused = 0;
-  for (let run = 0; run < 2000; run++) {
+  for (let run = 0; run < 600; run++) {
     const text = (): string =>
       String.fromCodePoint(...Array.from({ length: 1 + draw.below(5) }, () => 1 + draw.below(900)));
     const keys = Array.from({ length: 1 + draw.below(30) }, () => {
@@ -95,6 +95,6 @@ test("series pages: keys of any labels come back; spoilt ones are refused or rea
       refused++;
     }
   }
-  expect(refused).toBeGreaterThan(500);
+  expect(refused).toBeGreaterThan(150);
   expect(() => encodeSeriesPage([Uint8Array.of(200)])).toThrow(InvalidError);
 });
