@@ -8,6 +8,7 @@ export {
   type FileSystem,
   type OpenFile,
   type OpenMode,
+  parentOf,
   readWhole,
   replaceFile,
 } from "./fs.ts";

@@ -1,4 +1,19 @@
 // libs/kernel/index.ts: what other folders may use of the kernels.
+export { COLUMN_SAMPLES_MAX, type ColumnFault, ColumnKernel, type EncodedColumn } from "./column.ts";
+export { ColumnHeader, type ColumnKind } from "./column-header.ts";
+export {
+  COLUMN_HEADER_BYTES,
+  FIELD as COLUMN_FIELD,
+  FLAG_EXCEPTIONS,
+  FLAG_REFERENCE,
+  FLAG_RESIDUALS,
+  FLAG_RESIDUALS_ALL,
+  KIND_CODED,
+  KIND_CONSTANT,
+  KIND_LINEAR,
+  KIND_RAW,
+  NO_INDEX,
+} from "./column-layout.ts";
 export {
   type AppendOutcome,
   HEAD_MEMORY_MAX_BYTES,

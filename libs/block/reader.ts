@@ -1,0 +1,259 @@
+// libs/block/reader.ts: reads a block: series, what headers tell, and single columns, each by one read and one decoding.
+// Opening reads the footer; pages are read when first needed, and some are kept. Every byte's checksum is verified when it is read.
+import { crc32 } from "node:zlib";
+import type { FileSystem, OpenFile } from "../env/index.ts";
+import type { ColumnKernel } from "../kernel/index.ts";
+import { CorruptionError, decodeSeriesKey, InternalError, InvalidError, type Labels } from "../model/index.ts";
+import { ByteSource } from "./byte-stream.ts";
+import { REFERENCE_DEPTH_MAX } from "./column-cache.ts";
+import type { ColumnEntry, StoredColumn } from "./column-entry.ts";
+import { type Footer, readFooter, type TenantEntry } from "./footer.ts";
+import { decodeHeaderPage } from "./header-page.ts";
+import { type PageEntry, pageOf, readChecked, readPage } from "./page.ts";
+import { decodeSeriesPage } from "./series-page.ts";
+import { compareBytes } from "./writer.ts";
+
+const NOTHING = new Uint8Array(0);
+/** Longest stretch of payloads that is read ahead. */
+const PREFETCH_BYTES_MAX = 4 << 20;
+/** Pages of either sort that a reader keeps: 16,384 series, 6 MB. */
+const PAGES_MAX = 32;
+
+export class BlockReader {
+  readonly footer: Footer;
+  /** Where the footer begins. */
+  readonly footerOffset: number;
+  private readonly file: OpenFile;
+  private readonly kernel: ColumnKernel;
+  private readonly keyPages = new Map<number, Uint8Array[]>();
+  private readonly headerPages = new Map<number, StoredColumn[]>();
+  private timeEntries: StoredColumn[] | undefined;
+  private readonly timeColumns: (Float64Array | undefined)[] = [];
+  /** What was prefetched last. */
+  private span = { start: 0, bytes: NOTHING };
+
+  /** Opens the block at `path`. Errors: CorruptionError; InvalidError when a later release wrote it; those of the file system. */
+  constructor(fs: FileSystem, path: string, kernel: ColumnKernel) {
+    this.kernel = kernel;
+    this.file = fs.open(path, "read");
+    try {
+      const { footer, offset } = readFooter(this.file);
+      this.footer = footer;
+      this.footerOffset = offset;
+    } catch (error) {
+      this.file.close();
+      throw error;
+    }
+  }
+
+  get path(): string {
+    return this.file.path;
+  }
+
+  close(): void {
+    this.file.close();
+  }
+
+  /** Forgets the pages and times that were read. */
+  forget(): void {
+    this.keyPages.clear();
+    this.headerPages.clear();
+    this.timeEntries = undefined;
+    this.timeColumns.length = 0;
+    this.span = { start: 0, bytes: NOTHING };
+  }
+
+  get seriesCount(): number {
+    return this.footer.seriesCount;
+  }
+
+  /** Where a tenant's series are; undefined when it has none. */
+  tenant(name: string): TenantEntry | undefined {
+    return this.footer.tenants.find((entry) => entry.tenant === name);
+  }
+
+  private checkSeries(series: number): void {
+    if (!(Number.isInteger(series) && series >= 0 && series < this.seriesCount)) {
+      throw new InternalError(`cannot read series: got number ${series}; want one below ${this.seriesCount}`);
+    }
+  }
+
+  /** The keys of a page. */
+  keysOfPage(number: number): readonly Uint8Array[] {
+    let keys = this.keyPages.get(number);
+    if (keys === undefined) {
+      const page = this.footer.seriesPages[number]!;
+      const bytes = readPage(this.file, page, `series page ${number}`);
+      const source = new ByteSource(bytes, `series page ${number}`, this.path, page.offset);
+      keys = decodeSeriesPage(source, page.count, this.path, page.offset);
+      keep(this.keyPages, number, keys);
+    }
+    return keys;
+  }
+
+  /** The key of a series. Series are numbered from 0 in the order of their keys. */
+  key(series: number): Uint8Array {
+    this.checkSeries(series);
+    const number = pageOf(this.footer.seriesPages, series);
+    return this.keysOfPage(number)[series - this.footer.seriesPages[number]!.first]!;
+  }
+
+  labels(series: number): Labels {
+    return decodeSeriesKey(this.key(series)).labels;
+  }
+
+  /** The number of the series with a key, -1 when it isn't here. */
+  find(key: Uint8Array): number {
+    let low = 0;
+    let high = this.seriesCount - 1;
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      const order = compareBytes(this.key(middle), key);
+      if (order === 0) return middle;
+      if (order < 0) low = middle + 1;
+      else high = middle - 1;
+    }
+    return -1;
+  }
+
+  /** Gives a page's entries the places of their payloads. */
+  private placed(entries: readonly ColumnEntry[], page: PageEntry): StoredColumn[] {
+    let offset = page.payloadOffset;
+    return entries.map((entry) => {
+      const column = { ...entry, offset };
+      offset += entry.header.payloadBytes;
+      return column;
+    });
+  }
+
+  /** The headers of a page. */
+  columnsOfPage(number: number): readonly StoredColumn[] {
+    let columns = this.headerPages.get(number);
+    if (columns === undefined) {
+      const page = this.footer.headerPages[number]!;
+      const what = `header page ${number}`;
+      const times = this.timeColumnEntries();
+      const source = new ByteSource(readPage(this.file, page, what), what, this.path, page.offset);
+      const entries = decodeHeaderPage(source, page.count, page.first, this.path, page.offset, (time) => {
+        const entry = times[time];
+        if (entry === undefined) throw source.damage(`time column ${time}`, `one below ${times.length}`);
+        return entry.header.count;
+      });
+      columns = this.placed(entries, page);
+      keep(this.headerPages, number, columns);
+    }
+    return columns;
+  }
+
+  /** The headers of all time columns. */
+  timeColumnEntries(): readonly StoredColumn[] {
+    if (this.timeEntries === undefined) {
+      this.timeEntries = this.footer.timePages.flatMap((page, number) => {
+        const what = `time page ${number}`;
+        const source = new ByteSource(readPage(this.file, page, what), what, this.path, page.offset);
+        return this.placed(decodeHeaderPage(source, page.count, page.first, this.path, page.offset), page);
+      });
+    }
+    return this.timeEntries;
+  }
+
+  /** A series' column: `which` is below columnsPerSeries. Its header has the statistics; nothing is decoded. */
+  column(series: number, which = 0): StoredColumn {
+    this.checkSeries(series);
+    return this.columnNumbered(series * this.footer.columnsPerSeries + which);
+  }
+
+  private columnNumbered(column: number): StoredColumn {
+    const number = pageOf(this.footer.headerPages, column);
+    return this.columnsOfPage(number)[column - this.footer.headerPages[number]!.first]!;
+  }
+
+  /**
+   * The times of a time column, decoded once and shared by all who ask: do not change it. Errors: CorruptionError.
+   */
+  times(timeColumn: number): Float64Array {
+    let times = this.timeColumns[timeColumn];
+    if (times === undefined) {
+      const column = this.timeColumnEntries()[timeColumn];
+      if (column === undefined)
+        throw new InternalError(`cannot read times: got column ${timeColumn}; want one that is`);
+      times = this.decode(column, undefined, `time column ${timeColumn}`);
+      this.timeColumns[timeColumn] = times;
+    }
+    return times;
+  }
+
+  /**
+   * Reads the payloads of `count` series from `first` on at once, if they are not too many, and keeps them for the next reads of these
+   * columns. Series of one metric are neighbours.
+   */
+  prefetch(first: number, count: number): void {
+    if (count < 1) return;
+    const start = this.column(first).offset;
+    const last = this.column(first + count - 1, this.footer.columnsPerSeries - 1);
+    const end = last.offset + last.header.payloadBytes;
+    if (end - start > PREFETCH_BYTES_MAX || end > this.footerOffset) return;
+    const bytes = new Uint8Array(end - start);
+    if (this.file.read(bytes, start) === bytes.length) this.span = { start, bytes };
+  }
+
+  /** The payload of a column, its checksum verified. */
+  private payloadOf(column: StoredColumn, what: string): Uint8Array {
+    const { offset, checksum } = column;
+    const size = column.header.payloadBytes;
+    if (size === 0) return NOTHING;
+    const at = offset - this.span.start;
+    if (at < 0 || at + size > this.span.bytes.length) return readChecked(this.file, offset, size, checksum, what);
+    const payload = this.span.bytes.subarray(at, at + size);
+    if (crc32(payload) !== checksum) throw this.damaged(column, "another checksum");
+    return payload;
+  }
+
+  /**
+   * Decodes a column into the first `header.count` places of `out`. Errors: CorruptionError; InvalidError when `out` is too short.
+   */
+  readValues(column: StoredColumn, out: Float64Array): void {
+    if (out.length < column.header.count) {
+      throw new InvalidError(`cannot read column: got ${out.length} places; want ${column.header.count}`);
+    }
+    this.readInto(column, out, 0);
+  }
+
+  private readInto(column: StoredColumn, out: Float64Array, depth: number): void {
+    let reference: Float64Array | undefined;
+    if (column.reference >= 0) {
+      const other = this.columnNumbered(column.reference);
+      if (depth >= REFERENCE_DEPTH_MAX || other.times !== column.times) {
+        throw this.damaged(column, "a reference too deep or over other times");
+      }
+      reference = new Float64Array(column.header.count);
+      this.readInto(other, reference, depth + 1);
+    }
+    this.decodeInto(column, out, reference, "column");
+  }
+
+  private decode(column: StoredColumn, reference: Float64Array | undefined, what: string): Float64Array {
+    const { count } = column.header;
+    if (count > this.kernel.samplesMax) throw this.damaged(column, `${count} values`);
+    const out = new Float64Array(count);
+    this.decodeInto(column, out, reference, what);
+    return out;
+  }
+
+  private decodeInto(column: StoredColumn, out: Float64Array, reference: Float64Array | undefined, what: string): void {
+    const size = column.header.payloadBytes;
+    if (column.offset + size > this.footerOffset) throw this.damaged(column, `${size} bytes`);
+    const fault = this.kernel.decode(column.header, this.payloadOf(column, what), out, reference);
+    if (fault !== undefined) throw this.damaged(column, `a wrong ${fault}`);
+  }
+
+  private damaged(column: StoredColumn, got: string): CorruptionError {
+    return new CorruptionError(`cannot decode column: got ${got}; want what was written`, this.path, column.offset);
+  }
+}
+
+/** Keeps a page, and lets the one go that was read first when there are too many. */
+function keep<Page>(pages: Map<number, Page>, number: number, page: Page): void {
+  if (pages.size === PAGES_MAX) pages.delete(pages.keys().next().value!);
+  pages.set(number, page);
+}
