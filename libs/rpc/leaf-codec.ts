@@ -16,6 +16,7 @@ import type { AggregationMessage, ArgumentMessage, LeafMessage, LookupRequest, M
 const ROLLUPS: Readonly<Record<Rollup, true>> = {
   last: true,
   timestamp: true,
+  start_timestamp: true,
   rate: true,
   increase: true,
   delta: true,
