@@ -5,7 +5,18 @@ import { aggregateQuantile, aggregateSimply, aggregateVariance, countValues } fr
 import { checkCounts, extremes, keepBest, keepFirst, keepRatio } from "./aggregate-k.ts";
 import { Annotations, quantileWarning } from "./annotations.ts";
 import type { Aggregate } from "./ast.ts";
-import { type Column, columnsOf, replicate, scalarOf, type Value } from "./column.ts";
+import {
+  type Column,
+  columnsOf,
+  floatsOf,
+  hasPoint,
+  histogramColumns,
+  histogramOf,
+  replicate,
+  scalarOf,
+  type Value,
+  withHistograms,
+} from "./column.ts";
 import { dropNames, evaluateBinary } from "./evaluate-binary.ts";
 import { evaluateLeaf, evaluateRange, place, subqueryGrid } from "./evaluate-leaf.ts";
 import type { Scope } from "./evaluation.ts";
@@ -14,9 +25,14 @@ import { absentColumns } from "./functions-absent.ts";
 import { evaluateInfo } from "./functions-info.ts";
 import { isLabelName } from "./functions-label.ts";
 import { formatGeneral } from "./go-text.ts";
+import { scale } from "./histogram-arithmetic.ts";
+import { ignoredText } from "./leaf-notes.ts";
 import { withoutParens } from "./parens.ts";
 import type { AggregatePlan, ChainPlan, Plan, RangePlan } from "./plan-node.ts";
 import { printExpr } from "./printer.ts";
+
+/** Aggregations that leave histograms out. */
+const FLOATS_ONLY: ReadonlySet<string> = new Set(["stddev", "stdvar", "quantile", "topk", "bottomk", "min", "max"]);
 
 /** Operands of a long chain that are evaluated together. */
 const CHAIN_BATCH = 16;
@@ -141,7 +157,17 @@ async function evaluateChain(plan: ChainPlan, scope: Scope): Promise<Value> {
 
 function negate(child: Value, scope: Scope): Value {
   if (child.kind === "scalar") return { kind: "scalar", values: child.values.map((value) => -value) };
-  const columns = columnsOf(child).map((column) => ({ ...column, values: column.values.map((value) => -value) }));
+  const columns = columnsOf(child).map((column) => {
+    const negated = { ...column, values: column.values.map((value) => -value) };
+    if (column.histograms === undefined) return negated;
+    return withHistograms(
+      negated,
+      Array.from(column.values, (_, s) => {
+        const histogram = hasPoint(column.present, s) ? histogramOf(column, s) : undefined;
+        return histogram && scale(histogram, -1);
+      }),
+    );
+  });
   return { kind: "vector", columns: dropNames(columns, scope.run.delayedNames) };
 }
 
@@ -149,8 +175,14 @@ async function evaluateAggregate(plan: AggregatePlan, scope: Scope): Promise<Val
   const { expr, child, param } = plan;
   const values = await evaluateAll(param === undefined ? [child] : [param, child], scope);
   release(scope, ...values);
-  const columns = columnsOf(values.at(-1)!);
+  let columns = columnsOf(values.at(-1)!);
   const { count } = scope.grid;
+  const { notes } = scope;
+  if (FLOATS_ONLY.has(expr.op)) {
+    const ofGroups = expr.op === "topk" || expr.op === "bottomk";
+    if (histogramColumns(columns).length > 0) notes.info(ignoredText(expr.op), ofGroups ? expr.pos : expr.expr.pos);
+    columns = floatsOf(columns);
+  }
   switch (expr.op) {
     case "stddev":
     case "stdvar":
@@ -176,7 +208,7 @@ async function evaluateAggregate(plan: AggregatePlan, scope: Scope): Promise<Val
     case "limit_ratio":
       return { kind: "vector", columns: limitRatio(expr, columns, scalarOf(values[0]!), scope) };
     default:
-      return { kind: "vector", columns: aggregateSimply(expr, columns, count) };
+      return { kind: "vector", columns: aggregateSimply(expr, columns, count, { pos: expr.expr.pos, notes }) };
   }
 }
 

@@ -25,7 +25,7 @@ export async function runScripts(directories: readonly string[]): Promise<Script
 }
 
 async function runScript(file: string): Promise<EvalOutcome[]> {
-  const engine = new Engine({ now: () => 0, delayedNameRemoval: true });
+  const engine = new Engine({ now: () => 0, delayedNameRemoval: true, useStartTimestamps: true });
   try {
     return await executeScript(parseScript(readFileSync(file, "utf8")), engine);
   } catch (error) {
