@@ -37,12 +37,16 @@ export interface EvalOutcome {
   readonly native: boolean;
 }
 
-/** Runs all commands of a script; each eval is judged on its own. */
-export async function executeScript(commands: readonly Command[], engine: Engine): Promise<EvalOutcome[]> {
+/** Runs all commands of a script on storages that `open` makes; each eval is judged on its own. */
+export async function executeScript(
+  commands: readonly Command[],
+  engine: Engine,
+  open: () => SampleQueryable = () => new SampleQueryable(),
+): Promise<EvalOutcome[]> {
   const outcomes: EvalOutcome[] = [];
-  let storage = new SampleQueryable();
+  let storage = open();
   for (const command of commands) {
-    if (command.kind === "clear") storage = new SampleQueryable();
+    if (command.kind === "clear") storage = open();
     else if (command.kind === "load") for (const series of samplesOfLoad(command)) storage.store(series);
     else outcomes.push(await judge(command, storage, engine));
   }
