@@ -4,6 +4,7 @@ export type { QueryStats } from "./budget.ts";
 export { dropMetadata, METADATA_LABELS } from "./column.ts";
 export { formatDuration, parseDuration } from "./durations.ts";
 export { Engine, type EngineOptions, type QueryChoices, type QueryResult, type QueryValue } from "./engine.ts";
+export { floatPresence } from "./float-presence.ts";
 export { TIME_DEPENDENT } from "./function-names.ts";
 export { formatGeneral, formatPlain, parseFloatGo } from "./go-text.ts";
 export { combine, compact, sameHistogram, wasReset, withHint } from "./histogram-arithmetic.ts";
