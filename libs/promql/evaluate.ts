@@ -180,7 +180,8 @@ async function evaluateAggregate(plan: AggregatePlan, scope: Scope): Promise<Val
   const { notes } = scope;
   if (FLOATS_ONLY.has(expr.op)) {
     const ofGroups = expr.op === "topk" || expr.op === "bottomk";
-    if (histogramColumns(columns).length > 0) notes.info(ignoredText(expr.op), ofGroups ? expr.pos : expr.expr.pos);
+    if (histogramColumns(columns).length > 0)
+      notes.info(ignoredText(expr.op), ofGroups ? expr.pos : withoutParens(expr.expr).pos);
     columns = floatsOf(columns);
   }
   switch (expr.op) {
@@ -208,13 +209,16 @@ async function evaluateAggregate(plan: AggregatePlan, scope: Scope): Promise<Val
     case "limit_ratio":
       return { kind: "vector", columns: limitRatio(expr, columns, scalarOf(values[0]!), scope) };
     default:
-      return { kind: "vector", columns: aggregateSimply(expr, columns, count, { pos: expr.expr.pos, notes }) };
+      return {
+        kind: "vector",
+        columns: aggregateSimply(expr, columns, count, { pos: withoutParens(expr.expr).pos, notes }),
+      };
   }
 }
 
 function warnAboutQuantiles(expr: Aggregate, phi: Float64Array, scope: Scope): void {
   const { min, max } = extremes(phi);
-  const { pos } = expr.param!;
+  const { pos } = withoutParens(expr.param!);
   if (Number.isNaN(max)) scope.notes.warn(quantileWarning(Number.NaN), pos);
   if (max > 1) scope.notes.warn(quantileWarning(max), pos);
   if (min < 0) scope.notes.warn(quantileWarning(min), pos);
@@ -224,7 +228,7 @@ function limitRatio(expr: Aggregate, columns: readonly Column[], ratio: Float64A
   const { min, max } = extremes(ratio);
   if (min === 0 && max === 0) return [];
   if (Number.isNaN(max)) throw new ExecutionError("Ratio value is NaN");
-  const { pos } = expr.param!;
+  const { pos } = withoutParens(expr.param!);
   const text = "ratio value should be between -1 and 1, got";
   if (max > 1) scope.notes.warn(`${text} ${formatGeneral(max)}, capping to 1`, pos);
   if (min < -1) scope.notes.warn(`${text} ${formatGeneral(min)}, capping to -1`, pos);

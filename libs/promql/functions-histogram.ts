@@ -29,6 +29,7 @@ import type { Scope } from "./evaluation.ts";
 import { formatOpenMetrics } from "./go-text.ts";
 import { type BucketGroup, fractionColumns, groupBuckets, quantileColumns } from "./histogram-classic.ts";
 import { type Estimate, nativeFraction, nativeQuantile, nativeVariance } from "./histogram-native.ts";
+import { withoutParens } from "./parens.ts";
 import type { CallPlan } from "./plan-node.ts";
 
 type HistogramFunction = (histogram: FloatHistogram) => number;
@@ -73,11 +74,11 @@ export function callHistogram(plan: CallPlan, args: readonly Value[], scope: Sco
   const { run, notes, grid } = scope;
   const several = plan.func === "histogram_quantiles";
   const at = several ? 0 : args.length - 1;
-  const { pos } = plan.call.args[at]!;
+  const { pos } = withoutParens(plan.call.args[at]!);
   const phis = several ? args.slice(2).map(scalarOf) : [scalarOf(args[0]!)];
   if (plan.func !== "histogram_fraction") {
     for (let i = 0; i < phis.length; i++) {
-      const phiPos = plan.call.args[several ? i + 2 : 0]!.pos;
+      const phiPos = withoutParens(plan.call.args[several ? i + 2 : 0]!).pos;
       for (const phi of phis[i]!) if (!(phi >= 0 && phi <= 1)) notes.warn(quantileWarning(phi), phiPos);
     }
   }

@@ -116,19 +116,17 @@ function bounded(min: Float64Array | undefined, max: Float64Array | undefined) {
   return (value: number, s: number) => clampTo(value, min?.[s] ?? -Infinity, max?.[s] ?? Infinity);
 }
 
-/** clamp: a step whose maximum is below its minimum has no result. */
+/** clamp: a step whose maximum is below its minimum has no result, and so no two equal ones. */
 function clamp(arg: Value, min: Float64Array, max: Float64Array, scope: Scope): Value {
   const { count } = scope.grid;
-  const impossible = min.some((value, s) => max[s]! < value);
-  const clamped = columnsOf(mapped(arg, scope, bounded(min, max)));
-  if (!impossible) return vector(clamped);
-  const out: Column[] = [];
-  for (const column of clamped) {
+  if (!min.some((value, s) => max[s]! < value)) return mapped(arg, scope, bounded(min, max));
+  const possible: Column[] = [];
+  for (const column of floatsOf(columnsOf(arg))) {
     const present = presenceCopy(column.present, count);
     for (let s = 0; s < count; s++) if (max[s]! < min[s]!) present[s] = 0;
-    if (present.includes(1)) out.push({ ...column, present: normalizePresent(present) });
+    if (present.includes(1)) possible.push({ ...column, present: normalizePresent(present) });
   }
-  return vector(out);
+  return mapped(vector(possible), scope, bounded(min, max));
 }
 
 /** A date function: of the evaluation time when it has no argument. */
@@ -153,13 +151,14 @@ function onlyElement(columns: readonly Column[], count: number): Float64Array {
 }
 
 function callSort(plan: CallPlan, args: readonly Value[], scope: Scope): Value {
-  const columns = columnsOf(args[0]!);
+  const byLabels = plan.func.startsWith("sort_by_label");
+  const columns = byLabels ? columnsOf(args[0]!) : floatsOf(columnsOf(args[0]!));
   if (scope.grid.count > 1) {
     const text = "sort is ineffective for range queries since results are always ordered by labels";
     scope.notes.warn(text, plan.call.pos);
     return vector(columns);
   }
   const descending = plan.func.endsWith("_desc");
-  if (plan.func.startsWith("sort_by_label")) return vector(sortByLabels(columns, strings(args, 1), descending));
-  return vector(sortByValue(floatsOf(columns), descending));
+  if (byLabels) return vector(sortByLabels(columns, strings(args, 1), descending));
+  return vector(sortByValue(columns, descending));
 }

@@ -189,7 +189,8 @@ function combineGroup(operation: VectorOperation, group: Group, swapped: boolean
   }
   if (matching.fillLeft === undefined) return;
   for (const one of group.one) {
-    const missing = complement(one.present, unionOf(group.many, count));
+    // What met something it does not go together with is filled as if it had met nothing.
+    const missing = complement(one.present, used.matched!.slice());
     if (!anyPresent(missing)) continue;
     const labels = matchLabelsOf(matching, one.labels);
     const fill = { labels, values: new Float64Array(count).fill(matching.fillLeft), present: missing, dropName: false };
@@ -211,8 +212,11 @@ class Uses {
   readonly #trivial: boolean;
   readonly #oneToOne: boolean;
   readonly #steps = new Map<string, Uint8Array>();
+  /** Steps at which any pair of the group has matched; kept only where missing ones are filled. */
+  readonly matched: Uint8Array | undefined;
 
   constructor(operation: VectorOperation, group: Group) {
+    this.matched = operation.matching.fillLeft === undefined ? undefined : new Uint8Array(operation.count);
     this.#operation = operation;
     this.#trivial = group.many.length < 2;
     this.#oneToOne = operation.matching.card === "one-to-one";
@@ -220,6 +224,9 @@ class Uses {
 
   /** Notes the steps of a pair's result. Errors: ExecutionError when a step was taken before. */
   take(labels: Labels, present: Uint8Array | null): void {
+    for (let s = 0; this.matched !== undefined && s < this.matched.length; s++) {
+      if (hasPoint(present, s)) this.matched[s] = 1;
+    }
     if (this.#trivial) return;
     const key = this.#oneToOne ? "" : labelsKey(labels);
     let taken = this.#steps.get(key);

@@ -198,7 +198,7 @@ class Planner {
         ? [...labels, ...METADATA_LABELS.slice(1)]
         : labels.filter((name) => !METADATA_LABELS.includes(name));
     }
-    const aggregatedPos = expr.expr.pos;
+    const aggregatedPos = withoutParens(expr.expr).pos;
     return {
       ...leaf,
       aggregatedPos,
@@ -271,7 +271,9 @@ class Planner {
       return { plan, invariant: at, wrap: at };
     }
     const leaf = this.#leaf(selector, call.func as Rollup, this.#scope.lookbackMs);
-    return { plan: { ...leaf, keepsName: false, func: call.func }, invariant: at, wrap: at };
+    // With @ Prometheus forgets the offset here.
+    const offsetMs = at ? 0 : leaf.offsetMs;
+    return { plan: { ...leaf, offsetMs, keepsName: false, func: call.func }, invariant: at, wrap: at };
   }
 
   #rangeCall(call: Call, range: MatrixSelector | Subquery): Planned {
@@ -293,14 +295,22 @@ class Planner {
 
   #overSubquery(call: Call, rollup: Rollup, source: SubqueryPlan, params: readonly Plan[]): RangePlan {
     const keepsName = NAME_KEEPING.has(call.func);
-    return { kind: "range", rollup, source, params, keepsName, func: call.func, pos: call.args[0]!.pos };
+    // In Prometheus an evaluated subquery stands nowhere in the query.
+    const first = withoutParens(call.args[0]!);
+    const pos = first.kind === "subquery" ? { start: 0, end: 0 } : first.pos;
+    return { kind: "range", rollup, source, params, keepsName, func: call.func, pos };
   }
 
   #overSelector(call: Call, rollup: Rollup, range: MatrixSelector, params: readonly Plan[]): LeafPlan {
     const { selector } = range;
     const rangeMs = foldDuration(range.range, false, this.#durations);
     const leaf = this.#leaf(selector, rollup, rangeMs);
-    const named = { params, keepsName: NAME_KEEPING.has(call.func), func: call.func, pos: call.args[0]!.pos };
+    const named = {
+      params,
+      keepsName: NAME_KEEPING.has(call.func),
+      func: call.func,
+      pos: withoutParens(call.args[0]!).pos,
+    };
     const window = this.#extendedWindow(selector, rangeMs, leaf.offsetMs);
     if (window === undefined) return { ...leaf, ...named };
     const known = selector.smoothed ? SMOOTHED_FUNCTIONS : ANCHORED_FUNCTIONS;

@@ -112,7 +112,8 @@ export function withoutBuckets(samples: SeriesSamples, fromMs: number): SeriesSa
       hint = wasReset(histogram, previous) ? HINT_RESET : HINT_NOT_RESET;
     }
     previous = samples.times[i]! < fromMs ? undefined : histogram;
-    return { ...emptyLike(histogram), hint, count: histogram.count, sum: histogram.sum };
+    const layout = { ...emptyLike(histogram).layout, bounds: new Float64Array(0) };
+    return { ...emptyLike(histogram), layout, hint, count: histogram.count, sum: histogram.sum };
   });
   return { ...samples, histograms: packHistograms(list) };
 }

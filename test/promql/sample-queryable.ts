@@ -78,9 +78,10 @@ function aggregate(leaf: Leaf, columns: readonly StepColumn[], notes: LeafNotes)
   const aggregator = new PartialAggregator(leaf.aggregation!, leaf.grid.count);
   let hasFloats = false;
   for (const { labels, values, present, histograms } of columns) {
-    const group = aggregator.groupOf(leaf.dropName ? setLabel(labels, METRIC_NAME, "") : labels);
+    const named = leaf.dropName ? setLabel(labels, METRIC_NAME, "") : labels;
+    const group = aggregator.groupOf(named);
     if (histograms === undefined) aggregator.add(group, values, present);
-    else aggregator.addMixed(group, values, present, histograms, labelValue(labels, METRIC_NAME));
+    else aggregator.addMixed(group, values, present, histograms, labelValue(named, METRIC_NAME));
     hasFloats ||=
       histograms === undefined ||
       values.some((_, s) => histograms.layoutOf[s]! < 0 && (present === null || present[s] === 1));

@@ -57,7 +57,8 @@ function samplesOf({ labels, values, starts }: ScriptSeries, stepMs: number): St
   return { labels, samples };
 }
 
-function asStored(samples: readonly StoredSample[]): StoredSample[] {
+/** Samples with the hints that Prometheus' storage gives back. */
+export function asStored(samples: readonly StoredSample[]): StoredSample[] {
   let previous: FloatHistogram | undefined;
   return samples.map((sample) => {
     const { histogram } = sample;
