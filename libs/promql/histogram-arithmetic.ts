@@ -11,9 +11,8 @@ import {
   sameLayout,
   sameNumbers,
 } from "../model/index.ts";
-import { exponentialBound } from "./histogram-bounds.ts";
 import { coarserSide, mapSide, type Side } from "./histogram-side.ts";
-import { commonBounds, HistogramSum, onBounds, zeroCountAt } from "./histogram-sum.ts";
+import { commonBounds, HistogramSum, onBounds, swallowed, zeroCountAt } from "./histogram-sum.ts";
 
 /** A sum or difference, and what was remarkable about it. */
 export interface Combined {
@@ -146,12 +145,6 @@ export function wasReset(current: FloatHistogram, previous: FloatHistogram): boo
     if (fell(sideOf(current), before, swallowed(before, now.schema, now.zeroThreshold))) return true;
   }
   return false;
-}
-
-function swallowed({ indexes }: Side, schema: number, threshold: number): number {
-  let n = 0;
-  while (n < indexes.length && threshold > 0 && exponentialBound(schema, indexes[n]!) <= threshold) n++;
-  return n;
 }
 
 /** Whether any bucket of `previous`, from `from` on, is populated and missing in `current`, or has fallen. */

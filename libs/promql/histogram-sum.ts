@@ -108,24 +108,22 @@ export class HistogramSum {
     const zero = this.#widen({ ...layout, zero: { value: other.zeroCount, lost: 0 }, positive, negative });
     addTo(this.#zero, sign * zero.value);
     addTo(this.#zero, sign * zero.lost);
+    // What the zero bucket has swallowed is counted there.
+    let skipped = [
+      swallowed(positive, layout.schema, this.#zeroThreshold),
+      swallowed(negative, layout.schema, this.#zeroThreshold),
+    ] as const;
     if (layout.schema < this.#schema) {
       this.#positive = coarserSide(this.#positive, this.#schema - layout.schema);
       this.#negative = coarserSide(this.#negative, this.#schema - layout.schema);
       this.#schema = layout.schema;
     } else if (layout.schema > this.#schema) {
-      positive = coarserSide(positive, layout.schema - this.#schema);
-      negative = coarserSide(negative, layout.schema - this.#schema);
+      positive = coarserSide(withoutFirst(positive, skipped[0]), layout.schema - this.#schema);
+      negative = coarserSide(withoutFirst(negative, skipped[1]), layout.schema - this.#schema);
+      skipped = [0, 0];
     }
-    this.#positive = addSide(this.#positive, positive, this.#swallowed(positive), sign);
-    this.#negative = addSide(this.#negative, negative, this.#swallowed(negative), sign);
-  }
-
-  /** How many buckets of a side lie inside the zero bucket. */
-  #swallowed({ indexes }: Side): number {
-    let n = 0;
-    if (this.#zeroThreshold === 0) return 0;
-    while (n < indexes.length && exponentialBound(this.#schema, indexes[n]!) <= this.#zeroThreshold) n++;
-    return n;
+    this.#positive = addSide(this.#positive, positive, skipped[0], sign);
+    this.#negative = addSide(this.#negative, negative, skipped[1], sign);
   }
 
   /** Widens the zero bucket until it has room for the other one. Returns the other one's count at that width. */
@@ -207,6 +205,13 @@ export class HistogramSum {
     if (same) return known;
     return { schema: this.#schema, zeroThreshold: this.#zeroThreshold, bounds: this.#bounds, positive, negative };
   }
+}
+
+/** How many buckets of a side lie inside a zero bucket. */
+export function swallowed({ indexes }: Side, schema: number, threshold: number): number {
+  let n = 0;
+  while (threshold > 0 && n < indexes.length && exponentialBound(schema, indexes[n]!) <= threshold) n++;
+  return n;
 }
 
 function settled({ value, lost }: Sum): number {

@@ -271,9 +271,7 @@ class Planner {
       return { plan, invariant: at, wrap: at };
     }
     const leaf = this.#leaf(selector, call.func as Rollup, this.#scope.lookbackMs);
-    // With @ Prometheus forgets the offset here.
-    const offsetMs = at ? 0 : leaf.offsetMs;
-    return { plan: { ...leaf, offsetMs, keepsName: false, func: call.func }, invariant: at, wrap: at };
+    return { plan: { ...leaf, keepsName: false, func: call.func }, invariant: at, wrap: at };
   }
 
   #rangeCall(call: Call, range: MatrixSelector | Subquery): Planned {

@@ -7,7 +7,9 @@ export interface Dialect {
   /**
    * Functions, modifiers and sample types of Prometheus 3; else what 2.42 evaluates as 3 does. That is without
    * subqueries (their points lie on the edges of windows, which were closed), predict_linear with @, atan2 (kept names),
-   * and histogram_quantile of rates (rounding errors between buckets counted).
+   * histogram_quantile of rates (rounding errors between buckets counted), stddev (infinite values), comparisons between
+   * vectors (pairs that do not hold were no matches), rates of series with gaps (extrapolated to zero otherwise), and two
+   * matchers of one label in absent().
    */
   readonly modern: boolean;
 }
@@ -15,6 +17,8 @@ export interface Dialect {
 const SCALARS = ["0", "1", "2", "-1", "0.5", "3.25", "1e3", "NaN", "Inf"];
 const LABELS = ["job", "instance", "zone", "le", "kind"];
 const FLOATS = ["requests_total", "temperature", "sparse", "flat", "latency_bucket", "latency_sum", "latency_count"];
+/** Series without gaps. */
+const WHOLE = FLOATS.filter((name) => name !== "sparse");
 const NATIVES = ["native", "native_gauge", "custom", "assorted"];
 const DURATIONS = ["1m", "90s", "2m", "5m", "7m30s", "15s", "1s"];
 const OFFSETS = ["1m", "-1m", "30s", "5m", "-2m30s"];
@@ -76,7 +80,7 @@ export class QueryWriter {
     const one = () =>
       this.#chance.pick(['job="a"', 'job!="a"', 'instance=~"1|2"', 'instance!~"1|3"', 'zone=""', 'job=~".+"']);
     if (this.#chance.oneIn(2)) return "";
-    return this.#chance.oneIn(4) ? `{${one()}, ${one()}}` : `{${one()}}`;
+    return this.#modern && this.#chance.oneIn(4) ? `{${one()}, ${one()}}` : `{${one()}}`;
   }
 
   /** `offset`, `@`, or nothing. */
@@ -92,6 +96,11 @@ export class QueryWriter {
       return `{__name__=~"latency_(sum|count)"${this.#modifiers() === "" ? "" : ', job="a"'}}`;
     const extended = this.#modern && this.#chance.oneIn(25) ? " smoothed" : "";
     return `${this.#name()}${this.#matchers()}${extended}${this.#modifiers()}`;
+  }
+
+  /** timestamp() with both offset and @ depends on how far Prometheus happened to look. */
+  #plainSelector(): string {
+    return `${this.#name()}${this.#matchers()}${this.#chance.pick(["", " offset 1m", " @ end()"])}`;
   }
 
   #range(depth: number, extended = ""): string {
@@ -121,8 +130,8 @@ export class QueryWriter {
     }
     const choices = [
       () => `${this.#chance.pick(OVER_TIME)}_over_time(${this.#range(depth)})`,
-      () => `${this.#chance.pick(RATES)}(${this.#range(depth)})`,
-      () => `${this.#chance.pick(RATES)}(${this.#range(depth)})`,
+      () => this.#rate(depth),
+      () => this.#rate(depth),
       () => `quantile_over_time(${this.#chance.pick(["0.5", "0.9", "1", "0", "-1"])}, ${this.#range(depth)})`,
       () =>
         this.#modern
@@ -131,6 +140,12 @@ export class QueryWriter {
       () => `absent_over_time(${this.#range(0)})`,
     ];
     return this.#chance.pick(choices)();
+  }
+
+  #rate(depth: number): string {
+    const func = this.#chance.pick(RATES);
+    if (this.#modern) return `${func}(${this.#range(depth)})`;
+    return `${func}(${this.#chance.pick(WHOLE)}${this.#matchers()}[${this.#chance.pick(DURATIONS)}]${this.#modifiers()})`;
   }
 
   #grouping(): string {
@@ -151,7 +166,7 @@ export class QueryWriter {
     if (this.#modern && this.#chance.oneIn(12)) {
       return `limit_ratio${grouping}(${this.#chance.pick(["0.5", "-0.3", "0.8", "1.5"])}, ${this.#selector()})`;
     }
-    return `${this.#chance.pick(AGGREGATIONS)}${grouping}(${this.#vector(depth)})`;
+    return `${this.#chance.pick(this.#modern ? AGGREGATIONS : AGGREGATIONS.slice(0, 6))}${grouping}(${this.#vector(depth)})`;
   }
 
   #binary(depth: number): string {
@@ -167,7 +182,7 @@ export class QueryWriter {
     if (kind < 5) {
       return `${this.#vector(depth)} ${this.#chance.pick(["and", "or", "unless"])}${this.#matching()} ${this.#vector(depth)}`;
     }
-    const op = this.#chance.pick([...this.#arithmetic, ...COMPARISONS]);
+    const op = this.#chance.pick(this.#modern ? [...this.#arithmetic, ...COMPARISONS] : this.#arithmetic);
     const bool = COMPARISONS.includes(op) && this.#chance.oneIn(3) ? " bool" : "";
     const matching = this.#chance.oneIn(3)
       ? this.#chance.pick([
@@ -194,7 +209,7 @@ export class QueryWriter {
       () => `${this.#chance.pick(MATH)}(${v()})`,
       () => `${this.#chance.pick(MATH)}(${v()})`,
       () => `${this.#chance.pick(DATES)}(${v()})`,
-      () => `timestamp(${v()})`,
+      () => `timestamp(${this.#chance.oneIn(2) ? this.#plainSelector() : `(${v()}) + 0`})`,
       () => `round(${v()}, ${this.#chance.pick(["0.5", "1", "10"])})`,
       () => `clamp(${v()}, ${this.#chance.pick(["0", "-5"])}, ${this.#chance.pick(["10", "-7"])})`,
       () => `clamp_min(${v()}, ${this.#scalar(0)})`,

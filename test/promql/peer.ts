@@ -127,8 +127,11 @@ export class Peer {
 
   /** A time range to ask about, and a query in which {T} stands for a time. */
   question(chance: Chance, written: string): Question {
-    const at = this.baseMs + chance.below(SPAN_MS / 15_000 + 20) * 15_000;
-    const query = written.replaceAll("{T}", String((this.baseMs + chance.below(40) * MINUTE_MS) / 1000));
+    // An older Prometheus extrapolates otherwise where series begin.
+    const from = this.modern ? 0 : 80;
+    const at = this.baseMs + (from + chance.below(SPAN_MS / 15_000 + 20 - from)) * 15_000;
+    const fixed = this.baseMs + (from / 4 + chance.below(40 - from / 4)) * MINUTE_MS;
+    const query = written.replaceAll("{T}", String(fixed / 1000));
     if (chance.oneIn(2)) return { query, startMs: at, endMs: at, stepMs: 0 };
     const stepMs = chance.pick([15_000, 60_000, 47_000, 300_000]);
     return { query, startMs: at, endMs: at + stepMs * chance.below(12), stepMs };
