@@ -1,6 +1,6 @@
 // libs/promql/evaluate.ts: evaluates a plan over a grid: every node once, for all steps, operands first.
 // Operands are requested together, so that the leaves of a query travel at the same time.
-import { ExecutionError, InternalError } from "../model/index.ts";
+import { ExecutionError, type HistogramColumn, InternalError } from "../model/index.ts";
 import { aggregateQuantile, aggregateSimply, aggregateVariance, countValues } from "./aggregate.ts";
 import { checkCounts, extremes, keepBest, keepFirst, keepRatio } from "./aggregate-k.ts";
 import { Annotations, quantileWarning } from "./annotations.ts";
@@ -34,6 +34,9 @@ import { printExpr } from "./printer.ts";
 /** Aggregations that leave histograms out. */
 const FLOATS_ONLY: ReadonlySet<string> = new Set(["stddev", "stdvar", "quantile", "topk", "bottomk", "min", "max"]);
 
+/** What a histogram without buckets weighs, in points. */
+const HISTOGRAM_POINTS = 3;
+
 /** Operands of a long chain that are evaluated together. */
 const CHAIN_BATCH = 16;
 
@@ -52,7 +55,15 @@ export async function evaluate(plan: Plan, scope: Scope): Promise<Value> {
 function pointsOf(value: Value): number {
   if (value.kind === "string") return 0;
   if (value.kind === "scalar") return value.values.length;
-  return value.columns.length === 0 ? 0 : value.columns.length * value.columns[0]!.values.length;
+  if (value.columns.length === 0) return 0;
+  let points = value.columns.length * value.columns[0]!.values.length;
+  for (const { histograms } of value.columns) if (histograms !== undefined) points += histogramPoints(histograms);
+  return points;
+}
+
+/** A histogram weighs as much as floats of its size, each with its time, do. */
+function histogramPoints({ layoutOf, buckets }: HistogramColumn): number {
+  return HISTOGRAM_POINTS * layoutOf.length + Math.ceil(buckets.length / 2);
 }
 
 /** Tells the budget that operands have been used. */

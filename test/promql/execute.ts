@@ -83,7 +83,7 @@ class Judge {
     tenant: "default",
     signal: new AbortController().signal,
     deadlineMs: Number.MAX_SAFE_INTEGER,
-    samplesMax: 1_000_000,
+    samplesMax: 10_000,
   };
 
   constructor(command: EvalCommand, storage: SampleQueryable, engine: Engine) {

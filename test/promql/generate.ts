@@ -138,6 +138,11 @@ export class QueryWriter {
           ? `predict_linear(${this.#range(depth)}, ${this.#chance.pick(["60", "3600"])})`
           : `deriv(${this.#range(depth)})`,
       () => `absent_over_time(${this.#range(0)})`,
+      () => `quantile_over_time(scalar(${this.#vector(0)}) / 100, ${this.#range(depth)})`,
+      () =>
+        this.#modern
+          ? `double_exponential_smoothing(${this.#range(depth)}, 0.5, ${this.#chance.pick(["0.1", "0.9"])})`
+          : `count_over_time(${this.#range(depth)})`,
     ];
     return this.#chance.pick(choices)();
   }
@@ -209,6 +214,7 @@ export class QueryWriter {
       () => `${this.#chance.pick(MATH)}(${v()})`,
       () => `${this.#chance.pick(MATH)}(${v()})`,
       () => `${this.#chance.pick(DATES)}(${v()})`,
+      () => (this.#modern ? `start_timestamp(${this.#plainSelector()})` : `ceil(${v()})`),
       () => `timestamp(${this.#chance.oneIn(2) ? this.#plainSelector() : `(${v()}) + 0`})`,
       () => `round(${v()}, ${this.#chance.pick(["0.5", "1", "10"])})`,
       () => `clamp(${v()}, ${this.#chance.pick(["0", "-5"])}, ${this.#chance.pick(["10", "-7"])})`,
@@ -219,6 +225,8 @@ export class QueryWriter {
       () => `sort(${v()})`,
       () => `label_replace(${v()}, "kind", "$1-x", "${this.#chance.pick(LABELS)}", "(.*)")`,
       () => `label_join(${v()}, "kind", "-", "job", "instance")`,
+      () => (this.#modern ? `sort_by_label(${v()}, "instance", "job")` : `sort_desc(${v()})`),
+      () => `scalar(${v()}) + ${v()}`,
       () =>
         this.#modern ? `info(${v()}${this.#chance.pick(["", ', {version=~".+"}', ', {__name__=~".+_info"}'])})` : v(),
     ];
