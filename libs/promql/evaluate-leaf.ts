@@ -37,7 +37,8 @@ import { finishPartials } from "./merge.ts";
 import type { LeafPlan, RangePlan, SubqueryPlan } from "./plan-node.ts";
 import { formatFixed } from "./quote.ts";
 import { evaluateRollup } from "./rollup.ts";
-import { evaluateSamples, readsStarts, type SeriesSamples } from "./rollup-samples.ts";
+import { evaluateSamples, readsStarts } from "./rollup-samples.ts";
+import type { SeriesSamples } from "./series-samples.ts";
 import { createWindowPlan, planWindows } from "./window-plan.ts";
 
 type Args = (number | Float64Array)[];

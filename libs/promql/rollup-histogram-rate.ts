@@ -1,9 +1,9 @@
 // libs/promql/rollup-histogram-rate.ts: rate, increase, delta, irate and idelta over windows of native histograms.
 // All samples of a window are histograms. Annotations are in Prometheus' order of checks, so the same ones appear.
 import { CUSTOM_SCHEMA, type FloatHistogram, HINT_GAUGE, hasCustomBounds, type LeafNoteKind } from "../model/index.ts";
-import { coarser, combine, compact, divide, emptyLike, scale, wasReset, withHint } from "./histogram-arithmetic.ts";
+import { coarser, combine, compact, divide, emptyLike, scale, withHint } from "./histogram-arithmetic.ts";
 import { HistogramSum } from "./histogram-sum.ts";
-import { extrapolate, isStartReset, startsOverlap } from "./rollup-starts.ts";
+import { extrapolate, startsOverlap } from "./rollup-starts.ts";
 
 /** The histograms of one window, their times, and their start times where these are looked at. */
 export interface HistogramWindow {
@@ -11,15 +11,11 @@ export interface HistogramWindow {
   readonly times: readonly number[];
   /** Empty when start times do not count. */
   readonly starts: readonly number[];
+  /** Whether the counter was reset between histograms i - 1 and i. */
+  isReset(i: number): boolean;
 }
 
 export type Note = (kind: LeafNoteKind) => void;
-
-/** Whether the counter was reset between samples i - 1 and i of a window, of which `previous` stands for i - 1. */
-function resetBefore({ histograms, times, starts }: HistogramWindow, i: number, previous: FloatHistogram): boolean {
-  const byStart = i < starts.length && isStartReset(starts[i - 1]!, times[i - 1]!, starts[i]!, times[i]!);
-  return byStart || wasReset(histograms[i]!, previous);
-}
 
 /** rate (counter, perSecond), increase (counter) or delta over the window (startMs, endMs]. */
 export function histogramRate(
@@ -69,7 +65,8 @@ function increaseOver(window: HistogramWindow, counter: boolean, note: Note): Fl
   let first = histograms[0]!;
   let gauges = counter && (first.hint === HINT_GAUGE || last.hint === HINT_GAUGE);
   // Behind a reset the layout of the first histogram does not matter, nor do its counts.
-  if (counter && resetBefore(window, 1, first)) first = emptyLike(histograms[1]!);
+  const begun = counter && window.isReset(1);
+  if (begun) first = emptyLike(histograms[1]!);
   const custom = hasCustomBounds(first);
   if (hasCustomBounds(last) !== custom) {
     if (gauges) note("not_counter");
@@ -90,25 +87,25 @@ function increaseOver(window: HistogramWindow, counter: boolean, note: Note): Fl
   const sum = new HistogramSum(withHint(coarser(last, schema), HINT_GAUGE));
   sum.add(first, -1);
   if (sum.reconciled) note("reconciled_subtraction");
-  if (counter) addResets(window, first, sum, note);
+  if (counter) addResets(window, begun ? 2 : 1, sum, note);
   else if (histograms[0]!.hint !== HINT_GAUGE || last.hint !== HINT_GAUGE) note("not_gauge");
   return compact(sum.result());
 }
 
-function addResets(window: HistogramWindow, first: FloatHistogram, sum: HistogramSum, note: Note): void {
+/** Adds what the counter lost in resets, from the one before histogram `from` on. */
+function addResets(window: HistogramWindow, from: number, sum: HistogramSum, note: Note): void {
   const { histograms, times, starts } = window;
-  let previous = first;
-  let overlaps = false;
-  for (let i = 1; i < histograms.length; i++) {
-    if (i < starts.length && startsOverlap(starts[i - 1]!, times[i - 1]!, starts[i]!)) overlaps = true;
-    if (resetBefore(window, i, previous)) {
-      sum.reconciled = false;
-      sum.add(previous, 1);
-      if (sum.reconciled) note("reconciled_addition");
-    }
-    previous = histograms[i]!;
+  for (let i = from; i < histograms.length; i++) {
+    if (!window.isReset(i)) continue;
+    sum.reconciled = false;
+    sum.add(histograms[i - 1]!, 1);
+    if (sum.reconciled) note("reconciled_addition");
   }
-  if (overlaps) note("start_overlap");
+  for (let i = 1; i < starts.length; i++) {
+    if (!startsOverlap(starts[i - 1]!, times[i - 1]!, starts[i]!)) continue;
+    note("start_overlap");
+    return;
+  }
 }
 
 /** irate (counter, perSecond) or idelta of the last two samples, both histograms. */
@@ -119,7 +116,7 @@ export function histogramLastTwo(window: HistogramWindow, counter: boolean, note
   if (counter && gauges > 0) note("not_counter");
   if (!counter && gauges < 2) note("not_gauge");
   let result = last;
-  if (!counter || !resetBefore(window, 1, before)) {
+  if (!counter || !window.isReset(1)) {
     const difference = combine(last, before, -1);
     if (difference === undefined) {
       note("mixed_schemas");

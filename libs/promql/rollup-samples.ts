@@ -3,34 +3,19 @@
 // see floats only, the floats are taken out and rolled up as a column of their own.
 import {
   type FloatHistogram,
-  HINT_NOT_RESET,
-  HINT_RESET,
-  HINT_UNKNOWN,
   type HistogramColumn,
-  histogramAt,
   histogramsOf,
   packHistograms,
   type Rollup,
 } from "../model/index.ts";
-import { emptyLike, sameHistogram, wasReset } from "./histogram-arithmetic.ts";
+import { sameHistogram, wasReset } from "./histogram-arithmetic.ts";
 import { evaluateRollup, type RollupArgs } from "./rollup.ts";
 import { histogramAtTime, histogramExtendedRate } from "./rollup-histogram-extended.ts";
 import { type HistogramWindow, histogramLastTwo, histogramRate, type Note } from "./rollup-histogram-rate.ts";
 import { averageHistogram, sumHistograms } from "./rollup-histogram-sum.ts";
-import { hasStale, stripStale } from "./rollup-instant.ts";
 import { isStartReset, rollupRateFromStarts } from "./rollup-starts.ts";
+import type { SeriesSamples } from "./series-samples.ts";
 import { createWindowPlan, planWindows, type WindowPlan } from "./window-plan.ts";
-
-/** The samples of one series, in ascending order of time. */
-export interface SeriesSamples {
-  readonly n: number;
-  readonly times: Float64Array;
-  /** The floats; 0 where there is a histogram. A series that ends has a stale marker here, whatever it was made of. */
-  readonly values: Float64Array;
-  readonly histograms: HistogramColumn | undefined;
-  /** Start times in ms, 0 where unknown; undefined when there are none, or the leaf does not ask for them. */
-  readonly starts: Float64Array | undefined;
-}
 
 /** A rollup's result beside the floats and the presence that the caller's arrays receive. */
 export interface RolledUp {
@@ -77,47 +62,6 @@ export function readsStarts(rollup: Rollup): boolean {
   return rollup === "rate" || rollup === "increase" || rollup === "irate" || rollup === "resets";
 }
 
-/** The samples without stale markers. */
-export function withoutStale(samples: SeriesSamples): SeriesSamples {
-  const { n, values } = samples;
-  if (!hasStale(values, n)) return samples;
-  // Sent through as times, positions tell which samples stay.
-  const positions = Float64Array.from({ length: n }, (_, i) => i);
-  const kept = stripStale(positions, values, n, positions, new Float64Array(n));
-  return samplesAt(samples, positions.subarray(0, kept));
-}
-
-function samplesAt({ times, values, histograms, starts }: SeriesSamples, positions: Float64Array): SeriesSamples {
-  const pick = (column: Float64Array) => positions.map((i) => column[i]!);
-  return {
-    n: positions.length,
-    times: pick(times),
-    values: pick(values),
-    histograms: histograms && packHistograms(Array.from(positions, (i) => histogramAt(histograms, i))),
-    starts: starts && pick(starts),
-  };
-}
-
-/**
- * The samples with histograms that have no buckets, for leaves that ask for counts only. A hint tells what the buckets
- * told about a reset since the histogram before, unless that lies before `fromMs`.
- */
-export function withoutBuckets(samples: SeriesSamples, fromMs: number): SeriesSamples {
-  if (samples.histograms === undefined) return samples;
-  let previous: FloatHistogram | undefined;
-  const list = histogramsOf(samples.histograms).map((histogram, i) => {
-    if (histogram === undefined) return undefined;
-    let { hint } = histogram;
-    if (hint === HINT_UNKNOWN && previous !== undefined) {
-      hint = wasReset(histogram, previous) ? HINT_RESET : HINT_NOT_RESET;
-    }
-    previous = samples.times[i]! < fromMs ? undefined : histogram;
-    const layout = { ...emptyLike(histogram).layout, bounds: new Float64Array(0) };
-    return { ...emptyLike(histogram), layout, hint, count: histogram.count, sum: histogram.sum };
-  });
-  return { ...samples, histograms: packHistograms(list) };
-}
-
 /**
  * Evaluates a rollup for each step of `plan`, which was made for the samples' times. Floats go to out[s], presence of
  * either kind to present[s]; every slot is written. Samples hold no stale markers unless the rollup sees them.
@@ -146,6 +90,8 @@ class SamplesRollup {
   readonly #results: (FloatHistogram | undefined)[];
   /** How many histograms lie before each sample. */
   readonly #before: Int32Array;
+  /** Whether there was a reset before each sample: 1 yes, 2 no, 0 not looked yet. */
+  readonly #resets: Uint8Array;
 
   constructor(
     rollup: Rollup,
@@ -167,6 +113,7 @@ class SamplesRollup {
     this.#histograms = histograms === undefined ? new Array(n).fill(undefined) : histogramsOf(histograms);
     this.#results = new Array(plan.count).fill(undefined);
     this.#before = new Int32Array(n + 1);
+    this.#resets = new Uint8Array(n);
     for (let i = 0; i < n; i++) this.#before[i + 1] = this.#before[i]! + (this.#histograms[i] === undefined ? 0 : 1);
   }
 
@@ -256,6 +203,7 @@ class SamplesRollup {
       histograms: this.#histograms.slice(from, to) as FloatHistogram[],
       times: Array.from(times.subarray(from, to)),
       starts: starts === undefined ? [] : Array.from(starts.subarray(from, to)),
+      isReset: (i) => this.#isReset(from + i),
     };
   }
 
@@ -321,7 +269,13 @@ class SamplesRollup {
     return events;
   }
 
+  /** Windows overlap, so what was found out about two neighbours is remembered. */
   #isReset(i: number): boolean {
+    if (this.#resets[i] === 0) this.#resets[i] = this.#findReset(i) ? 1 : 2;
+    return this.#resets[i] === 1;
+  }
+
+  #findReset(i: number): boolean {
     const { times, values, starts } = this.#samples;
     const before = this.#histograms[i - 1];
     const now = this.#histograms[i];

@@ -3,7 +3,8 @@ import { type Labels, type Leaf, labelValue, METRIC_NAME, type StepColumn } from
 import type { LeafNotes } from "./leaf-notes.ts";
 import { evaluateRollup, seesStale } from "./rollup.ts";
 import { hasStale } from "./rollup-instant.ts";
-import { evaluateSamples, readsStarts, type SeriesSamples, withoutBuckets, withoutStale } from "./rollup-samples.ts";
+import { evaluateSamples, readsStarts } from "./rollup-samples.ts";
+import { type SeriesSamples, withoutBuckets, withoutStale } from "./series-samples.ts";
 import { createWindowPlan, planWindows } from "./window-plan.ts";
 
 /** A series' part of a leaf's answer, and what it cost. */
