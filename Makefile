@@ -1,7 +1,7 @@
 # Tidemark. `make help` explains every target.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build check test bench promql fuzz deps format clean
+.PHONY: help run build check test bench promql fuzz fuzz-promql deps format clean
 
 NODE ?= node
 BIN := node_modules/.bin
@@ -10,7 +10,7 @@ SOURCES := $(shell find libs services -name '*.ts' -not -path '*/assembly/*' 2>/
 KERNELS := $(shell find libs/kernel/assembly -name '*.ts' 2>/dev/null)
 
 help: ## Explain every target
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 run: build ## Start everything in one process: make run ARGS="--http-listen 0.0.0.0:8428"
 	@bin/tidemark all $(ARGS)
@@ -35,6 +35,9 @@ bench: deps build ## Ratios against VictoriaMetrics and Prometheus in one run, t
 
 fuzz: build ## Fuzz kernels, parsers and the WAL without end: FUZZ_SEED=… FUZZ_RUNS=…
 	@FUZZ_RUNS=$${FUZZ_RUNS:-10000000} $(BIN)/vitest run --testTimeout=0 fuzz canary
+
+fuzz-promql: build ## Ask a real Prometheus the same random queries without end: PROM_BIN=… FUZZ_SEED=… FUZZ_RUNS=…
+	@$(NODE) test/promql/fuzz.mjs
 
 format: node_modules/.installed ## Format all sources
 	@$(BIN)/biome check --write .

@@ -1,6 +1,7 @@
 // libs/model/queryable.ts: the seam between PromQL and any storage: leaves in, step-aligned columns out.
 // A leaf is all that is computed per series: select, offset, range function, and perhaps a first aggregation.
 // Raw samples do not cross this seam. promql knows this file and nothing of storage or network.
+import type { HistogramColumn } from "./histogram.ts";
 import type { MetadataEntry } from "./ingest.ts";
 import type { Labels } from "./labels.ts";
 import type { Matcher } from "./matcher.ts";
@@ -9,6 +10,7 @@ import type { Matcher } from "./matcher.ts";
 export type Rollup =
   | "last" // instant selector: newest sample of the window; nothing when that is a stale marker
   | "timestamp" // like "last", but the sample's time in seconds
+  | "start_timestamp" // like "last", but the sample's start time in seconds; 0 where it is not known
   | "rate"
   | "increase"
   | "delta"
@@ -80,19 +82,70 @@ export interface Leaf {
   readonly args: readonly (number | Float64Array)[];
   /** Whether the result loses `__name__` (most rollups do; the engine decides by name-removal mode). */
   readonly dropName: boolean;
+  /** Whether rate, increase, irate and resets also look at the samples' start times, where these are known. */
+  readonly useStarts?: boolean;
+  /**
+   * Only counts and sums of histograms matter: they come without buckets, and with a hint that says what the buckets
+   * told about a reset since the histogram before, where there is one in the leaf's reach.
+   */
+  readonly countsOnly?: boolean;
   readonly aggregation?: LeafAggregation;
 }
 
-/** One output series: a value per step of the grid. */
+/**
+ * One output series: a value per step of the grid, a float or a histogram. Most series have floats only, and then there
+ * is no `histograms`.
+ */
 export interface StepColumn {
   readonly labels: Labels;
+  /** The floats; 0 at a step that has a histogram. */
   readonly values: Float64Array;
-  /** 1 where the step has a value; null when every step has one. */
+  /** 1 where the step has a value of either kind; null when every step has one. */
   readonly present: Uint8Array | null;
+  /** A histogram that stands at an absent step means nothing. */
+  readonly histograms?: HistogramColumn;
+  /** For partials of "sum" and "avg" that met histograms: what else was in the group, PARTIAL_* bits per step. */
+  readonly states?: Uint8Array;
   /** For partial "avg": how many values each step's sum holds. */
   readonly weights?: Float64Array;
   /** Only for the rollup "samples": the times of `values` in ms, ascending; the grid does not apply. */
   readonly times?: Float64Array;
+}
+
+/** Floats and histograms met in a group: it has no value. Its histogram, if any, counts for nothing. */
+export const PARTIAL_MIXED = 1;
+/** Histograms with custom bounds and with an exponential schema met: likewise. */
+export const PARTIAL_INCOMPATIBLE = 2;
+/** A histogram came with the hint that its counter was reset. */
+export const PARTIAL_RESET = 4;
+/** A histogram came with the hint that its counter was not reset. */
+export const PARTIAL_NOT_RESET = 8;
+
+/** What is remarkable about the samples of a leaf. The engine words it and knows the place in the query. */
+export type LeafNoteKind =
+  | "mixed_samples" // floats and histograms in one window: no result
+  | "mixed_schemas" // custom bounds and an exponential schema in one window or group: no result
+  | "ignored_histograms" // histograms in a window of a function that sees floats only
+  | "not_counter" // gauge histograms where counters are meant
+  | "not_gauge" // counter histograms where gauges are meant
+  | "reconciled_addition" // custom bounds differed while histograms were added,
+  | "reconciled_subtraction" // subtracted,
+  | "reconciled_aggregation" // or aggregated
+  | "mixed_aggregation" // floats and histograms in one group: no result
+  | "ignored_in_aggregation" // histograms in a group of min or max, which sees floats only
+  | "collided_aggregation" // hints of a counter reset and of none were aggregated
+  | "start_overlap" // a sample's start time lies before the sample before it
+  | "histogram_times" // "timestamp" of a histogram
+  | "only_histograms"; // of aggregated leaves: the rollup gave histograms, and no floats
+
+export interface LeafNote {
+  readonly kind: LeafNoteKind;
+  /** The metric name of a series that it is about; "" where it is about none. */
+  readonly metric: string;
+  /** Whether the leaf's aggregation met it; else the rollup did. */
+  readonly aggregated: boolean;
+  /** How often; counted for start_overlap only, else 1. */
+  readonly count: number;
 }
 
 export interface LeafResult {
@@ -101,6 +154,8 @@ export interface LeafResult {
   readonly seriesCount: number;
   readonly samplesRead: number;
   readonly warnings: readonly string[];
+  /** Each kind and metric once; absent when there is nothing to note. */
+  readonly notes?: readonly LeafNote[];
 }
 
 /** What every query carries: who asks, until when, how much it may take. */

@@ -1,10 +1,11 @@
 // libs/promql/aggregate-k.ts: aggregations that keep some of the series: topk, bottomk, limitk, limit_ratio.
 // The series keep their labels; at every step a group keeps those with the best values, or the first ones by labels.
-// Which series limit_ratio keeps is up to the implementation: here a hash of the labels decides.
-import { compareLabels, ExecutionError, type Labels } from "../model/index.ts";
+// limit_ratio keeps those that the hash of their labels tells.
+import { compareLabels, ExecutionError } from "../model/index.ts";
 import { type Aggregation, type ColumnGroup, groupColumns } from "./aggregate.ts";
 import { anyPresent, type Column, hasPoint, normalizePresent } from "./column.ts";
 import { formatGeneral } from "./go-text.ts";
+import { hashFraction } from "./label-hash.ts";
 
 const INT64_LIMIT = 2 ** 63;
 
@@ -77,7 +78,7 @@ export function keepFirst(expr: Aggregation, columns: readonly Column[], k: Floa
 export function keepRatio(columns: readonly Column[], ratio: Float64Array, count: number): Column[] {
   const out: Column[] = [];
   for (const column of columns) {
-    const offset = hashOffset(column.labels);
+    const offset = hashFraction(column.labels);
     const present = new Uint8Array(count);
     for (let s = 0; s < count; s++) {
       const r = Math.min(1, Math.max(-1, ratio[s]!));
@@ -119,19 +120,4 @@ function keepPerStep(groups: readonly ColumnGroup[], k: Float64Array, count: num
     }
   }
   return out;
-}
-
-/** A number in [0, 1) that depends on the labels only: FNV-1a over UTF-16 units, finished by an avalanche. */
-function hashOffset(labels: Labels): number {
-  let hash = 0x811c9dc5;
-  for (const part of labels) {
-    for (let i = 0; i < part.length; i++) hash = Math.imul(hash ^ part.charCodeAt(i), 0x01000193);
-    hash = Math.imul(hash ^ 0xffff, 0x01000193);
-  }
-  hash ^= hash >>> 16;
-  hash = Math.imul(hash, 0x85ebca6b);
-  hash ^= hash >>> 13;
-  hash = Math.imul(hash, 0xc2b2ae35);
-  hash ^= hash >>> 16;
-  return (hash >>> 0) / 2 ** 32;
 }

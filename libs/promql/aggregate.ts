@@ -1,12 +1,17 @@
 // libs/promql/aggregate.ts: aggregations over instant vectors that make new series: sum … quantile, count_values.
-import { type Labels, type PartialOp, type StepColumn, setLabel } from "../model/index.ts";
-import type { AggregateOp } from "./ast.ts";
+import { type Labels, labelValue, METRIC_NAME, type PartialOp, type StepColumn, setLabel } from "../model/index.ts";
+import type { Annotations } from "./annotations.ts";
+import type { AggregateOp, Position } from "./ast.ts";
 import type { Budget } from "./budget.ts";
-import { type Column, hasPoint, normalizePresent } from "./column.ts";
+import { type Column, hasPoint, histogramOf, normalizePresent, withHistograms } from "./column.ts";
 import { formatPlain } from "./go-text.ts";
+import { compact } from "./histogram-arithmetic.ts";
+import { histogramText } from "./histogram-text.ts";
+import { annotate } from "./leaf-notes.ts";
 import { finishPartials } from "./merge.ts";
 import { Grouping, PartialAggregator } from "./partial.ts";
 import { quantileOfSorted, sortFloats } from "./quantile.ts";
+import { averageHistogram } from "./rollup-histogram-sum.ts";
 
 /** The parts of an aggregation expression that matter here. */
 export interface Aggregation {
@@ -39,20 +44,37 @@ export function groupColumns(expr: Aggregation, columns: readonly Column[]): Col
   }));
 }
 
+/** Where annotations about what is aggregated go: the place of the aggregated expression. */
+export interface NotePlace {
+  readonly pos: Position;
+  readonly notes: Annotations;
+}
+
 /** sum, count, min, max, avg and group. */
-export function aggregateSimply(expr: Aggregation, columns: readonly Column[], count: number): Column[] {
+export function aggregateSimply(
+  expr: Aggregation,
+  columns: readonly Column[],
+  count: number,
+  place: NotePlace,
+): Column[] {
   const op = expr.op as PartialOp;
   return eachGroup(expr, columns, (members) => {
     const aggregator = new PartialAggregator({ op, without: false, labels: [] }, count);
     const group = aggregator.groupOf([]);
-    for (const { values, present } of members) aggregator.add(group, values, present);
-    const [result] = finishPartials(op, aggregator.columns());
-    if (result !== undefined && op === "avg") repairMeans(result, members);
-    return result;
+    for (const { labels, values, present, histograms } of members) {
+      if (histograms === undefined) aggregator.add(group, values, present);
+      else aggregator.addMixed(group, values, present, histograms, labelValue(labels, METRIC_NAME));
+    }
+    const { overflowed } = aggregator;
+    const [result] = finishPartials(op, aggregator.columns(), aggregator.notes);
+    annotate(aggregator.notes.list(), place.pos, place.pos, op, place.notes);
+    if (result === undefined || op !== "avg") return result;
+    repairMeans(result, members);
+    return overflowed ? repairHistograms(result, members) : result;
   });
 }
 
-type GroupResult = Pick<StepColumn, "values" | "present"> | undefined;
+type GroupResult = Pick<StepColumn, "values" | "present" | "histograms"> | undefined;
 
 function eachGroup(
   expr: Aggregation,
@@ -62,7 +84,10 @@ function eachGroup(
   const out: Column[] = [];
   for (const { labels, members, dropName } of groupColumns(expr, columns)) {
     const result = aggregate(members);
-    if (result !== undefined) out.push({ labels, values: result.values, present: result.present, dropName });
+    if (result === undefined) continue;
+    const { values, present, histograms } = result;
+    if (histograms === undefined) out.push({ labels, values, present, dropName });
+    else out.push({ labels, values, present, dropName, histograms });
   }
   return out;
 }
@@ -73,6 +98,18 @@ function repairMeans(means: StepColumn, members: readonly Column[]): void {
     if (!hasPoint(means.present, s) || Number.isFinite(means.values[s]!)) continue;
     means.values[s] = incrementalMean(members, s);
   }
+}
+
+/** Likewise means of histograms. Their members have gone together before, so there is nothing to note. */
+function repairHistograms(means: StepColumn, members: readonly Column[]): GroupResult {
+  const column = { ...means, dropName: false };
+  const list = Array.from(means.values, (_, s) => {
+    const mean = hasPoint(means.present, s) ? histogramOf(column, s) : undefined;
+    if (mean === undefined) return undefined;
+    const histograms = members.flatMap((m) => (hasPoint(m.present, s) ? [histogramOf(m, s)!] : []));
+    return compact(averageHistogram(histograms, () => {}) ?? mean);
+  });
+  return withHistograms(column, list);
 }
 
 function incrementalMean(members: readonly Column[], step: number): number {
@@ -179,21 +216,27 @@ export function countValues(
 ): Column[] {
   const grouping = new Grouping(expr.without, expr.without ? expr.grouping : [...expr.grouping, label]);
   const counts: Float64Array[] = [];
+  const groupOf = (labels: Labels, text: string): number => {
+    const group = grouping.groupOf(setLabel(labels, label, text));
+    if (counts[group] === undefined) {
+      // Every distinct value makes a series: this is where a query can explode.
+      budget.hold(count);
+      counts[group] = new Float64Array(count);
+    }
+    return group;
+  };
   for (const column of columns) {
     const known = new Map<number, number>();
     for (let s = 0; s < count; s++) {
       if (!hasPoint(column.present, s)) continue;
+      const histogram = histogramOf(column, s);
       const value = column.values[s]!;
       // -0 and 0 are one Map key but two texts.
-      let group = Object.is(value, -0) ? undefined : known.get(value);
+      const rememberable = histogram === undefined && !Object.is(value, -0);
+      let group = rememberable ? known.get(value) : undefined;
       if (group === undefined) {
-        group = grouping.groupOf(setLabel(column.labels, label, formatPlain(value)));
-        if (!Object.is(value, -0)) known.set(value, group);
-        if (counts[group] === undefined) {
-          // Every distinct value makes a series: this is where a query can explode.
-          budget.hold(count);
-          counts[group] = new Float64Array(count);
-        }
+        group = groupOf(column.labels, histogram === undefined ? formatPlain(value) : histogramText(histogram));
+        if (rememberable) known.set(value, group);
       }
       const into = counts[group]!;
       into[s] = into[s]! + 1;

@@ -23,7 +23,11 @@ interface Annotation {
   /** Undefined for a storage's own warnings, which get no position. */
   readonly pos: Position | undefined;
   readonly repair: Repair | undefined;
+  /** How often it occurred, where that is shown. */
+  readonly occurrences: number;
 }
+
+const OVERLAP = "PromQL warning: sample has start time that overlaps with previous sample timestamp";
 
 /** A set of annotations. Every node of a query fills its own; parents merge them in the order of evaluation. */
 export class Annotations {
@@ -31,15 +35,15 @@ export class Annotations {
 
   /** Adds a warning that already has its full text, from a storage. */
   addStorageWarning(text: string): void {
-    this.#add({ kind: "warning", text, pos: undefined, repair: undefined });
+    this.#add({ kind: "warning", text, pos: undefined, repair: undefined, occurrences: 1 });
   }
 
   warn(text: string, pos: Position): void {
-    this.#add({ kind: "warning", text: `PromQL warning: ${text}`, pos, repair: undefined });
+    this.#add({ kind: "warning", text: `PromQL warning: ${text}`, pos, repair: undefined, occurrences: 1 });
   }
 
   info(text: string, pos: Position): void {
-    this.#add({ kind: "info", text: `PromQL info: ${text}`, pos, repair: undefined });
+    this.#add({ kind: "info", text: `PromQL info: ${text}`, pos, repair: undefined, occurrences: 1 });
   }
 
   /** Notes that a classic histogram's counts were made monotonic at one step. */
@@ -49,7 +53,14 @@ export class Annotations {
       text: `PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)${forMetricName(metric)}`,
       pos,
       repair: { minTimeMs: timeMs, maxTimeMs: timeMs, minBucket, maxBucket, maxDiff, samples: 1 },
+      occurrences: 1,
     });
+  }
+
+  /** Notes that samples of a metric have start times before the sample before them. */
+  overlapped(metric: string, pos: Position, occurrences: number): void {
+    const text = `${OVERLAP} for metric ${quoteString(metric)}`;
+    this.#add({ kind: "warning", text, pos, repair: undefined, occurrences });
   }
 
   merge(other: Annotations): void {
@@ -70,7 +81,8 @@ export class Annotations {
       this.#entries.set(key, { ...before, repair: joinRepairs(before.repair, entry.repair) });
       return;
     }
-    this.#entries.set(key, entry);
+    const occurrences = entry.text.startsWith(OVERLAP) ? entry.occurrences + (before?.occurrences ?? 0) : 1;
+    this.#entries.set(key, { ...entry, occurrences });
   }
 }
 
@@ -89,6 +101,7 @@ function render(entry: Annotation, query: string): string {
   if (query === "" || entry.pos === undefined) return entry.text;
   const place = lineAndColumn(query, entry.pos.start);
   const repair = entry.repair;
+  if (entry.occurrences > 1) return `${entry.text} (${entry.occurrences} occurrences) (${place})`;
   if (repair === undefined) return `${entry.text} (${place})`;
   const from = formatGeneral(repair.minBucket);
   const to = formatGeneral(repair.maxBucket);

@@ -1,7 +1,19 @@
 // libs/promql/column.ts: what expressions evaluate to: series as columns over the whole grid, scalars as one column.
 // Invariants: values and present have one slot per step; a column is never written after the node that made it has
 // returned it, because several nodes may share it; present = null means that every step has a value.
-import { ExecutionError, type Grid, InternalError, type Labels, labelsKey, METRIC_NAME } from "../model/index.ts";
+import {
+  ExecutionError,
+  type FloatHistogram,
+  type Grid,
+  type HistogramColumn,
+  histogramAt,
+  InternalError,
+  type Labels,
+  labelsKey,
+  METRIC_NAME,
+  packHistograms,
+} from "../model/index.ts";
+import { floatPresence, histogramPresence } from "./float-presence.ts";
 
 /** One series of an instant vector, at every step. */
 export interface Column {
@@ -10,6 +22,8 @@ export interface Column {
   readonly present: Uint8Array | null;
   /** With delayed name removal: whether the name goes at the end of the query. */
   readonly dropName: boolean;
+  /** Histograms, at the steps that have one; values and presence are as in StepColumn. */
+  readonly histograms?: HistogramColumn;
 }
 
 export interface ScalarValue {
@@ -143,7 +157,52 @@ function joinColumns(a: Column, b: Column): Column {
     if (inB && !met) dropName = b.dropName;
     met = true;
   }
-  return { labels: a.labels, values, present: normalizePresent(present), dropName };
+  const joined = { labels: a.labels, values, present: normalizePresent(present), dropName };
+  if (a.histograms === undefined && b.histograms === undefined) return joined;
+  return withHistograms(
+    joined,
+    Array.from(values, (_, s) => histogramOf(hasPoint(a.present, s) ? a : b, s)),
+  );
+}
+
+/** The histogram of a column at a step where a value is present. */
+export function histogramOf({ histograms }: Column, step: number): FloatHistogram | undefined {
+  return histograms === undefined ? undefined : histogramAt(histograms, step);
+}
+
+/** The column with these histograms in place of its own. */
+export function withHistograms(column: Column, list: readonly (FloatHistogram | undefined)[]): Column {
+  const { labels, values, present, dropName } = column;
+  const histograms = packHistograms(list);
+  return histograms === undefined
+    ? { labels, values, present, dropName }
+    : { labels, values, present, dropName, histograms };
+}
+
+/** The floats of columns: histograms are left out. */
+export function floatsOf(columns: readonly Column[]): readonly Column[] {
+  if (columns.every((column) => column.histograms === undefined)) return columns;
+  return columns.flatMap((column) => {
+    if (column.histograms === undefined) return [column];
+    const { labels, values, dropName } = column;
+    const present = floatPresence(column.present, column.histograms);
+    return present.includes(1) ? [{ labels, values, present: normalizePresent(present), dropName }] : [];
+  });
+}
+
+/** The histograms of columns: floats are left out, and so are columns without histograms. */
+export function histogramColumns(columns: readonly Column[]): (Column & { readonly histograms: HistogramColumn })[] {
+  return columns.flatMap((column) => {
+    const { histograms } = column;
+    if (histograms === undefined) return [];
+    const present = histogramPresence(column.present, histograms);
+    return present.includes(1) ? [{ ...column, histograms, present: normalizePresent(present) }] : [];
+  });
+}
+
+/** Whether any value is a float. */
+export function hasFloats({ present, histograms }: Column): boolean {
+  return histograms === undefined ? anyPresent(present) : floatPresence(present, histograms).includes(1);
 }
 
 /** Whether two columns have the same label set. */
@@ -168,7 +227,9 @@ export function replicate(value: Value, count: number): Value {
   for (const column of value.columns) {
     if (!hasPoint(column.present, 0)) continue;
     const values = new Float64Array(count).fill(column.values[0]!);
-    columns.push({ labels: column.labels, values, present: null, dropName: column.dropName });
+    const repeated = { labels: column.labels, values, present: null, dropName: column.dropName };
+    const histogram = histogramOf(column, 0);
+    columns.push(histogram === undefined ? repeated : { ...repeated, histograms: repeatHistogram(histogram, count) });
   }
   return { kind: "vector", columns };
 }
@@ -176,4 +237,18 @@ export function replicate(value: Value, count: number): Value {
 /** A boolean column to work on: a copy, or all ones. */
 export function presenceCopy(present: Uint8Array | null, count: number): Uint8Array {
   return present === null ? new Uint8Array(count).fill(1) : present.slice();
+}
+
+/** One histogram at every position: all of them share its buckets. */
+function repeatHistogram(histogram: FloatHistogram, count: number): HistogramColumn {
+  return {
+    layouts: [histogram.layout],
+    layoutOf: new Int32Array(count),
+    hints: new Uint8Array(count).fill(histogram.hint),
+    counts: new Float64Array(count).fill(histogram.count),
+    sums: new Float64Array(count).fill(histogram.sum),
+    zeroCounts: new Float64Array(count).fill(histogram.zeroCount),
+    starts: new Uint32Array(count),
+    buckets: histogram.buckets,
+  };
 }

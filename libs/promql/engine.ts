@@ -2,9 +2,12 @@
 // Everything is evaluated column-wise over the whole grid: a query of n steps costs n slots per series, not n passes.
 import {
   compareLabels,
+  ExecutionError,
+  type FloatHistogram,
   type Grid,
   InvalidError,
   type Labels,
+  packHistograms,
   type Queryable,
   type QueryContext,
   type StepColumn,
@@ -18,6 +21,7 @@ import {
   columnsOf,
   dropMetadata,
   hasPoint,
+  histogramOf,
   mergeSameLabels,
   scalarOf,
   stepTime,
@@ -43,6 +47,8 @@ export interface EngineOptions {
   readonly defaultSubqueryStepMs?: number;
   /** Prometheus' promql-delayed-name-removal: names go at the end of the query. Default false, as in a stock server. */
   readonly delayedNameRemoval?: boolean;
+  /** Prometheus' use-start-timestamps: counters look at start times where storages know them. Default false. */
+  readonly useStartTimestamps?: boolean;
   /** Whether storages aggregate their leaves. Default true; false is for comparing. */
   readonly pushDown?: boolean;
   /** The language accepted in query texts. Default all of it. */
@@ -96,6 +102,7 @@ export class Engine {
       lookbackMs: 5 * 60_000,
       defaultSubqueryStepMs: 60_000,
       delayedNameRemoval: false,
+      useStartTimestamps: false,
       pushDown: true,
       parser: ALL_OPTIONS,
       ...options,
@@ -159,8 +166,9 @@ export class Engine {
     choices: QueryChoices,
   ): Promise<QueryResult> {
     const { delayedNameRemoval: delayedNames, defaultSubqueryStepMs, pushDown } = this.#options;
+    const { useStartTimestamps: useStarts } = this.#options;
     const lookbackMs = choices.lookbackMs ?? this.#options.lookbackMs;
-    const plan = planQuery(expr, { ...times, lookbackMs, defaultSubqueryStepMs, delayedNames, pushDown });
+    const plan = planQuery(expr, { ...times, lookbackMs, defaultSubqueryStepMs, delayedNames, pushDown, useStarts });
     const budget = new Budget(context, this.#options.now);
     const notes = new Annotations();
     // When one leaf fails, the others have no reader any more. A plan that is one leaf has no others, and joined signals
@@ -168,7 +176,7 @@ export class Engine {
     const abort = plan.kind === "leaf" ? undefined : new AbortController();
     const signal = abort === undefined ? context.signal : AbortSignal.any([context.signal, abort.signal]);
     const leaves = new LeafRequests(queryable, { ...context, signal }, budget);
-    const run: Run = { leaves, budget, lookbackMs, delayedNames };
+    const run: Run = { leaves, budget, lookbackMs, delayedNames, useStarts };
     try {
       budget.check();
       budget.hold(grid.count);
@@ -244,7 +252,13 @@ async function rawSamples(plan: MatrixPlan, scope: Scope): Promise<QueryValue> {
   });
   for (const warning of result.warnings) scope.notes.addStorageWarning(warning);
   const columns: StepColumn[] = [];
-  for (const { labels, values, times } of result.columns) {
+  for (const { labels, values, times, histograms } of result.columns) {
+    if (histograms !== undefined) {
+      const modifier = extended?.smoothed ? "smoothed" : "anchored";
+      if (extended !== undefined) throw new ExecutionError(`${modifier} modifier is not supported with histograms`);
+      columns.push({ labels, times: times!, values, present: null, histograms });
+      continue;
+    }
     let points = { times: times!, values };
     if (extended !== undefined) {
       const endMs = grid.startMs - leaf.offsetMs - extended.aheadMs;
@@ -268,10 +282,14 @@ async function subqueryPoints(plan: SubqueryPlan, scope: Scope): Promise<QueryVa
 function withTimes(column: Column, grid: Grid): StepColumn {
   const times: number[] = [];
   const values: number[] = [];
+  const histograms: (FloatHistogram | undefined)[] = [];
   for (let s = 0; s < grid.count; s++) {
     if (!hasPoint(column.present, s)) continue;
     times.push(stepTime(grid, s));
     values.push(column.values[s]!);
+    histograms.push(histogramOf(column, s));
   }
-  return { labels: column.labels, values: Float64Array.from(values), present: null, times: Float64Array.from(times) };
+  const points = { values: Float64Array.from(values), present: null, times: Float64Array.from(times) };
+  const packed = packHistograms(histograms);
+  return { labels: column.labels, ...points, ...(packed === undefined ? {} : { histograms: packed }) };
 }

@@ -1,9 +1,20 @@
 // libs/promql/evaluate-binary.ts: one binary operator between two evaluated operands of any kind.
-import { InternalError } from "../model/index.ts";
+import { type FloatHistogram, InternalError } from "../model/index.ts";
 import type { Binary } from "./ast.ts";
-import { anyPresent, type Column, dropMetadata, mergeSameLabels, normalizePresent, type Value } from "./column.ts";
+import {
+  anyPresent,
+  type Column,
+  dropMetadata,
+  hasPoint,
+  histogramOf,
+  mergeSameLabels,
+  normalizePresent,
+  type Value,
+  withHistograms,
+} from "./column.ts";
 import type { Scope } from "./evaluation.ts";
-import { matchVectors, trimInfo } from "./matching.ts";
+import { combineElements, StepNotes } from "./histogram-operators.ts";
+import { matchVectors } from "./matching.ts";
 import { arithmetic, asNumbers, compare, isComparison, isTrim } from "./operators.ts";
 import { combineSets } from "./set-operators.ts";
 
@@ -62,12 +73,15 @@ function withScalar(
   scope: Scope,
 ): readonly Column[] {
   const { op, bool } = node;
-  if (isTrim(op)) {
-    if (columns.length > 0) scope.notes.info(trimInfo(op), node.pos);
-    return [];
-  }
   const out: Column[] = [];
-  for (const column of columns) {
+  const stepNotes = new StepNotes();
+  for (let i = 0; i < columns.length; i++) {
+    const column = columns[i]!;
+    if (isTrim(op) || column.histograms !== undefined) {
+      const result = elementwise(node, column, scalar, swapped, i, stepNotes);
+      if (result !== undefined) out.push(result);
+      continue;
+    }
     const a = swapped ? scalar : column.values;
     const b = swapped ? column.values : scalar;
     if (!isComparison(op)) {
@@ -83,7 +97,40 @@ function withScalar(
     if (present !== null) for (let s = 0; s < holds.length; s++) holds[s] = holds[s]! & present[s]!;
     if (anyPresent(holds)) out.push({ ...column, present: normalizePresent(holds) });
   }
-  return isComparison(op) && !bool ? out : dropNames(out, scope.run.delayedNames);
+  stepNotes.report(scope.notes, node.pos);
+  const keepsName = (isComparison(op) && !bool) || isTrim(op);
+  return keepsName ? out : dropNames(out, scope.run.delayedNames);
+}
+
+/** A series that may have histograms, and a scalar; undefined where nothing is left. */
+function elementwise(
+  { op, bool }: Binary,
+  column: Column,
+  scalar: Float64Array,
+  swapped: boolean,
+  order: number,
+  notes: StepNotes,
+): Column | undefined {
+  const count = scalar.length;
+  const present = new Uint8Array(count);
+  const values = new Float64Array(count);
+  const histograms: (FloatHistogram | undefined)[] = new Array(count).fill(undefined);
+  for (let s = 0; s < count; s++) {
+    if (!hasPoint(column.present, s)) continue;
+    const element = histogramOf(column, s) ?? column.values[s]!;
+    const number = scalar[s]!;
+    const combined = swapped ? combineElements(op, number, element) : combineElements(op, element, number);
+    notes.add(s, order, combined.note);
+    if (combined.value === undefined || !(combined.keep || bool)) continue;
+    present[s] = 1;
+    // A comparison keeps the vector's element, on whichever side it stands.
+    const value = bool ? Number(combined.keep) : isComparison(op) ? element : combined.value;
+    if (typeof value === "number") values[s] = value;
+    else histograms[s] = value;
+  }
+  if (!present.includes(1)) return undefined;
+  const { labels, dropName } = column;
+  return withHistograms({ labels, values, present: normalizePresent(present), dropName }, histograms);
 }
 
 /**

@@ -1,12 +1,17 @@
 // libs/promql/evaluate-leaf.ts: leaves (asked of the storages) and range functions over subqueries (computed here).
 import {
   ExecutionError,
+  type FloatHistogram,
   type Grid,
+  HINT_GAUGE,
+  HINT_UNKNOWN,
+  type HistogramColumn,
   type Labels,
   type Leaf,
   type LeafResult,
   labelValue,
   METRIC_NAME,
+  packHistograms,
 } from "../model/index.ts";
 import { aggregateSimply } from "./aggregate.ts";
 import { quantileWarning } from "./annotations.ts";
@@ -14,8 +19,10 @@ import {
   anyPresent,
   type Column,
   dropMetadata,
+  hasFloats,
   hasPoint,
   hasSameLabels,
+  histogramOf,
   replicate,
   SAME_LABELSET,
   scalarOf,
@@ -24,10 +31,14 @@ import {
 } from "./column.ts";
 import { gridSeconds, gridTimes, type Scope } from "./evaluation.ts";
 import { quote } from "./go-text.ts";
+import { withHint } from "./histogram-arithmetic.ts";
+import { annotate, LeafNotes } from "./leaf-notes.ts";
 import { finishPartials } from "./merge.ts";
 import type { LeafPlan, RangePlan, SubqueryPlan } from "./plan-node.ts";
 import { formatFixed } from "./quote.ts";
 import { evaluateRollup } from "./rollup.ts";
+import { evaluateSamples, readsStarts } from "./rollup-samples.ts";
+import type { SeriesSamples } from "./series-samples.ts";
 import { createWindowPlan, planWindows } from "./window-plan.ts";
 
 type Args = (number | Float64Array)[];
@@ -50,26 +61,37 @@ export async function evaluateLeaf(plan: LeafPlan, params: readonly Value[], sco
     offsetMs: plan.offsetMs,
     args: [...plan.constants, ...args],
     dropName: !plan.keepsName && !run.delayedNames && plan.name !== "",
+    ...(plan.countsOnly ? { countsOnly: true } : {}),
+    ...(run.useStarts && readsStarts(plan.rollup) ? { useStarts: true } : {}),
     ...(plan.aggregation === undefined ? {} : { aggregation: plan.aggregation }),
   };
   const result = await run.leaves.evaluate(leaf);
   for (const warning of result.warnings) notes.addStorageWarning(warning);
+  noteSamples(plan, result, scope);
   if (plan.rollup === "double_exponential_smoothing" && result.seriesCount > 0) checkFactors(args);
   let columns: Column[];
   if (plan.aggregation === undefined) columns = seriesOf(plan, result, scope);
   else columns = await groupsOf(plan, leaf, result, scope);
-  noteRollup(plan, columns, args, scope);
+  if (!result.notes?.some((note) => note.kind === "only_histograms")) noteRollup(plan, columns, args, scope);
   if (plan.aggregation === undefined && !plan.keepsName && !run.delayedNames)
     columns = withoutNames(columns, plan.name);
   return repeatOver({ kind: "vector", columns }, grid, scope.grid);
+}
+
+/** What the storages noted about samples, with places in the query. */
+function noteSamples(plan: LeafPlan, { notes }: LeafResult, scope: Scope): void {
+  if (notes === undefined) return;
+  annotate(notes, plan.pos, plan.aggregatedPos, plan.aggregation?.op ?? "", scope.notes);
 }
 
 /** Columns of series, names as the storage sent them. */
 function seriesOf(plan: LeafPlan, result: LeafResult, scope: Scope): Column[] {
   const dropName = !plan.keepsName && scope.run.delayedNames;
   const out: Column[] = [];
-  for (const { labels, values, present } of result.columns) {
-    if (anyPresent(present)) out.push({ labels, values, present, dropName });
+  for (const { labels, values, present, histograms } of result.columns) {
+    if (!anyPresent(present)) continue;
+    if (histograms === undefined) out.push({ labels, values, present, dropName });
+    else out.push({ labels, values, present, dropName, histograms });
   }
   return out;
 }
@@ -80,19 +102,22 @@ function seriesOf(plan: LeafPlan, result: LeafResult, scope: Scope): Column[] {
  */
 async function groupsOf(plan: LeafPlan, leaf: Leaf, result: LeafResult, scope: Scope): Promise<Column[]> {
   const { op, without, labels: grouping } = plan.aggregation!;
-  const columns = finishPartials(op, result.columns).map(({ labels, values, present }) => ({
-    labels,
-    values,
-    present,
-    dropName: !plan.keepsName && scope.run.delayedNames,
-  }));
+  const noted = new LeafNotes();
+  const finished = finishPartials(op, result.columns, noted);
+  const columns = seriesOf(plan, { ...result, columns: [...finished] }, scope);
+  annotate(noted.list(), plan.pos, plan.aggregatedPos, op, scope.notes);
   if (op !== "avg" || columns.every(allFinite)) return columns;
   const { aggregation: _, ...plain } = leaf;
   const series = seriesOf(plan, await scope.run.leaves.evaluate(plain), scope);
-  return aggregateSimply({ op, without, grouping }, series, leaf.grid.count);
+  const place = { pos: plan.aggregatedPos, notes: scope.notes };
+  return aggregateSimply({ op, without, grouping }, series, leaf.grid.count, place);
 }
 
-function allFinite({ values, present }: Column): boolean {
+function allFinite({ values, present, histograms }: Column): boolean {
+  if (histograms !== undefined) {
+    const { counts, sums, zeroCounts, buckets } = histograms;
+    for (const numbers of [counts, sums, zeroCounts, buckets]) if (!numbers.every(Number.isFinite)) return false;
+  }
   for (let s = 0; s < values.length; s++) if (!Number.isFinite(values[s]!) && hasPoint(present, s)) return false;
   return true;
 }
@@ -139,7 +164,8 @@ function checkFactors(args: Args): void {
 }
 
 /** The annotations of range functions: doubtful counters, and φ outside [0, 1]. */
-function noteRollup(plan: LeafPlan | RangePlan, columns: readonly Column[], args: Args, scope: Scope): void {
+function noteRollup(plan: LeafPlan | RangePlan, all: readonly Column[], args: Args, scope: Scope): void {
+  const columns = all.filter(hasFloats);
   if (columns.length === 0) return;
   if (plan.func === "rate" || plan.func === "increase") {
     const known = plan.kind === "leaf" ? plan.name : "";
@@ -204,12 +230,21 @@ export function evaluateRange(
   const own = createWindowPlan();
   const ownTimes = new Float64Array(inner.count);
   const ownValues = new Float64Array(inner.count);
+  const noted = new LeafNotes();
   const columns: Column[] = [];
   for (const column of series) {
     const values = new Float64Array(grid.count);
     const present = new Uint8Array(grid.count);
     let points: number;
-    if (column.present === null) {
+    let histograms: HistogramColumn | undefined;
+    if (column.histograms !== undefined) {
+      const samples = samplesOf(times, column);
+      planWindows(samples.times, samples.n, grid, source.rangeMs, source.offsetMs, own);
+      const name = labelValue(column.labels, METRIC_NAME);
+      ({ points, histograms } = evaluateSamples(rollup, own, samples, args, values, present, (k) =>
+        noted.add(k, name),
+      ));
+    } else if (column.present === null) {
       points = evaluateRollup(rollup, shared, times, column.values, args, values, present);
     } else {
       const n = compact(times, column, ownTimes, ownValues);
@@ -218,8 +253,10 @@ export function evaluateRange(
     }
     if (points === 0) continue;
     const dropName = column.dropName || (!keepsName && run.delayedNames);
-    columns.push({ labels: column.labels, values, present: points === grid.count ? null : present, dropName });
+    const rolled = { labels: column.labels, values, present: points === grid.count ? null : present, dropName };
+    columns.push(histograms === undefined ? rolled : { ...rolled, histograms });
   }
+  annotate(noted.list(), plan.pos, plan.pos, "", scope.notes);
   noteRollup(plan, columns, args, scope);
   const named = keepsName || run.delayedNames ? columns : withoutNames(columns, "");
   return repeatOver({ kind: "vector", columns: named }, grid, scope.grid);
@@ -234,4 +271,21 @@ function compact(times: Float64Array, column: Column, outTimes: Float64Array, ou
     outValues[n++] = column.values[s]!;
   }
   return n;
+}
+
+/**
+ * The points of a column with histograms as samples. Hints of counter resets are forgotten: a subquery may leave out
+ * the sample that a hint refers to, or return one sample several times.
+ */
+function samplesOf(gridTimes: Float64Array, column: Column): SeriesSamples {
+  const times = new Float64Array(gridTimes.length);
+  const values = new Float64Array(gridTimes.length);
+  const n = compact(gridTimes, column, times, values);
+  const histograms: (FloatHistogram | undefined)[] = [];
+  for (let s = 0; s < gridTimes.length; s++) {
+    if (!hasPoint(column.present, s)) continue;
+    const histogram = histogramOf(column, s);
+    histograms.push(histogram && (histogram.hint === HINT_GAUGE ? histogram : withHint(histogram, HINT_UNKNOWN)));
+  }
+  return { n, times, values, histograms: packHistograms(histograms), starts: undefined };
 }

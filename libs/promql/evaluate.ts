@@ -1,11 +1,22 @@
 // libs/promql/evaluate.ts: evaluates a plan over a grid: every node once, for all steps, operands first.
 // Operands are requested together, so that the leaves of a query travel at the same time.
-import { ExecutionError, InternalError } from "../model/index.ts";
+import { ExecutionError, type HistogramColumn, InternalError } from "../model/index.ts";
 import { aggregateQuantile, aggregateSimply, aggregateVariance, countValues } from "./aggregate.ts";
 import { checkCounts, extremes, keepBest, keepFirst, keepRatio } from "./aggregate-k.ts";
 import { Annotations, quantileWarning } from "./annotations.ts";
 import type { Aggregate } from "./ast.ts";
-import { type Column, columnsOf, replicate, scalarOf, type Value } from "./column.ts";
+import {
+  type Column,
+  columnsOf,
+  floatsOf,
+  hasPoint,
+  histogramColumns,
+  histogramOf,
+  replicate,
+  scalarOf,
+  type Value,
+  withHistograms,
+} from "./column.ts";
 import { dropNames, evaluateBinary } from "./evaluate-binary.ts";
 import { evaluateLeaf, evaluateRange, place, subqueryGrid } from "./evaluate-leaf.ts";
 import type { Scope } from "./evaluation.ts";
@@ -14,9 +25,17 @@ import { absentColumns } from "./functions-absent.ts";
 import { evaluateInfo } from "./functions-info.ts";
 import { isLabelName } from "./functions-label.ts";
 import { formatGeneral } from "./go-text.ts";
+import { scale } from "./histogram-arithmetic.ts";
+import { ignoredText } from "./leaf-notes.ts";
 import { withoutParens } from "./parens.ts";
 import type { AggregatePlan, ChainPlan, Plan, RangePlan } from "./plan-node.ts";
 import { printExpr } from "./printer.ts";
+
+/** Aggregations that leave histograms out. */
+const FLOATS_ONLY: ReadonlySet<string> = new Set(["stddev", "stdvar", "quantile", "topk", "bottomk", "min", "max"]);
+
+/** What a histogram without buckets weighs, in points. */
+const HISTOGRAM_POINTS = 3;
 
 /** Operands of a long chain that are evaluated together. */
 const CHAIN_BATCH = 16;
@@ -36,7 +55,15 @@ export async function evaluate(plan: Plan, scope: Scope): Promise<Value> {
 function pointsOf(value: Value): number {
   if (value.kind === "string") return 0;
   if (value.kind === "scalar") return value.values.length;
-  return value.columns.length === 0 ? 0 : value.columns.length * value.columns[0]!.values.length;
+  if (value.columns.length === 0) return 0;
+  let points = value.columns.length * value.columns[0]!.values.length;
+  for (const { histograms } of value.columns) if (histograms !== undefined) points += histogramPoints(histograms);
+  return points;
+}
+
+/** A histogram weighs as much as floats of its size, each with its time, do. */
+function histogramPoints({ layoutOf, buckets }: HistogramColumn): number {
+  return HISTOGRAM_POINTS * layoutOf.length + Math.ceil(buckets.length / 2);
 }
 
 /** Tells the budget that operands have been used. */
@@ -141,7 +168,17 @@ async function evaluateChain(plan: ChainPlan, scope: Scope): Promise<Value> {
 
 function negate(child: Value, scope: Scope): Value {
   if (child.kind === "scalar") return { kind: "scalar", values: child.values.map((value) => -value) };
-  const columns = columnsOf(child).map((column) => ({ ...column, values: column.values.map((value) => -value) }));
+  const columns = columnsOf(child).map((column) => {
+    const negated = { ...column, values: column.values.map((value) => -value) };
+    if (column.histograms === undefined) return negated;
+    return withHistograms(
+      negated,
+      Array.from(column.values, (_, s) => {
+        const histogram = hasPoint(column.present, s) ? histogramOf(column, s) : undefined;
+        return histogram && scale(histogram, -1);
+      }),
+    );
+  });
   return { kind: "vector", columns: dropNames(columns, scope.run.delayedNames) };
 }
 
@@ -149,8 +186,15 @@ async function evaluateAggregate(plan: AggregatePlan, scope: Scope): Promise<Val
   const { expr, child, param } = plan;
   const values = await evaluateAll(param === undefined ? [child] : [param, child], scope);
   release(scope, ...values);
-  const columns = columnsOf(values.at(-1)!);
+  let columns = columnsOf(values.at(-1)!);
   const { count } = scope.grid;
+  const { notes } = scope;
+  if (FLOATS_ONLY.has(expr.op)) {
+    const ofGroups = expr.op === "topk" || expr.op === "bottomk";
+    if (histogramColumns(columns).length > 0)
+      notes.info(ignoredText(expr.op), ofGroups ? expr.pos : withoutParens(expr.expr).pos);
+    columns = floatsOf(columns);
+  }
   switch (expr.op) {
     case "stddev":
     case "stdvar":
@@ -176,13 +220,16 @@ async function evaluateAggregate(plan: AggregatePlan, scope: Scope): Promise<Val
     case "limit_ratio":
       return { kind: "vector", columns: limitRatio(expr, columns, scalarOf(values[0]!), scope) };
     default:
-      return { kind: "vector", columns: aggregateSimply(expr, columns, count) };
+      return {
+        kind: "vector",
+        columns: aggregateSimply(expr, columns, count, { pos: withoutParens(expr.expr).pos, notes }),
+      };
   }
 }
 
 function warnAboutQuantiles(expr: Aggregate, phi: Float64Array, scope: Scope): void {
   const { min, max } = extremes(phi);
-  const { pos } = expr.param!;
+  const { pos } = withoutParens(expr.param!);
   if (Number.isNaN(max)) scope.notes.warn(quantileWarning(Number.NaN), pos);
   if (max > 1) scope.notes.warn(quantileWarning(max), pos);
   if (min < 0) scope.notes.warn(quantileWarning(min), pos);
@@ -192,7 +239,7 @@ function limitRatio(expr: Aggregate, columns: readonly Column[], ratio: Float64A
   const { min, max } = extremes(ratio);
   if (min === 0 && max === 0) return [];
   if (Number.isNaN(max)) throw new ExecutionError("Ratio value is NaN");
-  const { pos } = expr.param!;
+  const { pos } = withoutParens(expr.param!);
   const text = "ratio value should be between -1 and 1, got";
   if (max > 1) scope.notes.warn(`${text} ${formatGeneral(max)}, capping to 1`, pos);
   if (min < -1) scope.notes.warn(`${text} ${formatGeneral(min)}, capping to -1`, pos);

@@ -11,6 +11,8 @@ export interface Run {
   readonly lookbackMs: number;
   /** Names are dropped at the end of the query instead of by the function that drops them. */
   readonly delayedNames: boolean;
+  /** Whether functions of counters look at start times, and start_timestamp() has results. */
+  readonly useStarts: boolean;
 }
 
 /** The place of a node in the evaluation: the query, the grid it is evaluated on, and where its annotations go. */

@@ -1,5 +1,5 @@
 // libs/promql/functions-absent.ts: absent and absent_over_time: one series where the argument has none.
-import { type Labels, METRIC_NAME, setLabel } from "../model/index.ts";
+import { compileMatcher, type Labels, type Matcher, METRIC_NAME, setLabel } from "../model/index.ts";
 import type { Expr, VectorSelector } from "./ast.ts";
 import { anyPresent, type Column, normalizePresent } from "./column.ts";
 import { unionOf } from "./matching.ts";
@@ -13,7 +13,7 @@ export function absentLabels(expr: Expr): Labels {
   if (selector === undefined) return [];
   const seen = new Set<string>();
   let labels: Labels = [];
-  for (const { name, type, value } of selector.matchers) {
+  for (const { name, type, value } of inOrderOfSelection(selector.matchers)) {
     if (name === METRIC_NAME) continue;
     if (type === "=" && !seen.has(name)) {
       labels = setLabel(labels, name, value);
@@ -23,6 +23,15 @@ export function absentLabels(expr: Expr): Labels {
     }
   }
   return labels;
+}
+
+/** Prometheus' storage has put matchers that only take series away behind the others by then. */
+function inOrderOfSelection(matchers: readonly Matcher[]): Matcher[] {
+  const compiled = matchers.map((matcher) => ({ matcher, matchesEmpty: compileMatcher(matcher).matchesEmpty }));
+  const required = new Set(compiled.filter((m) => !m.matchesEmpty).map((m) => m.matcher.name));
+  const takesAway = ({ matcher, matchesEmpty }: (typeof compiled)[number]) =>
+    !required.has(matcher.name) || (matcher.type.startsWith("!") && matchesEmpty);
+  return [...compiled.filter((m) => !takesAway(m)), ...compiled.filter(takesAway)].map((m) => m.matcher);
 }
 
 function selectorOf(expr: Expr): VectorSelector | undefined {

@@ -72,6 +72,13 @@ async function fetchInfo(
     dropName: false,
   });
   for (const warning of result.warnings) notes.addStorageWarning(warning);
+  const odd = result.notes?.find((note) => note.kind === "histogram_times");
+  if (odd !== undefined) {
+    const series = result.columns.find(({ labels }) => labelValue(labels, METRIC_NAME) === odd.metric);
+    throw new ExecutionError(
+      `this should be an info metric, with float samples: ${formatLabels(series?.labels ?? [])}`,
+    );
+  }
   const columns = result.columns.map(({ labels, values, present }) => ({ labels, values, present, dropName: false }));
   const value = leafGrid === grid ? columns : replicate({ kind: "vector", columns }, grid.count);
   return Array.isArray(value) ? value : (value as { columns: readonly Column[] }).columns;

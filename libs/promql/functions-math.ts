@@ -31,8 +31,8 @@ const MATH: ReadonlyMap<string, NumberFunction> = new Map<string, NumberFunction
 ]);
 
 const DATES: ReadonlyMap<string, NumberFunction> = new Map<string, NumberFunction>([
-  ["minute", (seconds) => floorMod(Math.floor(seconds / 60), 60)],
-  ["hour", (seconds) => floorMod(Math.floor(seconds / 3600), 24)],
+  ["minute", (seconds) => Math.floor(floorMod(seconds, 3600) / 60)],
+  ["hour", (seconds) => Math.floor(floorMod(seconds, 86_400) / 3600)],
   ["day_of_week", (seconds) => floorMod(dayNumber(seconds) + 4, 7)],
   ["day_of_month", (seconds) => civil(seconds).day],
   ["day_of_year", (seconds) => civil(seconds).dayOfYear],
@@ -70,10 +70,13 @@ interface CivilDate {
   readonly dayOfYear: number;
 }
 
-/** The integer part; what does not fit 64 bits (NaN too) becomes the smallest integer, as on amd64. */
+/**
+ * The integer part. What does not fit 64 bits, NaN too, becomes the smallest integer on amd64, which lies before the first
+ * time that Go can tell and so wraps around to the end of all times.
+ */
 function wholeSeconds(value: number): number {
   const whole = Math.trunc(value);
-  return whole >= -(2 ** 63) && whole < 2 ** 63 ? whole : -(2 ** 63);
+  return whole > -(2 ** 63) && whole < 2 ** 63 ? whole : 2 ** 63;
 }
 
 function floorMod(value: number, divisor: number): number {

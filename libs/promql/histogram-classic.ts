@@ -17,6 +17,8 @@ export interface BucketGroup {
   readonly labels: Labels;
   readonly bounds: Float64Array;
   readonly columns: readonly Column[];
+  /** 1 at steps where the histogram does not count. */
+  readonly blocked?: Uint8Array;
 }
 
 /** The buckets present at one step. Scratch space: overwritten by every gather. */
@@ -221,7 +223,7 @@ function evaluateGroups(
     const values = new Float64Array(count);
     const present = new Uint8Array(count);
     for (let s = 0; s < count; s++) {
-      if (!gather(group, s, buckets)) continue;
+      if (group.blocked?.[s] === 1 || !gather(group, s, buckets)) continue;
       values[s] = evaluate(buckets, s, group.labels);
       present[s] = 1;
     }

@@ -3,6 +3,7 @@
 // of both sides that share a signature. In a group at most one series of the "one" side may be present per step.
 import {
   ExecutionError,
+  type FloatHistogram,
   type Labels,
   labelsKey,
   labelValue,
@@ -13,8 +14,18 @@ import {
 } from "../model/index.ts";
 import type { Annotations } from "./annotations.ts";
 import type { BinaryOp, Position, VectorMatching } from "./ast.ts";
-import { anyPresent, bothPresent, type Column, dropMetadata, hasPoint, normalizePresent } from "./column.ts";
+import {
+  anyPresent,
+  bothPresent,
+  type Column,
+  dropMetadata,
+  hasPoint,
+  histogramOf,
+  normalizePresent,
+  withHistograms,
+} from "./column.ts";
 import { formatLabels } from "./go-text.ts";
+import { combineElements, StepNotes } from "./histogram-operators.ts";
 import { arithmetic, asNumbers, compare, isComparison, isTrim } from "./operators.ts";
 
 /** The operation and everything that decides about its result's labels. */
@@ -75,14 +86,24 @@ export function matchVectors(
   const groups = groupBySignature(matching, many, one);
   rejectDuplicates(operation, groups, many, filled);
   const out: Column[] = [];
+  const sink = { out, notes: new StepNotes(), orderOf: new Map(many.map((column, i) => [column, i])) };
   // One-to-one results carry their group's signature, so only results of one group can be equal.
   let distinct = matching.card === "one-to-one";
   for (const group of groups.values()) {
     const before = out.length;
-    combineGroup(operation, group, swapped, out, notes);
+    combineGroup(operation, group, swapped, sink);
     if (out.length - before > 1) distinct = false;
   }
+  sink.notes.report(notes, operation.pos);
   return { columns: out, distinct };
+}
+
+/** Where results and notes go. */
+interface Sink {
+  readonly out: Column[];
+  readonly notes: StepNotes;
+  /** Positions of the "many" side's series. */
+  readonly orderOf: ReadonlyMap<Column, number>;
 }
 
 function groupBySignature(
@@ -149,17 +170,11 @@ function duplicateError(matching: VectorMatching, a: Column, b: Column): Executi
   );
 }
 
-function combineGroup(
-  operation: VectorOperation,
-  group: Group,
-  swapped: boolean,
-  out: Column[],
-  notes: Annotations,
-): void {
+function combineGroup(operation: VectorOperation, group: Group, swapped: boolean, sink: Sink): void {
   const { matching, count } = operation;
   const used = new Uses(operation, group);
   for (const many of group.many) {
-    for (const one of group.one) combinePair(operation, many, one, swapped, used, out, notes);
+    for (const one of group.one) combinePair(operation, many, one, swapped, used, sink);
     if (matching.fillRight === undefined) continue;
     const missing = complement(many.present, unionOf(group.one, count));
     if (!anyPresent(missing)) continue;
@@ -170,15 +185,16 @@ function combineGroup(
       present: missing,
       dropName: false,
     };
-    combinePair(operation, many, fill, swapped, used, out, notes);
+    combinePair(operation, many, fill, swapped, used, sink);
   }
   if (matching.fillLeft === undefined) return;
   for (const one of group.one) {
-    const missing = complement(one.present, unionOf(group.many, count));
+    // What met something it does not go together with is filled as if it had met nothing.
+    const missing = complement(one.present, used.matched!.slice());
     if (!anyPresent(missing)) continue;
     const labels = matchLabelsOf(matching, one.labels);
     const fill = { labels, values: new Float64Array(count).fill(matching.fillLeft), present: missing, dropName: false };
-    combinePair(operation, fill, one, swapped, used, out, notes);
+    combinePair(operation, fill, one, swapped, used, sink);
   }
 }
 
@@ -196,8 +212,11 @@ class Uses {
   readonly #trivial: boolean;
   readonly #oneToOne: boolean;
   readonly #steps = new Map<string, Uint8Array>();
+  /** Steps at which any pair of the group has matched; kept only where missing ones are filled. */
+  readonly matched: Uint8Array | undefined;
 
   constructor(operation: VectorOperation, group: Group) {
+    this.matched = operation.matching.fillLeft === undefined ? undefined : new Uint8Array(operation.count);
     this.#operation = operation;
     this.#trivial = group.many.length < 2;
     this.#oneToOne = operation.matching.card === "one-to-one";
@@ -205,6 +224,9 @@ class Uses {
 
   /** Notes the steps of a pair's result. Errors: ExecutionError when a step was taken before. */
   take(labels: Labels, present: Uint8Array | null): void {
+    for (let s = 0; this.matched !== undefined && s < this.matched.length; s++) {
+      if (hasPoint(present, s)) this.matched[s] = 1;
+    }
     if (this.#trivial) return;
     const key = this.#oneToOne ? "" : labelsKey(labels);
     let taken = this.#steps.get(key);
@@ -232,16 +254,16 @@ function combinePair(
   one: Column,
   swapped: boolean,
   used: Uses,
-  out: Column[],
-  notes: Annotations,
+  sink: Sink,
 ): void {
   const { op } = operation;
   const both = bothPresent(many.present, one.present);
   if (!anyPresent(both)) return;
-  if (isTrim(op)) {
-    notes.info(trimInfo(op), operation.pos);
+  if (isTrim(op) || many.histograms !== undefined || one.histograms !== undefined) {
+    combineElementwise(operation, many, one, swapped, both, used, sink);
     return;
   }
+  const { out } = sink;
   const labels = resultLabels(operation, many.labels, one.labels);
   used.take(labels, both);
   const a = swapped ? one.values : many.values;
@@ -259,16 +281,48 @@ function combinePair(
   if (anyPresent(holds)) out.push({ labels, values: a, present: normalizePresent(holds), dropName: false });
 }
 
-/** What Prometheus says when a trim meets floats. */
-export function trimInfo(op: BinaryOp): string {
-  return `incompatible sample types encountered for binary operator "${op}": float ${op} float`;
+/** A pair of which either may have histograms, step by step. */
+function combineElementwise(
+  operation: VectorOperation,
+  many: Column,
+  one: Column,
+  swapped: boolean,
+  both: Uint8Array | null,
+  used: Uses,
+  { out, notes, orderOf }: Sink,
+): void {
+  const { op, bool, count } = operation;
+  const a = swapped ? one : many;
+  const b = swapped ? many : one;
+  const order = orderOf.get(many) ?? orderOf.size;
+  const matched = new Uint8Array(count);
+  const kept = new Uint8Array(count);
+  const values = new Float64Array(count);
+  const histograms: (FloatHistogram | undefined)[] = new Array(count).fill(undefined);
+  for (let s = 0; s < count; s++) {
+    if (!hasPoint(both, s)) continue;
+    const x = histogramOf(a, s) ?? a.values[s]!;
+    const { value, keep, note } = combineElements(op, x, histogramOf(b, s) ?? b.values[s]!);
+    notes.add(s, order, note);
+    if (value === undefined) continue;
+    matched[s] = 1;
+    kept[s] = keep || bool ? 1 : 0;
+    if (bool) values[s] = keep ? 1 : 0;
+    else if (typeof value === "number") values[s] = value;
+    else histograms[s] = value;
+  }
+  const labels = resultLabels(operation, many.labels, one.labels);
+  used.take(labels, matched);
+  if (!kept.includes(1)) return;
+  out.push(withHistograms({ labels, values, present: normalizePresent(kept), dropName: bool }, histograms));
 }
 
 /** The labels of a result: those of the "many" side, less or more what operator and matching say. */
 function resultLabels(operation: VectorOperation, many: Labels, one: Labels): Labels {
   const { matching, op } = operation;
   let labels = many;
-  if (!isComparison(op) || (operation.bool && !operation.delayedNames)) labels = dropMetadata(labels);
+  const changes = !isComparison(op) && !isTrim(op);
+  if (changes || (operation.bool && !operation.delayedNames)) labels = dropMetadata(labels);
   if (matching.card === "one-to-one") {
     const names = new Set(matching.labels);
     labels = matching.on ? onlyLabels(labels, names) : withoutLabels(labels, names);

@@ -1,7 +1,18 @@
 // libs/promql/merge.ts: joins what several storages answered to one leaf.
 // Invariant: merging is associative up to floating-point order, so partials can be merged in stages; finishing is not.
-import { type LeafResult, labelsKey, type PartialOp, type StepColumn } from "../model/index.ts";
+import {
+  type FloatHistogram,
+  histogramAt,
+  type LeafNote,
+  type LeafResult,
+  labelsKey,
+  type PartialOp,
+  packHistograms,
+  type StepColumn,
+} from "../model/index.ts";
 import { hasPoint, normalizePresent } from "./column.ts";
+import { LeafNotes } from "./leaf-notes.ts";
+import { finishMixed, HistogramGroup, mixedPartial } from "./partial-histogram.ts";
 
 /**
  * Merges the partials of an aggregated leaf: groups with the same labels become one. "avg" keeps its weights, so the
@@ -19,8 +30,41 @@ export function mergePartials(op: PartialOp, results: readonly LeafResult[]): Le
     }
   }
   const columns: StepColumn[] = [];
-  for (const group of byLabels.values()) columns.push(group.length === 1 ? group[0]! : mergeGroup(op, group));
-  return { ...totals(results), columns };
+  const notes = new LeafNotes();
+  for (const group of byLabels.values()) {
+    if (group.length === 1) columns.push(group[0]!);
+    else if (group.some((column) => column.histograms !== undefined)) columns.push(mergeMixed(op, group, notes));
+    else columns.push(mergeGroup(op, group));
+  }
+  return { ...totals(results, notes), columns };
+}
+
+/** A group of which some partials have histograms: floats and histograms apart, then put together again. */
+function mergeMixed(op: PartialOp, group: readonly StepColumn[], notes: LeafNotes): StepColumn {
+  const { labels, values } = group[0]!;
+  const count = values.length;
+  const merged = new HistogramGroup(op, count);
+  const floats = new Float64Array(count);
+  const floatColumns: StepColumn[] = [];
+  for (const column of group) {
+    const present = new Uint8Array(count);
+    for (let s = 0; s < count; s++) {
+      if (!hasPoint(column.present, s)) continue;
+      const weight = column.weights?.[s] ?? 1;
+      const histogram = column.histograms === undefined ? undefined : histogramAt(column.histograms, s);
+      if (histogram === undefined) {
+        present[s] = 1;
+        floats[s] = floats[s]! + weight;
+      } else {
+        merged.seen[s] = merged.seen[s]! + weight;
+        merged.addOne(s, histogram, "", notes);
+      }
+      merged.states[s]! |= column.states?.[s] ?? 0;
+    }
+    if (present.includes(1)) floatColumns.push({ labels, values: column.values, present });
+  }
+  const sums = floatColumns.length === 0 ? new Float64Array(count) : mergeGroup("sum", floatColumns).values;
+  return mixedPartial({ labels, values: sums, present: null }, floats, merged, op)!;
 }
 
 function mergeGroup(op: PartialOp, group: readonly StepColumn[]): StepColumn {
@@ -54,8 +98,22 @@ function mergeGroup(op: PartialOp, group: readonly StepColumn[]): StepColumn {
   return op === "avg" ? { ...merged, weights } : merged;
 }
 
-/** Turns merged partials into values: divides the sums of "avg" by their weights; the others are values already. */
-export function finishPartials(op: PartialOp, columns: readonly StepColumn[]): readonly StepColumn[] {
+/** Turns merged partials into values: divides the sums of "avg" by their weights; most others are values already. */
+export function finishPartials(
+  op: PartialOp,
+  columns: readonly StepColumn[],
+  notes: LeafNotes = new LeafNotes(),
+): readonly StepColumn[] {
+  if (columns.some((column) => column.histograms !== undefined)) {
+    return columns.flatMap((column) => {
+      const finished = column.histograms === undefined ? finishFloats(op, [column])[0] : finishMixed(op, column, notes);
+      return finished === undefined ? [] : [finished];
+    });
+  }
+  return finishFloats(op, columns);
+}
+
+function finishFloats(op: PartialOp, columns: readonly StepColumn[]): readonly StepColumn[] {
   if (op !== "avg") return columns;
   return columns.map(({ labels, values, present, weights }) => {
     const means = new Float64Array(values.length);
@@ -97,7 +155,16 @@ function fillGaps(first: StepColumn, second: StepColumn): StepColumn {
     values[s] = second.values[s]!;
     present[s] = 1;
   }
-  return { labels: first.labels, values, present: normalizePresent(present) };
+  const filled = { labels: first.labels, values, present: normalizePresent(present) };
+  if (first.histograms === undefined && second.histograms === undefined) return filled;
+  const histograms = packHistograms(
+    Array.from(values, (_, s) => histogramOf(hasPoint(first.present, s) ? first : second, s)),
+  );
+  return histograms === undefined ? filled : { ...filled, histograms };
+}
+
+function histogramOf({ histograms }: StepColumn, index: number): FloatHistogram | undefined {
+  return histograms && histogramAt(histograms, index);
 }
 
 /** Raw samples of two replicas: every time once, the first one's value where both have it. */
@@ -105,6 +172,7 @@ function joinSamples(first: StepColumn, second: StepColumn): StepColumn {
   const n = first.values.length + second.values.length;
   const times = new Float64Array(n);
   const values = new Float64Array(n);
+  const histograms: (FloatHistogram | undefined)[] = [];
   const a = first.times!;
   const b = second.times!;
   let i = 0;
@@ -114,14 +182,17 @@ function joinSamples(first: StepColumn, second: StepColumn): StepColumn {
     const fromFirst = j >= b.length || (i < a.length && a[i]! <= b[j]!);
     const time = fromFirst ? a[i]! : b[j]!;
     times[out] = time;
+    histograms.push(fromFirst ? histogramOf(first, i) : histogramOf(second, j));
     values[out++] = fromFirst ? first.values[i]! : second.values[j]!;
     if (i < a.length && a[i] === time) i++;
     if (j < b.length && b[j] === time) j++;
   }
-  return { labels: first.labels, values: values.slice(0, out), present: null, times: times.slice(0, out) };
+  const joined = { labels: first.labels, values: values.slice(0, out), present: null, times: times.slice(0, out) };
+  const packed = packHistograms(histograms);
+  return packed === undefined ? joined : { ...joined, histograms: packed };
 }
 
-function totals(results: readonly LeafResult[]): Omit<LeafResult, "columns"> {
+function totals(results: readonly LeafResult[], merging = new LeafNotes()): Omit<LeafResult, "columns"> {
   let seriesCount = 0;
   let samplesRead = 0;
   const warnings: string[] = [];
@@ -129,6 +200,13 @@ function totals(results: readonly LeafResult[]): Omit<LeafResult, "columns"> {
     seriesCount += result.seriesCount;
     samplesRead += result.samplesRead;
     warnings.push(...result.warnings);
+    if (result.notes !== undefined) merging.addAll(result.notes);
   }
-  return { seriesCount, samplesRead, warnings };
+  const notes = merging.list().filter((note) => note.kind !== "only_histograms" || holdsForAll(note, results));
+  return { seriesCount, samplesRead, warnings, ...(notes.length === 0 ? {} : { notes }) };
+}
+
+/** That there were no floats holds for all together only when every answer with series says it. */
+function holdsForAll({ kind }: LeafNote, results: readonly LeafResult[]): boolean {
+  return results.every((result) => result.columns.length === 0 || result.notes?.some((note) => note.kind === kind));
 }

@@ -1,7 +1,17 @@
 // libs/promql/partial.ts: aggregates series into groups step by step: sum, count, min, max, avg, group.
 // HOT: bench test/bench/partial.bench.ts, twin test/unit/promql/partial-twin.test.ts. Storages feed it one series after the
 // other and return its partials; the engine feeds it columns. Sums are compensated (Neumaier), as in Prometheus.
-import { type Labels, type LeafAggregation, labelValue, METRIC_NAME, type StepColumn } from "../model/index.ts";
+import {
+  type HistogramColumn,
+  type Labels,
+  type LeafAggregation,
+  labelValue,
+  METRIC_NAME,
+  type StepColumn,
+} from "../model/index.ts";
+import { floatPresence } from "./float-presence.ts";
+import { LeafNotes } from "./leaf-notes.ts";
+import { HistogramGroup, mixedPartial } from "./partial-histogram.ts";
 
 const SEPARATOR = "\uD800";
 
@@ -66,6 +76,8 @@ interface Group {
   full: number;
   /** How many of the other series had a value, per step; undefined as long as there was none. */
   seen: Float64Array | undefined;
+  /** What it has gathered of histograms; undefined as long as there was none. */
+  histograms: HistogramGroup | undefined;
 }
 
 /**
@@ -77,6 +89,8 @@ export class PartialAggregator {
   readonly #count: number;
   readonly #grouping: Grouping;
   readonly #groups: Group[] = [];
+  /** What was remarkable about histograms. */
+  readonly notes = new LeafNotes();
 
   /** @param count the number of steps of the grid */
   constructor(aggregation: LeafAggregation, count: number) {
@@ -104,6 +118,7 @@ export class PartialAggregator {
         lost: sums ? new Float64Array(this.#count) : none,
         full: 0,
         seen: undefined,
+        histograms: undefined,
       }) - 1
     );
   }
@@ -123,6 +138,24 @@ export class PartialAggregator {
         break;
     }
     this.#see(into, present, 1);
+  }
+
+  /** Adds a series that has histograms at some steps. `metric` is its name, for notes. */
+  addMixed(
+    group: number,
+    values: Float64Array,
+    present: Uint8Array | null,
+    histograms: HistogramColumn,
+    metric: string,
+  ): void {
+    const floats = floatPresence(present, histograms);
+    if (this.#op === "min" || this.#op === "max") this.notes.add("ignored_in_aggregation", "", true);
+    else {
+      const into = this.#groups[group]!;
+      into.histograms ??= new HistogramGroup(this.#op, this.#count);
+      into.histograms.add(histograms, present, metric, this.notes);
+    }
+    if (floats.includes(1)) this.add(group, values, floats);
   }
 
   /** For count and group: adds `series` series that have a value at the same steps. */
@@ -151,12 +184,38 @@ export class PartialAggregator {
   columns(): StepColumn[] {
     const out: StepColumn[] = [];
     for (const group of this.#groups) {
+      if (group.histograms !== undefined) {
+        const mixed = this.#mixedColumn(group, group.histograms);
+        if (mixed !== undefined) out.push(mixed);
+        continue;
+      }
       const present = group.full > 0 ? null : presenceOf(group.seen);
       if (present === undefined) continue;
       const column = { labels: group.labels, values: this.#finished(group, present), present };
       out.push(this.#op === "avg" ? { ...column, weights: weightsOf(group, this.#count) } : column);
     }
     return out;
+  }
+
+  #mixedColumn(group: Group, histograms: HistogramGroup): StepColumn | undefined {
+    const floats = weightsOf(group, this.#count);
+    const { labels } = group;
+    if (this.#op === "sum" || this.#op === "avg") {
+      const column = { labels, values: this.#finished(group, null), present: null };
+      return mixedPartial(column, floats, histograms, this.#op);
+    }
+    const counts = floats.map((n, s) => n + histograms.seen[s]!);
+    const present = presenceOf(counts);
+    if (present === undefined) return undefined;
+    return { labels, values: this.#op === "count" ? counts : counts.map((n) => Math.min(n, 1)), present };
+  }
+
+  /** Whether a sum of histograms overflowed, at any step of any group. */
+  get overflowed(): boolean {
+    for (const { histograms } of this.#groups) {
+      for (let s = 0; histograms !== undefined && s < this.#count; s++) if (histograms.isInfinite(s)) return true;
+    }
+    return false;
   }
 
   #finished(group: Group, present: Uint8Array | null): Float64Array {

@@ -28,11 +28,15 @@ export interface LeafPlan {
   /** Whether the result keeps its metric name. */
   readonly keepsName: boolean;
   readonly aggregation: LeafAggregation | undefined;
+  /** Whether buckets of histograms may be left out. */
+  readonly countsOnly: boolean;
   /** The metric name when an equality matcher fixes it, else "". */
   readonly name: string;
   /** The function as written, "" for a selector, and where its first argument stands. */
   readonly func: string;
   readonly pos: Position;
+  /** Where the expression stands that `aggregation` aggregates. */
+  readonly aggregatedPos: Position;
 }
 
 /** A subquery: its expression is evaluated on a grid of its own. */

@@ -4,6 +4,7 @@
 import { ExecutionError, InternalError, type PartialOp, type Rollup } from "../model/index.ts";
 import type { Aggregate, AtModifier, Binary, Call, Expr, MatrixSelector, Subquery, VectorSelector } from "./ast.ts";
 import { METADATA_LABELS } from "./column.ts";
+import { selectorsOfCounts } from "./counts-only.ts";
 import { type DurationScope, foldDuration } from "./fold-duration.ts";
 import {
   ANCHORED_FUNCTIONS,
@@ -28,6 +29,8 @@ export interface PlanScope {
   readonly delayedNames: boolean;
   /** Whether aggregations are sent to the storages together with their leaf. */
   readonly pushDown: boolean;
+  /** Whether start_timestamp() has results. */
+  readonly useStarts: boolean;
 }
 
 interface Planned {
@@ -40,7 +43,7 @@ interface Planned {
 
 /** Plans a whole query. Errors: InvalidError for durations that do not fold, ExecutionError for misused selectors. */
 export function planQuery(expr: Expr, scope: PlanScope): Plan {
-  return wrapped(new Planner(scope).plan(expr));
+  return wrapped(new Planner(scope, selectorsOfCounts(expr)).plan(expr));
 }
 
 function wrapped(planned: Planned): Plan {
@@ -52,9 +55,11 @@ const PUSHED_OPS: ReadonlySet<string> = new Set<PartialOp>(["sum", "count", "min
 class Planner {
   readonly #scope: PlanScope;
   readonly #durations: DurationScope;
+  readonly #countsOnly: ReadonlySet<VectorSelector>;
 
-  constructor(scope: PlanScope) {
+  constructor(scope: PlanScope, countsOnly: ReadonlySet<VectorSelector>) {
     this.#scope = scope;
+    this.#countsOnly = countsOnly;
     this.#durations = { stepMs: scope.stepMs, rangeMs: scope.endMs - scope.startMs };
   }
 
@@ -117,9 +122,11 @@ class Planner {
       constants: [],
       keepsName: true,
       aggregation: undefined,
+      countsOnly: this.#countsOnly.has(expr),
       name: expr.matchers.find((m) => m.name === "__name__" && m.type === "=" && m.value !== "")?.value ?? "",
       func: "",
       pos: expr.pos,
+      aggregatedPos: expr.pos,
     };
   }
 
@@ -191,7 +198,12 @@ class Planner {
         ? [...labels, ...METADATA_LABELS.slice(1)]
         : labels.filter((name) => !METADATA_LABELS.includes(name));
     }
-    return { ...leaf, aggregation: { op: expr.op as PartialOp, without: expr.without, labels: [...new Set(labels)] } };
+    const aggregatedPos = withoutParens(expr.expr).pos;
+    return {
+      ...leaf,
+      aggregatedPos,
+      aggregation: { op: expr.op as PartialOp, without: expr.without, labels: [...new Set(labels)] },
+    };
   }
 
   #chain(root: Binary): Planned {
@@ -254,11 +266,11 @@ class Planner {
   /** timestamp of a selector is the time of the sample itself, not of the evaluation. */
   #timestamp(call: Call, selector: VectorSelector): Planned {
     const at = selector.at !== undefined;
-    if (call.func === "start_timestamp") {
+    if (call.func === "start_timestamp" && !this.#scope.useStarts) {
       const plan: Plan = { kind: "call", func: call.func, args: [], call };
       return { plan, invariant: at, wrap: at };
     }
-    const leaf = this.#leaf(selector, "timestamp", this.#scope.lookbackMs);
+    const leaf = this.#leaf(selector, call.func as Rollup, this.#scope.lookbackMs);
     return { plan: { ...leaf, keepsName: false, func: call.func }, invariant: at, wrap: at };
   }
 
@@ -281,14 +293,22 @@ class Planner {
 
   #overSubquery(call: Call, rollup: Rollup, source: SubqueryPlan, params: readonly Plan[]): RangePlan {
     const keepsName = NAME_KEEPING.has(call.func);
-    return { kind: "range", rollup, source, params, keepsName, func: call.func, pos: call.args[0]!.pos };
+    // In Prometheus an evaluated subquery stands nowhere in the query.
+    const first = withoutParens(call.args[0]!);
+    const pos = first.kind === "subquery" ? { start: 0, end: 0 } : first.pos;
+    return { kind: "range", rollup, source, params, keepsName, func: call.func, pos };
   }
 
   #overSelector(call: Call, rollup: Rollup, range: MatrixSelector, params: readonly Plan[]): LeafPlan {
     const { selector } = range;
     const rangeMs = foldDuration(range.range, false, this.#durations);
     const leaf = this.#leaf(selector, rollup, rangeMs);
-    const named = { params, keepsName: NAME_KEEPING.has(call.func), func: call.func, pos: call.args[0]!.pos };
+    const named = {
+      params,
+      keepsName: NAME_KEEPING.has(call.func),
+      func: call.func,
+      pos: withoutParens(call.args[0]!).pos,
+    };
     const window = this.#extendedWindow(selector, rangeMs, leaf.offsetMs);
     if (window === undefined) return { ...leaf, ...named };
     const known = selector.smoothed ? SMOOTHED_FUNCTIONS : ANCHORED_FUNCTIONS;

@@ -1,6 +1,6 @@
 // libs/promql/rollup.ts: evaluates any rollup of the leaf contract over one series, for storages and for subqueries.
 // HOT: bench test/bench/rollup.bench.ts, twin test/promql/naive-rollup.ts.
-// Invariants: the plan was made for `times`; for all rollups but "last" and "timestamp" values hold no stale marker
+// Invariants: the plan was made for `times`; but for rollups that see them (seesStale) values hold no stale marker
 // (stripStale); out and present have a slot per step, and every slot is written.
 import { InternalError, type Rollup } from "../model/index.ts";
 import { rollupAnchoredEvents, rollupExtendedRate, rollupSmoothedInstant } from "./rollup-extended.ts";
@@ -23,12 +23,13 @@ export type RollupArgs = readonly (number | Float64Array)[];
 
 /** Whether the rollup wants to see stale markers. All others are given columns without them. */
 export function seesStale(rollup: Rollup): boolean {
-  return rollup === "last" || rollup === "timestamp";
+  return rollup === "last" || rollup === "timestamp" || rollup === "start_timestamp";
 }
 
 /** Rollups whose values depend on nothing but the times of the samples. */
 const OF_TIMES: ReadonlySet<Rollup> = new Set<Rollup>([
   "timestamp",
+  "start_timestamp",
   "count_over_time",
   "present_over_time",
   "ts_of_first_over_time",
@@ -68,6 +69,12 @@ export function evaluateRollup(
       return rollupNewest(plan, times, values, out, present, false);
     case "timestamp":
       return rollupNewest(plan, times, values, out, present, true);
+    case "start_timestamp": {
+      // Series whose start times are known go through rollup-samples.ts.
+      const points = rollupNewest(plan, times, values, out, present, true);
+      out.fill(0, 0, plan.count);
+      return points;
+    }
     case "rate":
       return rollupExtrapolated(plan, times, values, out, present, true, true, monotone);
     case "increase":

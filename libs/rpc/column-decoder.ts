@@ -2,7 +2,14 @@
 // Invariants: every length is checked before it is used; bits of numbers are copied, never read as JS numbers. One
 // copy aligns a frame; vectors that need no expansion are views of it.
 import { isAscii } from "node:buffer";
-import { InternalError, type Labels, LimitError, type StepColumn } from "../model/index.ts";
+import {
+  histogramsOf,
+  InternalError,
+  type Labels,
+  LimitError,
+  packHistograms,
+  type StepColumn,
+} from "../model/index.ts";
 import {
   BITMAP,
   CONSTANT,
@@ -10,17 +17,23 @@ import {
   CONTINUED,
   FRAME_HEADER_BYTES,
   FRAME_MAGIC,
+  HISTOGRAMS,
   KNOWN_FLAGS,
   MORE,
   PIECE_HEADER_BYTES,
   PIECE_POINTS_MAX,
+  STATES,
   TIMES,
   WEIGHTS,
 } from "./column-frame.ts";
+import { decodeBlock } from "./column-histograms.ts";
 
 function malformed(got: string, want: string): InternalError {
   return new InternalError(`cannot decode column frame: got ${got}; want ${want}`);
 }
+
+/** What a point of a column with histograms takes beside its value and its buckets. */
+const HISTOGRAM_POINT_BYTES = 34;
 
 /** The sections of one frame, over an aligned copy of it. */
 interface Sections {
@@ -112,7 +125,9 @@ export class ColumnDecoder {
     const values = vector(CONSTANT);
     const weights = (flags & WEIGHTS) === 0 ? undefined : vector(CONSTANT_WEIGHTS);
     const times = (flags & TIMES) === 0 ? undefined : vector(0);
-    const column = columnOf(labels, values, bitmap, weights, times);
+    let column = columnOf(labels, values, bitmap, weights, times);
+    if ((flags & HISTOGRAMS) !== 0) column = this.#takeHistograms(column, numbers, flags, cursor);
+    else if ((flags & STATES) !== 0) throw malformed("states without histograms", "both");
     if ((flags & MORE) !== 0) {
       this.#parts.push(column);
     } else if (continued) {
@@ -121,6 +136,15 @@ export class ColumnDecoder {
     } else {
       this.#columns.push(column);
     }
+  }
+
+  #takeHistograms(column: StepColumn, numbers: Float64Array, flags: number, cursor: Cursor): StepColumn {
+    const points = column.values.length;
+    this.#charge(HISTOGRAM_POINT_BYTES * points);
+    const block = decodeBlock(numbers.subarray(cursor.number), points, column.present, (flags & STATES) !== 0);
+    cursor.number += block.numbers;
+    const { histograms, states } = block;
+    return states === undefined ? { ...column, histograms } : { ...column, histograms, states };
   }
 
   #takeLabels(indexes: Uint32Array, count: number, cursor: Cursor): Labels {
@@ -245,7 +269,25 @@ function joinParts(parts: readonly StepColumn[]): StepColumn {
   }
   const weights = first.weights && joinVectors(parts.map((p) => p.weights!));
   const times = first.times && joinVectors(parts.map((p) => p.times!));
-  return columnOf(first.labels, values, present, weights, times);
+  return joinHistograms(columnOf(first.labels, values, present, weights, times), parts);
+}
+
+/** The joined column with the histograms and states of its parts, of which any may have none. */
+function joinHistograms(column: StepColumn, parts: readonly StepColumn[]): StepColumn {
+  if (parts.every((part) => part.histograms === undefined)) return column;
+  const list = parts.flatMap((part) =>
+    part.histograms === undefined ? new Array(part.values.length).fill(undefined) : histogramsOf(part.histograms),
+  );
+  const histograms = packHistograms(list);
+  if (histograms === undefined) return column;
+  if (parts.every((part) => part.states === undefined)) return { ...column, histograms };
+  const states = new Uint8Array(column.values.length);
+  let at = 0;
+  for (const part of parts) {
+    if (part.states !== undefined) states.set(part.states, at);
+    at += part.values.length;
+  }
+  return { ...column, histograms, states };
 }
 
 /** A column with the optional vectors that it has; the usual one, which has none, is made without a detour. */

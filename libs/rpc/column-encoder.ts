@@ -9,12 +9,15 @@ import {
   FRAME_BYTES,
   FRAME_HEADER_BYTES,
   FRAME_MAGIC,
+  HISTOGRAMS,
   MORE,
   PIECE_HEADER_BYTES,
   PIECE_POINTS_MAX,
+  STATES,
   TIMES,
   WEIGHTS,
 } from "./column-frame.ts";
+import { blockEnd, encodeBlock } from "./column-histograms.ts";
 
 /** Points [from, to) of a column, and how they are written. */
 interface Piece {
@@ -26,6 +29,8 @@ interface Piece {
   readonly present: number;
   readonly numbers: number;
   readonly labels: number;
+  /** The histograms, encoded. */
+  readonly block: Float64Array | undefined;
 }
 
 /** Yields the frames of an answer, none for no columns. Each is at most `frameBytes` long unless one label set is. */
@@ -35,7 +40,8 @@ export function* encodeColumns(columns: readonly StepColumn[], frameBytes = FRAM
     const points = column.values.length;
     let from = 0;
     do {
-      const to = Math.min(from + PIECE_POINTS_MAX, points);
+      let to = Math.min(from + PIECE_POINTS_MAX, points);
+      if (column.histograms !== undefined) to = blockEnd(column.histograms, from, to);
       const full = frame.add(pieceOf(column, from, to), frameBytes);
       if (full !== undefined) yield full;
       from = to;
@@ -45,7 +51,7 @@ export function* encodeColumns(columns: readonly StepColumn[], frameBytes = FRAM
 }
 
 function pieceOf(column: StepColumn, from: number, to: number): Piece {
-  const { present: presence, weights, times } = column;
+  const { present: presence, weights, times, histograms, states } = column;
   let present = to - from;
   if (presence !== null) {
     present = 0;
@@ -67,9 +73,15 @@ function pieceOf(column: StepColumn, from: number, to: number): Piece {
     flags |= TIMES;
     numbers += present;
   }
+  let block: Float64Array | undefined;
+  if (histograms !== undefined) {
+    flags |= states === undefined ? HISTOGRAMS : HISTOGRAMS | STATES;
+    block = encodeBlock(histograms, presence, states, from, to);
+    numbers += block.length;
+  }
   if (to < column.values.length) flags |= MORE;
   if (from > 0) flags |= CONTINUED;
-  return { column, from, to, flags, present, numbers, labels: from > 0 ? 0 : column.labels.length };
+  return { column, from, to, flags, present, numbers, labels: from > 0 ? 0 : column.labels.length, block };
 }
 
 function bitsOf(values: Float64Array): Uint32Array {
@@ -197,6 +209,9 @@ function writeNumbers(pieces: readonly Piece[], out: Uint32Array): void {
     at = writeVector(out, at, values, piece, (piece.flags & CONSTANT) !== 0);
     if (weights !== undefined) at = writeVector(out, at, weights, piece, (piece.flags & CONSTANT_WEIGHTS) !== 0);
     if (times !== undefined) at = writeVector(out, at, times, piece, false);
+    if (piece.block === undefined) continue;
+    out.set(bitsOf(piece.block), at);
+    at += 2 * piece.block.length;
   }
 }
 

@@ -20,4 +20,6 @@ export const CONSTANT_WEIGHTS = 8;
 export const TIMES = 16;
 export const MORE = 32;
 export const CONTINUED = 64;
-export const KNOWN_FLAGS = 127;
+export const HISTOGRAMS = 128;
+export const STATES = 256;
+export const KNOWN_FLAGS = 511;

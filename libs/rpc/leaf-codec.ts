@@ -4,18 +4,28 @@ import {
   InvalidError,
   type Leaf,
   type LeafAggregation,
+  type LeafNote,
+  type LeafNoteKind,
   type Matcher,
   type MatchType,
   type PartialOp,
   type Rollup,
   UnavailableError,
 } from "../model/index.ts";
-import type { AggregationMessage, ArgumentMessage, LeafMessage, LookupRequest, MatcherMessage } from "./messages.ts";
+import type {
+  AggregationMessage,
+  ArgumentMessage,
+  LeafMessage,
+  LookupRequest,
+  MatcherMessage,
+  NoteMessage,
+} from "./messages.ts";
 
 // Records, so that the compiler asks for a line when the model gains a name.
 const ROLLUPS: Readonly<Record<Rollup, true>> = {
   last: true,
   timestamp: true,
+  start_timestamp: true,
   rate: true,
   increase: true,
   delta: true,
@@ -61,6 +71,22 @@ const PARTIAL_OPS: Readonly<Record<PartialOp, true>> = {
   avg: true,
   group: true,
 };
+const NOTE_KINDS: Readonly<Record<LeafNoteKind, true>> = {
+  mixed_samples: true,
+  mixed_schemas: true,
+  ignored_histograms: true,
+  not_counter: true,
+  not_gauge: true,
+  reconciled_addition: true,
+  reconciled_subtraction: true,
+  reconciled_aggregation: true,
+  mixed_aggregation: true,
+  ignored_in_aggregation: true,
+  collided_aggregation: true,
+  start_overlap: true,
+  histogram_times: true,
+  only_histograms: true,
+};
 const MATCH_TYPES: Readonly<Record<MatchType, true>> = { "=": true, "!=": true, "=~": true, "!~": true };
 
 /** A name that this version knows. Errors: UnavailableError, because a newer caller is cured by an upgrade. */
@@ -85,6 +111,8 @@ export function leafToMessage(leaf: Leaf): LeafMessage {
     ),
     dropName: leaf.dropName,
     aggregation: leaf.aggregation ?? null,
+    useStarts: leaf.useStarts ?? false,
+    countsOnly: leaf.countsOnly ?? false,
   };
 }
 
@@ -95,7 +123,7 @@ export function leafFromMessage(message: LeafMessage | null): Leaf {
   for (const [name, value] of Object.entries({ startMs, stepMs, rangeMs, offsetMs })) {
     if (!Number.isFinite(value)) throw new InvalidError(`cannot evaluate leaf: got ${name} ${value}; want a number`);
   }
-  if (stepCount === 0 || (stepCount > 1 && stepMs <= 0)) {
+  if (stepCount === 0 || stepMs < 0) {
     throw new InvalidError(`cannot evaluate leaf: got ${stepCount} steps of ${stepMs} ms; want at least one, in order`);
   }
   const aggregation = message.aggregation === null ? {} : { aggregation: aggregationFromMessage(message.aggregation) };
@@ -107,6 +135,8 @@ export function leafFromMessage(message: LeafMessage | null): Leaf {
     offsetMs,
     args: message.arguments.map((a) => argumentFromMessage(a, stepCount)),
     dropName: message.dropName,
+    ...(message.useStarts ? { useStarts: true } : {}),
+    ...(message.countsOnly ? { countsOnly: true } : {}),
     ...aggregation,
   };
 }
@@ -141,4 +171,11 @@ export function setsToMessage(sets: readonly (readonly Matcher[])[]): LookupRequ
 
 export function setsFromMessage(sets: LookupRequest["sets"]): Matcher[][] {
   return sets.map(({ matchers }) => matchers.map(matcherFromMessage));
+}
+
+/** The notes that this version knows; a newer storage may have others. */
+export function notesFromMessage(notes: readonly NoteMessage[]): LeafNote[] {
+  return notes
+    .filter(({ kind }) => Object.hasOwn(NOTE_KINDS, kind))
+    .map(({ kind, metric, aggregated, count }) => ({ kind: kind as LeafNoteKind, metric, aggregated, count }));
 }

@@ -106,6 +106,8 @@ export interface LeafMessage {
   readonly arguments: readonly ArgumentMessage[];
   readonly dropName: boolean;
   readonly aggregation: AggregationMessage | null;
+  readonly useStarts: boolean;
+  readonly countsOnly: boolean;
 }
 
 export interface EvaluateRequest {
@@ -114,10 +116,18 @@ export interface EvaluateRequest {
   readonly leaf: LeafMessage | null;
 }
 
+export interface NoteMessage {
+  readonly kind: string;
+  readonly metric: string;
+  readonly aggregated: boolean;
+  readonly count: number;
+}
+
 export interface EvaluateSummary {
   readonly seriesCount: number;
   readonly samplesRead: number;
   readonly warnings: readonly string[];
+  readonly notes: readonly NoteMessage[];
 }
 
 export interface EvaluateReply {

@@ -17,7 +17,7 @@ import { type CallLimits, callStream, callUnary } from "./calls.ts";
 import { openClient, type TlsMaterial } from "./channel.ts";
 import { ColumnDecoder } from "./column-decoder.ts";
 import { metadataEntry } from "./ingest-codec.ts";
-import { leafToMessage, setsToMessage } from "./leaf-codec.ts";
+import { leafToMessage, notesFromMessage, setsToMessage } from "./leaf-codec.ts";
 import { contracts, type QueryMethods } from "./load.ts";
 import type { EvaluateSummary, LookupRequest, StringsReply } from "./messages.ts";
 import { ClusterPin, callHeaders, type PeerStatus, PROTOCOL_VERSIONS, peerStatus, type VersionRange } from "./peer.ts";
@@ -93,6 +93,7 @@ class GrpcQueryable implements RemoteQueryable {
       seriesCount: end.seriesCount,
       samplesRead: end.samplesRead,
       warnings: end.warnings,
+      ...(end.notes.length === 0 ? {} : { notes: notesFromMessage(end.notes) }),
     };
   }
 

@@ -57,7 +57,7 @@ export class QueryService {
       Evaluate: this.#streaming<EvaluateRequest, EvaluateReply>("evaluate", async (r, c) => {
         const result = await queryable.evaluate(leafFromMessage(r.leaf), c);
         const { seriesCount, samplesRead, warnings } = result;
-        return evaluateReplies(result.columns, { seriesCount, samplesRead, warnings });
+        return evaluateReplies(result.columns, { seriesCount, samplesRead, warnings, notes: result.notes ?? [] });
       }),
       LabelNames: this.#streaming<LookupRequest, StringsReply>("label names", async (r, c) =>
         stringReplies(await queryable.labelNames(setsFromMessage(r.sets), r, r.limit, c)),

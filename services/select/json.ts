@@ -1,9 +1,10 @@
 // services/select/json.ts: answers of the query API as JSON bytes, in chunks, field by field as Prometheus orders them.
 // Format: prometheus.io/docs/prometheus/latest/querying/api, "Format overview" and "Expression query result formats".
 // HOT: one loop turn per point of an answer. Timestamps are rendered once per grid, not once per series.
-import type { Grid, Labels, StepColumn } from "../../libs/model/index.ts";
-import type { QueryValue } from "../../libs/promql/index.ts";
+import { type Grid, histogramAt, type Labels, type StepColumn } from "../../libs/model/index.ts";
+import { floatPresence, type QueryValue } from "../../libs/promql/index.ts";
 import { ByteWriter } from "./byte-writer.ts";
+import { writeHistogramPoint } from "./histogram-json.ts";
 import { NUMBER_BYTES_MAX, writeTimestamp, writeValue } from "./number-format.ts";
 
 /** What stands around the data of a successful answer. */
@@ -62,9 +63,12 @@ function* renderEnd(w: ByteWriter, close: string, notes: Notes): Generator<Uint8
 function* renderVector(w: ByteWriter, timeMs: number, columns: readonly StepColumn[]): Generator<Uint8Array> {
   w.ascii("[");
   for (let i = 0; i < columns.length; i++) {
-    openSeries(w, i, columns[i]!.labels);
-    w.ascii(',"value":');
-    writePoint(w, timeMs, columns[i]!.values[0]!);
+    const { labels, values, histograms } = columns[i]!;
+    const histogram = histograms && histogramAt(histograms, 0);
+    openSeries(w, i, labels);
+    w.ascii(histogram === undefined ? ',"value":' : ',"histogram":');
+    if (histogram === undefined) writePoint(w, timeMs, values[0]!);
+    else writeHistogramPoint(w, timeMs, histogram);
     w.ascii("}");
     if (w.isFull) yield w.take();
   }
@@ -79,17 +83,41 @@ function* renderMatrix(w: ByteWriter, grid: Grid, columns: readonly StepColumn[]
     const times = column.times === undefined ? onGrid! : renderTimes(column.times);
     if (w.isFull) yield w.take();
     openSeries(w, i, column.labels);
-    w.ascii(',"values":[');
-    for (let step = 0, first = true; ; first = false) {
-      // With room for a step each turn gets on, and one that stops early has written a point.
-      w.reserve(8 * NUMBER_BYTES_MAX);
-      step = writeSteps(w, times, column, step, first);
-      if (step >= column.values.length) break;
-      if (w.isFull) yield w.take();
-    }
-    w.ascii("]}");
+    if (column.histograms === undefined) yield* renderFloats(w, times, column);
+    else yield* renderMixed(w, times, column, grid);
+    w.ascii("}");
   }
   w.ascii("]");
+}
+
+function* renderFloats(w: ByteWriter, times: RenderedTimes, column: StepColumn): Generator<Uint8Array> {
+  w.ascii(',"values":[');
+  for (let step = 0, first = true; ; first = false) {
+    // With room for a step each turn gets on, and one that stops early has written a point.
+    w.reserve(8 * NUMBER_BYTES_MAX);
+    step = writeSteps(w, times, column, step, first);
+    if (step >= column.values.length) break;
+    if (w.isFull) yield w.take();
+  }
+  w.ascii("]");
+}
+
+/** A series with histograms: its floats, if it has any, then those. */
+function* renderMixed(w: ByteWriter, times: RenderedTimes, column: StepColumn, grid: Grid): Generator<Uint8Array> {
+  const histograms = column.histograms!;
+  const floats = floatPresence(column.present, histograms);
+  if (floats.includes(1)) yield* renderFloats(w, times, { ...column, present: floats });
+  let first = true;
+  for (let step = 0; step < floats.length; step++) {
+    const histogram = column.present?.[step] === 0 ? undefined : histogramAt(histograms, step);
+    if (histogram === undefined) continue;
+    w.ascii(first ? ',"histograms":[' : ",");
+    first = false;
+    const timeMs = column.times === undefined ? grid.startMs + step * grid.stepMs : column.times[step]!;
+    writeHistogramPoint(w, timeMs, histogram);
+    if (w.isFull) yield w.take();
+  }
+  if (!first) w.ascii("]");
 }
 
 function openSeries(w: ByteWriter, index: number, labels: Labels): void {

@@ -3,11 +3,12 @@
 // selector at five other times; and each of them as a range query around its time. All have to agree.
 import {
   compareLabels,
+  histogramAt,
   type Labels,
   labelsKey,
+  packHistograms,
   type QueryContext,
   type StepColumn,
-  setLabel,
 } from "../../libs/model/index.ts";
 import {
   type Engine,
@@ -21,12 +22,10 @@ import {
   transform,
   walk,
 } from "../../libs/promql/index.ts";
-import { MemoryQueryable } from "./memory-queryable.ts";
-import type { Sample } from "./naive-rollup.ts";
-import type { Annotated, Command, EvalCommand, LoadCommand } from "./script.ts";
-
-const EPSILON = 1e-6;
-const SMALLEST_NORMAL = 2.2250738585072014e-308;
+import { almostEqual, type Element, elementOf, elementText, expectedElement, sameElement } from "./elements.ts";
+import { SampleQueryable } from "./sample-queryable.ts";
+import type { Annotated, Command, EvalCommand } from "./script.ts";
+import { samplesOfLoad } from "./script-samples.ts";
 
 /** The outcome of one eval. */
 export interface EvalOutcome {
@@ -38,42 +37,23 @@ export interface EvalOutcome {
   readonly native: boolean;
 }
 
-/** Runs all commands of a script; each eval is judged on its own. */
-export async function executeScript(commands: readonly Command[], engine: Engine): Promise<EvalOutcome[]> {
+/** Runs all commands of a script on storages that `open` makes; each eval is judged on its own. */
+export async function executeScript(
+  commands: readonly Command[],
+  engine: Engine,
+  open: () => SampleQueryable = () => new SampleQueryable(),
+): Promise<EvalOutcome[]> {
   const outcomes: EvalOutcome[] = [];
-  let storage = new MemoryQueryable();
+  let storage = open();
   for (const command of commands) {
-    if (command.kind === "clear") storage = new MemoryQueryable();
-    else if (command.kind === "load") load(storage, command);
+    if (command.kind === "clear") storage = open();
+    else if (command.kind === "load") for (const series of samplesOfLoad(command)) storage.store(series);
     else outcomes.push(await judge(command, storage, engine));
   }
   return outcomes;
 }
 
-function load(storage: MemoryQueryable, command: LoadCommand): void {
-  for (const { labels, values } of command.series) {
-    const samples: Sample[] = [];
-    values.forEach((value, i) => {
-      const timeMs = i * command.stepMs;
-      if (value.kind === "float") samples.push({ timeMs, value: value.value, stale: false, histogram: false });
-      else if (value.kind === "stale") samples.push({ timeMs, value: Number.NaN, stale: true, histogram: false });
-      else if (value.kind === "histogram") samples.push({ timeMs, value: Number.NaN, stale: false, histogram: true });
-    });
-    storage.append(labels, samples);
-    if (command.withNhcb) loadConverted(storage, labels, samples);
-  }
-}
-
-/** load_with_nhcb stores classic histograms as native ones too; this storage keeps marks of those. */
-function loadConverted(storage: MemoryQueryable, labels: Labels, samples: readonly Sample[]): void {
-  const name = labels[labels.indexOf("__name__") + 1] ?? "";
-  const base = name.replace(/_(bucket|count|sum)$/, "");
-  if (base === name) return;
-  const marks = samples.filter((s) => !s.histogram).map((s) => ({ ...s, stale: false, histogram: true }));
-  storage.append(setLabel(setLabel(labels, "le", ""), "__name__", base), marks);
-}
-
-async function judge(command: EvalCommand, storage: MemoryQueryable, engine: Engine): Promise<EvalOutcome> {
+async function judge(command: EvalCommand, storage: SampleQueryable, engine: Engine): Promise<EvalOutcome> {
   const before = storage.nativeMatches;
   const failure = await new Judge(command, storage, engine).run();
   const written = command.expected.kind === "series" && command.expected.series.some((s) => hasHistogram(s.values));
@@ -97,16 +77,16 @@ interface Variant {
 
 class Judge {
   readonly #command: EvalCommand;
-  readonly #storage: MemoryQueryable;
+  readonly #storage: SampleQueryable;
   readonly #engine: Engine;
   readonly #context: QueryContext = {
     tenant: "default",
     signal: new AbortController().signal,
     deadlineMs: Number.MAX_SAFE_INTEGER,
-    samplesMax: 1_000_000,
+    samplesMax: 10_000,
   };
 
-  constructor(command: EvalCommand, storage: MemoryQueryable, engine: Engine) {
+  constructor(command: EvalCommand, storage: SampleQueryable, engine: Engine) {
     this.#command = command;
     this.#storage = storage;
     this.#engine = engine;
@@ -160,7 +140,12 @@ class Judge {
       const same = value !== undefined && almostEqual(value, expected.value);
       return same ? undefined : `${place}: got scalar ${value}; want ${expected.value}`;
     }
-    const vector = middle.map((c) => ({ labels: c.labels, values: c.values.slice(1, 2), present: null }));
+    const vector = middle.map((c) => {
+      const list = [c.histograms && histogramAt(c.histograms, 1)];
+      const histograms = packHistograms(list);
+      const column = { labels: c.labels, values: c.values.slice(1, 2), present: null };
+      return histograms === undefined ? column : { ...column, histograms };
+    });
     return prefix(place, this.#compare({ type: "vector", timeMs, columns: vector }));
   }
 
@@ -199,13 +184,13 @@ class Judge {
     const expected = this.#expectedSeries();
     for (const [position, column] of columns.entries()) {
       const want = expected.get(labelsKey(column.labels));
-      if (want === undefined) return `got unexpected ${show(column.labels)} ${column.values[0]}`;
+      if (want === undefined) return `got unexpected ${show(column.labels)} ${elementText(elementOf(column, 0))}`;
       if (this.#command.ordered && want.position !== position) {
         return `got ${show(column.labels)} at position ${position}; want it at ${want.position}`;
       }
       const [first] = want.values;
-      if (first?.kind !== "float" || !almostEqual(first.value, column.values[0]!)) {
-        return `got ${column.values[0]} for ${show(column.labels)}; want ${first === undefined ? "" : text(first)}`;
+      if (first === undefined || !sameElement(expectedElement(first), elementOf(column, 0))) {
+        return `got ${elementText(elementOf(column, 0))} for ${show(column.labels)}; want ${first === undefined ? "" : text(first)}`;
       }
     }
     return missing(expected, columns);
@@ -242,7 +227,7 @@ class Judge {
       got.length === wanted.length &&
       got.every(([timeMs, v], i) => {
         const [wantedMs, expected] = wanted[i]!;
-        return timeMs === wantedMs && expected.kind === "float" && almostEqual(expected.value, v);
+        return timeMs === wantedMs && sameElement(expectedElement(expected), v);
       });
     if (same) return undefined;
     const wantText = wanted.map(([timeMs, v]) => `${text(v)}@${timeMs}`).join(" ");
@@ -288,16 +273,6 @@ function fixedVariants(text: string, timeMs: number): Variant[] {
   return times.map((time) => ({ expr: printed, timeMs: time }));
 }
 
-/** Equal but for rounding: Prometheus' almost.Equal with a relative difference of 1e-6. */
-export function almostEqual(a: number, b: number): boolean {
-  if (Number.isNaN(a) && Number.isNaN(b)) return true;
-  if (a === b) return true;
-  const sum = Math.abs(a) + Math.abs(b);
-  const difference = Math.abs(a - b);
-  if (a === 0 || b === 0 || sum < SMALLEST_NORMAL) return difference < EPSILON * SMALLEST_NORMAL;
-  return difference / Math.min(sum, Number.MAX_VALUE) < EPSILON;
-}
-
 function annotationFailure(kind: string, want: Annotated, got: readonly string[], expr: string): string | undefined {
   if (want.none && got.length > 0) return `got ${kind} ${got.join("; ")} for ${expr}; want none`;
   if ((want.any || want.matching.length > 0) && got.length === 0) return `got no ${kind}; want one`;
@@ -322,19 +297,19 @@ function missing(expected: Map<string, ExpectedSeries>, columns: readonly StepCo
   return undefined;
 }
 
-function pointsOf(column: StepColumn, value: QueryValue & { type: "matrix" }): [number, number][] {
+function pointsOf(column: StepColumn, value: QueryValue & { type: "matrix" }): [number, Element][] {
   const { startMs, stepMs } = value.grid;
-  const out: [number, number][] = [];
+  const out: [number, Element][] = [];
   for (let s = 0; s < column.values.length; s++) {
     if (column.present !== null && column.present[s] === 0) continue;
-    out.push([column.times === undefined ? startMs + s * stepMs : column.times[s]!, column.values[s]!]);
+    out.push([column.times === undefined ? startMs + s * stepMs : column.times[s]!, elementOf(column, s)]);
   }
   return out;
 }
 
 function points(column: StepColumn, value: QueryValue & { type: "matrix" }): string {
   return pointsOf(column, value)
-    .map(([timeMs, v]) => `${v}@${timeMs}`)
+    .map(([timeMs, v]) => `${elementText(v)}@${timeMs}`)
     .join(" ");
 }
 
@@ -345,7 +320,9 @@ function show(labels: Labels): string {
 }
 
 function text(value: SequenceValue): string {
-  return value.kind === "float" ? String(value.value) : value.kind;
+  return value.kind === "float" || value.kind === "histogram"
+    ? elementText(expectedElement(value).element)
+    : value.kind;
 }
 
 function prefix(where: string, failure: string | undefined): string | undefined {

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { Engine } from "../../libs/promql/index.ts";
 import { type EvalOutcome, executeScript } from "./execute.ts";
+import type { SampleQueryable } from "./sample-queryable.ts";
 import { parseScript } from "./script.ts";
 
 /** The outcomes of one script file. */
@@ -11,23 +12,26 @@ export interface ScriptReport {
   readonly outcomes: readonly EvalOutcome[];
 }
 
-/** Runs every script of the directories. Errors: those of reading a directory, and of a script that does not parse. */
-export async function runScripts(directories: readonly string[]): Promise<ScriptReport[]> {
+/** Runs every script of the directories, on storages that `open` makes. Errors: those of reading a directory, and of a script that does not parse. */
+export async function runScripts(
+  directories: readonly string[],
+  open?: () => SampleQueryable,
+): Promise<ScriptReport[]> {
   const reports: ScriptReport[] = [];
   for (const directory of directories) {
     for (const name of readdirSync(directory).sort()) {
       if (!name.endsWith(".test")) continue;
       const file = join(directory, name);
-      reports.push({ file, outcomes: await runScript(file) });
+      reports.push({ file, outcomes: await runScript(file, open) });
     }
   }
   return reports;
 }
 
-async function runScript(file: string): Promise<EvalOutcome[]> {
-  const engine = new Engine({ now: () => 0, delayedNameRemoval: true });
+async function runScript(file: string, open?: () => SampleQueryable): Promise<EvalOutcome[]> {
+  const engine = new Engine({ now: () => 0, delayedNameRemoval: true, useStartTimestamps: true });
   try {
-    return await executeScript(parseScript(readFileSync(file, "utf8")), engine);
+    return await executeScript(parseScript(readFileSync(file, "utf8")), engine, open);
   } catch (error) {
     throw new Error(`cannot run ${file}: ${(error as Error).message}`, { cause: error });
   }

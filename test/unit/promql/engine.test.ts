@@ -4,6 +4,8 @@ import { describe, expect, test } from "vitest";
 import {
   CanceledError,
   ExecutionError,
+  histogramAt,
+  histogramsOf,
   InvalidError,
   type Labels,
   LimitError,
@@ -13,8 +15,10 @@ import {
   type QueryContext,
   TimeoutError,
 } from "../../../libs/model/index.ts";
-import { Engine, parseSeriesDescription, type QueryResult } from "../../../libs/promql/index.ts";
+import { Engine, type EngineOptions, parseSeriesDescription, type QueryResult } from "../../../libs/promql/index.ts";
 import { MemoryQueryable } from "../../promql/memory-queryable.ts";
+import { SampleQueryable } from "../../promql/sample-queryable.ts";
+import { samplesOfLoad } from "../../promql/script-samples.ts";
 import { ShardedQueryable } from "./sharded-queryable.ts";
 
 const MINUTE = 60_000;
@@ -341,5 +345,67 @@ test("labels of a result are those of the series", async () => {
     type: "vector",
     timeMs: 0,
     columns: [expect.objectContaining({ labels, values: Float64Array.of(5) })],
+  });
+});
+
+describe("native histograms", () => {
+  const stored = (lines: readonly string[], options: Partial<EngineOptions> = {}) => {
+    const storage = new SampleQueryable();
+    const series = lines
+      .map(parseSeriesDescription)
+      .map(({ labels, values }) => ({ labels, values, starts: undefined }));
+    for (const one of samplesOfLoad({ kind: "load", stepMs: MINUTE, withNhcb: false, series })) storage.store(one);
+    return { storage, engine: new Engine({ now: () => 0, ...options }) };
+  };
+  const lines = [
+    'h{__type__="histogram",a="1"} {{schema:0 count:2 sum:3 buckets:[1 1]}}x9',
+    'h{__type__="histogram",a="2"} {{schema:0 count:4 sum:3 buckets:[3 1]}}x9',
+    'f{a="1"} 1x9',
+  ];
+
+  test("lose their names at once in stock mode; counts keep the type", async () => {
+    const { storage, engine } = stored(lines);
+    const ask = async (query: string) => shape(await engine.instant(storage, query, 0, context()));
+    expect(await ask("histogram_count(h)")).toEqual({
+      '["__type__","histogram","a","1"]': [2],
+      '["__type__","histogram","a","2"]': [4],
+    });
+    const doubled = await engine.instant(storage, "h * 2", 0, context());
+    const { value } = doubled;
+    if (value.type !== "vector") throw new Error("want a vector");
+    expect(value.columns.map((column) => column.labels)).toEqual([
+      ["a", "1"],
+      ["a", "2"],
+    ]);
+    expect(histogramAt(value.columns[1]!.histograms!, 0)).toMatchObject({ count: 8, sum: 6 });
+  });
+
+  test("are the same with and without push-down, and merge over shards", async () => {
+    for (const query of ["sum(h)", "avg(rate(h[5m]))", "count(h)", 'max({__name__=~"f|h"})', "sum by (a) (h)"]) {
+      const answers = await Promise.all(
+        [true, false].map(async (pushDown) => {
+          const { storage, engine } = stored(lines, { pushDown });
+          return engine.range(storage, query, 0, 5 * MINUTE, MINUTE, context());
+        }),
+      );
+      expect(answers[0]!.value).toEqual(answers[1]!.value);
+      expect(answers[0]!.infos).toEqual(answers[1]!.infos);
+    }
+  });
+
+  test("weigh more than floats", async () => {
+    const { storage, engine } = stored(lines);
+    const ask = (query: string) => engine.range(storage, query, 0, 9 * MINUTE, MINUTE, context({ samplesMax: 60 }));
+    await expect(ask("h and h")).rejects.toThrow(LimitError);
+    await expect(ask("f and f")).resolves.toMatchObject({ warnings: [] });
+  });
+
+  test("raw ones come with their times", async () => {
+    const { storage, engine } = stored(lines);
+    const { value } = await engine.instant(storage, 'h{a="1"}[2m]', 3 * MINUTE, context());
+    if (value.type !== "matrix") throw new Error("want a matrix");
+    const [column] = value.columns;
+    expect([...column!.times!]).toEqual([2 * MINUTE, 3 * MINUTE]);
+    expect(histogramsOf(column!.histograms!).map((h) => h?.count)).toEqual([2, 2]);
   });
 });

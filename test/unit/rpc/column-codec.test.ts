@@ -2,7 +2,19 @@
 // damaged ones.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { AppError, InternalError, LimitError, type StepColumn } from "../../../libs/model/index.ts";
+import {
+  AppError,
+  customLayout,
+  exponentialLayout,
+  type FloatHistogram,
+  type HistogramColumn,
+  histogramAt,
+  InternalError,
+  LimitError,
+  packHistograms,
+  type ResetHint,
+  type StepColumn,
+} from "../../../libs/model/index.ts";
 import { ColumnDecoder } from "../../../libs/rpc/column-decoder.ts";
 import { encodeColumns } from "../../../libs/rpc/column-encoder.ts";
 import { PIECE_POINTS_MAX } from "../../../libs/rpc/column-frame.ts";
@@ -34,7 +46,15 @@ function essence(column: StepColumn): unknown {
     values: pick(column.values),
     weights: pick(column.weights),
     times: pick(column.times),
+    histograms: column.histograms && presentHistograms(column.histograms, present),
+    states: column.states && Array.from(column.states, (state, i) => (present?.[i] === 0 ? 0 : state)),
   };
+}
+
+/** What a column has at its present points, free of how it is kept; undefined when it is no histogram at all. */
+function presentHistograms(column: HistogramColumn, present: Uint8Array | null): unknown {
+  const list = Array.from(column.layoutOf, (_, i) => (present?.[i] === 0 ? undefined : histogramAt(column, i)));
+  return list.map((h) => h && { ...h, buckets: hexOf(h.buckets), sum: hexOf(Float64Array.of(h.sum)) });
 }
 
 const sameBits = (a: readonly StepColumn[], b: readonly StepColumn[]): void =>
@@ -51,6 +71,27 @@ function vector(pairs: readonly (readonly [number, number])[]): Float64Array {
   return out;
 }
 
+const count = fc.oneof(fc.nat(9), fc.double());
+const indexes = fc
+  .uniqueArray(fc.integer({ min: -40, max: 40 }), { maxLength: 6 })
+  .map((list) => list.sort((a, b) => a - b));
+const layout = fc.oneof(
+  fc
+    .tuple(fc.integer({ min: -4, max: 8 }), fc.constantFrom(0, 0.001, 1), indexes, indexes)
+    .map((parts) => exponentialLayout(...parts)),
+  indexes.chain((bounds) =>
+    fc.subarray(Array.from({ length: bounds.length + 1 }, (_, i) => i)).map((buckets) => customLayout(bounds, buckets)),
+  ),
+);
+const histogram: fc.Arbitrary<FloatHistogram> = fc
+  .record({ layout, hint: fc.integer({ min: 0, max: 3 }), count, sum: count, zeroCount: count })
+  .chain((parts) => {
+    const size = parts.layout.positive.length + parts.layout.negative.length;
+    return fc
+      .array(count, { minLength: size, maxLength: size })
+      .map((buckets) => ({ ...parts, hint: parts.hint as ResetHint, buckets: Float64Array.from(buckets) }));
+  });
+
 const column: fc.Arbitrary<StepColumn> = fc
   .record({
     labels: fc.array(fc.string({ unit: "grapheme", minLength: 0, maxLength: 12 }), { maxLength: 6 }),
@@ -59,17 +100,25 @@ const column: fc.Arbitrary<StepColumn> = fc
     sparse: fc.boolean(),
     weights: fc.boolean(),
     times: fc.boolean(),
+    histograms: fc.array(fc.option(histogram, { nil: undefined }), { maxLength: 5 }),
+    states: fc.boolean(),
     doubles: fc.array(double, { minLength: 70, maxLength: 70 }),
     holes: fc.array(fc.integer({ min: 0, max: 1 }), { minLength: 70, maxLength: 70 }),
   })
   .map((r) => {
     const values = vector(r.doubles.slice(0, r.points).map((d) => (r.constant ? r.doubles[0]! : d)));
+    const { length } = r.histograms;
+    const histograms = packHistograms(
+      Array.from(values, (_, i) => (length === 0 ? undefined : r.histograms[i % length])),
+    );
     return {
       labels: r.labels.slice(0, r.labels.length & ~1),
       values,
       present: r.sparse ? Uint8Array.from(r.holes.slice(0, r.points)) : null,
       ...(r.weights ? { weights: Float64Array.from(values, (_, i) => (r.constant ? 3 : i)) } : {}),
       ...(r.times ? { times: Float64Array.from(values, (_, i) => 1e12 + i) } : {}),
+      ...(histograms === undefined ? {} : { histograms }),
+      ...(histograms !== undefined && r.states ? { states: Uint8Array.from(values, (_, i) => i & 15) } : {}),
     };
   });
 
@@ -79,6 +128,23 @@ const EXAMPLES: readonly StepColumn[] = [
   { labels: ["job", "a"], values: Float64Array.of(6, 8), present: null, weights: Float64Array.of(2, 2) },
   { labels: [], values: Float64Array.of(5), present: null, times: Float64Array.of(1000) },
 ];
+
+/** 1 2 4 in buckets 0, 1 and 3, and a float between two of those. */
+const HISTOGRAM: FloatHistogram = {
+  layout: exponentialLayout(2, 0.001, [0, 1], [3]),
+  hint: 2,
+  count: 7,
+  sum: -1.5,
+  zeroCount: 3,
+  buckets: Float64Array.of(1, 2, 4),
+};
+const NATIVE: StepColumn = {
+  labels: [],
+  values: Float64Array.of(0, 9, 0),
+  present: null,
+  histograms: packHistograms([HISTOGRAM, undefined, { ...HISTOGRAM, hint: 3 }])!,
+  states: Uint8Array.of(0, 1, 8),
+};
 
 describe("column frames", () => {
   test("golden bytes, version 1", () => {
@@ -102,6 +168,35 @@ describe("column frames", () => {
     const length = 240;
     expect(frames).toEqual([bytes.padEnd(2 * length, "0")]);
     sameBits(decode([Buffer.from(frames[0]!, "hex")]), EXAMPLES);
+  });
+
+  test("golden numbers of a histogram block, version 1", () => {
+    const [frame] = [...encodeColumns([NATIVE])];
+    const words = [...new Uint32Array(frame!.buffer, frame!.byteOffset, 8)];
+    expect(words.slice(2)).toEqual([1, 0, 0, 0, 33, 0]);
+    const numbers = [...new Float64Array(frame!.buffer, frame!.byteOffset + 32, 33)];
+    const row = (hint: number): number[] => [hint, 7, -1.5, 3, 1, 2, 4];
+    expect(numbers.slice(0, 3)).toEqual([0, 9, 0]);
+    expect(numbers.slice(3)).toEqual([30, 1, 2, 0.001, 0, 2, 1, 0, 1, 3, 0, 0, -1, 1, 0, 8, ...row(2), ...row(3)]);
+    expect(frame!.readUInt32LE(32 + 8 * 33)).toBe(384);
+    sameBits(decode([frame!]), [NATIVE]);
+  });
+
+  test("histograms too many for a frame are cut", () => {
+    const long = Array.from({ length: 3000 }, (_, i) => (i % 7 === 0 ? undefined : { ...HISTOGRAM, sum: i }));
+    const wide = exponentialLayout(8, 0, Array.from({ length: 50_000 }, (_, i) => i), []); // biome-ignore format: one row
+    const huge = { ...HISTOGRAM, layout: wide, buckets: new Float64Array(50_000).fill(2) };
+    const of = (list: (FloatHistogram | undefined)[]): StepColumn => ({
+      labels: ["a", "b"],
+      values: new Float64Array(list.length),
+      present: null,
+      histograms: packHistograms(list)!,
+    });
+    const columns = [of(long), of([huge, huge]), NATIVE];
+    const frames = [...encodeColumns(columns)];
+    expect(frames.length).toBeGreaterThan(3);
+    expect(Math.max(...frames.map((f) => f.length))).toBeLessThan(1 << 20);
+    sameBits(decode(frames), columns);
   });
 
   test("random columns survive bit for bit, in frames of any size and at any alignment", () => {
@@ -172,15 +267,21 @@ describe("column frames", () => {
     expect(() => decode(frames.slice(1))).toThrow(InternalError);
   });
 
-  test("every truncation is malformed", () => {
-    const [frame] = [...encodeColumns(EXAMPLES)];
+  test.each([
+    ["floats", EXAMPLES],
+    ["histograms", [NATIVE]],
+  ])("every truncation of %s is malformed", (_, columns) => {
+    const [frame] = [...encodeColumns(columns)];
     for (let length = 0; length < frame!.length; length++) {
       expect(() => decode([frame!.subarray(0, length)])).toThrow(InternalError);
     }
   });
 
-  test("damaged frames give columns or an error of ours, in bounded memory", () => {
-    const [frame] = [...encodeColumns(EXAMPLES)];
+  test.each([
+    ["floats", EXAMPLES],
+    ["histograms", [NATIVE]],
+  ])("damaged frames of %s give columns or an error of ours, in bounded memory", (_, columns) => {
+    const [frame] = [...encodeColumns(columns)];
     let errors = 0;
     fc.assert(
       fc.property(

@@ -24,7 +24,7 @@ import {
   encodeMetadataRequest,
   splitBatches,
 } from "../../../libs/rpc/ingest-codec.ts";
-import { leafFromMessage, leafToMessage } from "../../../libs/rpc/leaf-codec.ts";
+import { leafFromMessage, leafToMessage, notesFromMessage } from "../../../libs/rpc/leaf-codec.ts";
 import { contracts } from "../../../libs/rpc/load.ts";
 import type { LeafMessage } from "../../../libs/rpc/messages.ts";
 import { ClusterPin, checkIdentity, negotiate, peerStatus } from "../../../libs/rpc/peer.ts";
@@ -50,7 +50,8 @@ describe("messages of one bytes field", () => {
 
   test("frames are plain protobuf to everyone else", () => {
     const { Evaluate, Series } = contracts().query;
-    const summary = { seriesCount: 3, samplesRead: 4, warnings: ["w"] };
+    const notes = [{ kind: "not_gauge", metric: "m", aggregated: true, count: 2 }];
+    const summary = { seriesCount: 3, samplesRead: 4, warnings: ["w"], notes };
     const bytes = Evaluate.responseSerialize({ frame: Buffer.from("frame"), summary });
     expect(bytes.toString("latin1").slice(0, 7)).toBe("\n\x05frame");
     expect(bytes.indexOf("\n\x00")).toBe(-1);
@@ -172,6 +173,11 @@ describe("errors", () => {
   });
 });
 
+test("notes cross, but for those of a newer version", () => {
+  const known = { kind: "not_gauge", metric: "m", aggregated: true, count: 2 } as const;
+  expect(notesFromMessage([known, { ...known, kind: "constructor" }, { ...known, kind: "newest" }])).toEqual([known]);
+});
+
 describe("leaves", () => {
   const leaf: Leaf = {
     matchers: [{ type: "!~", name: "a b", value: "x|𝒳" }],
@@ -181,6 +187,8 @@ describe("leaves", () => {
     offsetMs: -5,
     args: [0.5, Float64Array.of(1, Number.NaN, -0), Number.NaN],
     dropName: true,
+    useStarts: true,
+    countsOnly: true,
     aggregation: { op: "avg", without: true, labels: ["le", ""] },
   };
   /** Through the encoded request. */
@@ -192,7 +200,10 @@ describe("leaves", () => {
 
   test("cross whole", () => {
     expect(leafFromMessage(cross(leafToMessage(leaf)))).toEqual(leaf);
-    const { aggregation: _, ...plain } = { ...leaf, args: [] };
+    // Steps that stand still evaluate one time with several arguments.
+    const still = { ...leaf, grid: { ...leaf.grid, stepMs: 0 } };
+    expect(leafFromMessage(cross(leafToMessage(still)))).toEqual(still);
+    const { aggregation: _, useStarts: _starts, countsOnly: _counts, ...plain } = { ...leaf, args: [] };
     expect(leafFromMessage(cross(leafToMessage(plain)))).toEqual(plain);
   });
 
@@ -206,7 +217,7 @@ describe("leaves", () => {
     ],
     ["a matcher of a newer version", { matchers: [{ type: "~", name: "a", value: "" }] }, "unavailable"],
     ["no steps", { stepCount: 0 }, "invalid"],
-    ["steps that stand", { stepMs: 0 }, "invalid"],
+    ["steps backwards", { stepMs: -1 }, "invalid"],
     ["time that is no number", { startMs: Number.NaN }, "invalid"],
     ["an endless range", { rangeMs: Number.POSITIVE_INFINITY }, "invalid"],
     ["a column of another length", { arguments: [{ column: Buffer.alloc(8) }] }, "invalid"],

@@ -5,9 +5,12 @@ import {
   CanceledError,
   CorruptionError,
   ExecutionError,
+  exponentialLayout,
+  histogramsOf,
   type Leaf,
   type LeafResult,
   LimitError,
+  packHistograms,
   type Queryable,
   type QueryContext,
   TimeoutError,
@@ -81,6 +84,34 @@ describe("answers", () => {
     const result = { columns, seriesCount: 7e9, samplesRead: 9e15, warnings: ["one", "two: é"] };
     const { client } = await storageOf({ evaluate: async () => result });
     expect(await client.evaluate(LEAF, contextOf())).toEqual(result);
+  });
+
+  test("with histograms, states and notes", async () => {
+    const histogram = {
+      layout: exponentialLayout(3, 0.5, [1, 2, 9], [4]),
+      hint: 3,
+      count: 10,
+      sum: -2.5,
+      zeroCount: 1,
+      buckets: Float64Array.of(1, 2, 3, 4),
+    } as const;
+    const columns = Array.from({ length: 2_000 }, (_, i) => ({
+      labels: ["i", `${i}`],
+      values: Float64Array.of(0, i, 0),
+      present: null,
+      histograms: packHistograms([{ ...histogram, sum: i }, undefined, histogram])!,
+      states: Uint8Array.of(4, 0, 8),
+    }));
+    const notes = [{ kind: "not_counter", metric: "m", aggregated: false, count: 1 }] as const;
+    const result = { columns, seriesCount: 1, samplesRead: 1, warnings: [], notes };
+    const { client } = await storageOf({ evaluate: async () => result });
+    const got = await client.evaluate({ ...LEAF, useStarts: true, countsOnly: true }, contextOf());
+    expect(got.notes).toEqual(notes);
+    expect(got.columns.length).toBe(2_000);
+    for (const [i, column] of got.columns.entries()) {
+      expect(histogramsOf(column.histograms!)).toEqual([{ ...histogram, sum: i }, undefined, histogram]);
+      expect(column.states).toEqual(Uint8Array.of(4, 0, 8));
+    }
   });
 
   test("of a great many label values too", async () => {

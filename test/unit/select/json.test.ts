@@ -2,10 +2,14 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import {
+  customLayout,
   EMPTY_LABELS,
+  exponentialLayout,
+  type FloatHistogram,
   type Grid,
   labelsFromRecord,
   labelsToRecord,
+  packHistograms,
   type StepColumn,
 } from "../../../libs/model/index.ts";
 import type { QueryValue } from "../../../libs/promql/index.ts";
@@ -26,6 +30,28 @@ function column(labels: Record<string, string>, values: readonly number[], prese
     present: present === undefined ? null : Uint8Array.from(present),
   };
 }
+
+/** Buckets on both sides of zero, one of them empty; and custom bounds. */
+const BOTH_SIDES: FloatHistogram = {
+  layout: exponentialLayout(0, 0.25, [0, 1, 2], [0]),
+  hint: 0,
+  count: 6.5,
+  sum: -1e21,
+  zeroCount: 1,
+  buckets: Float64Array.of(2, 0, 3, 0.5),
+};
+const CUSTOM: FloatHistogram = {
+  layout: customLayout([1, 2.5], [0, 1, 2]),
+  hint: 0,
+  count: 6,
+  sum: 9,
+  zeroCount: 0,
+  buckets: Float64Array.of(1, 2, 3),
+};
+const BOTH_SIDES_TEXT =
+  '{"count":"6.5","sum":"-1e+21","buckets":[[1,"-1","-0.5","0.5"],[3,"-0.25","0.25","1"],[0,"0.5","1","2"],[0,"2","4","3"]]}';
+const CUSTOM_TEXT = '{"count":"6","sum":"9","buckets":[[3,"-Inf","1","1"],[0,"1","2.5","2"],[0,"2.5","+Inf","3"]]}';
+const EMPTY: FloatHistogram = { ...CUSTOM, count: 0, sum: 0, buckets: new Float64Array(3) };
 
 const RESULTS: readonly (readonly [string, QueryValue, string])[] = [
   ["scalar", { type: "scalar", timeMs: 4000, value: 2 }, '{"resultType":"scalar","result":[4,"2"]}'],
@@ -60,6 +86,27 @@ const RESULTS: readonly (readonly [string, QueryValue, string])[] = [
       ],
     },
     '{"resultType":"matrix","result":[{"metric":{},"values":[[0.005,"1"],[7,"2"]]}]}',
+  ],
+  [
+    "a histogram in a vector",
+    {
+      type: "vector",
+      timeMs: 1000,
+      columns: [{ ...column({ a: "1" }, [0]), histograms: packHistograms([BOTH_SIDES])! }],
+    },
+    `{"resultType":"vector","result":[{"metric":{"a":"1"},"histogram":[1,${BOTH_SIDES_TEXT}]}]}`,
+  ],
+  [
+    "histograms among floats, and alone",
+    {
+      type: "matrix",
+      grid: { startMs: 0, stepMs: 1000, count: 3 },
+      columns: [
+        { ...column({ a: "1" }, [0, 7, 0]), histograms: packHistograms([CUSTOM, undefined, BOTH_SIDES])! },
+        { ...column({ a: "2" }, [0, 7, 0], [1, 0, 0]), histograms: packHistograms([EMPTY, undefined, CUSTOM])! },
+      ],
+    },
+    `{"resultType":"matrix","result":[{"metric":{"a":"1"},"values":[[1,"7"]],"histograms":[[0,${CUSTOM_TEXT}],[2,${BOTH_SIDES_TEXT}]]},{"metric":{"a":"2"},"histograms":[[0,{"count":"0","sum":"0"}]]}]}`,
   ],
 ];
 
