@@ -3,12 +3,13 @@
 // The layout is made by assembly/lib/head-layout.ts; test/unit/kernel/head-layout.test.ts checks that both say the
 // same.
 
-const CONTROL = 1024;
+export const CONTROL_AT = 1024;
+export const CONTROL_BYTES = 1024;
 
 /** Index of a word of the control block in a Uint32Array over the whole memory. */
-const word = (offset: number): number => (CONTROL + offset) / 4;
+const word = (offset: number): number => (CONTROL_AT + offset) / 4;
 /** Index of a total in a Float64Array over the whole memory. */
-const total = (offset: number): number => (CONTROL + offset) / 8;
+const total = (offset: number): number => (CONTROL_AT + offset) / 8;
 
 export const CONTROL_WORDS = {
   MEMORY_BYTES: word(0),
@@ -56,6 +57,7 @@ export const CONTROL_WORDS = {
 
 export const CONTROL_TOTALS = {
   R_RESUME: total(184),
+  R_NEWEST: total(200),
   T_SAMPLES: total(256),
   T_HOLES: total(264),
   T_SEALED_BYTES: total(272),

@@ -7,6 +7,8 @@
 import { InvalidError } from "../model/index.ts";
 import {
   CONTROL_WORDS as C,
+  CONTROL_AT,
+  CONTROL_BYTES,
   G_COUNT,
   G_HOME,
   GROUP_WORDS,
@@ -30,11 +32,12 @@ interface Exports {
   init(memoryBytes: number, batchBytes: number, readSamples: number): number;
   addGroup(homeLow: number, homeHigh: number): number;
   addSeries(group: number): number;
+  hasSeriesRoom(): number;
   makeDictionary(): number;
   setReference(directory: number, ref: number, entry: number): number;
   dropDictionary(directory: number): void;
   append(length: number, directory: number, minTime: number, maxTime: number): number;
-  replay(length: number): number;
+  replay(length: number, minTime: number, maxTime: number): number;
   readColumn(series: number, from: number, to: number, out: number): number;
   readSeries(series: number, low: number, high: number, times: number, values: number, capacity: number): number;
   timeRange(group: number, low: number, high: number): void;
@@ -56,6 +59,9 @@ const STATUSES = ["stored", "malformed", "unknown-refs", "full"] as const;
 const REFUSED_LIMIT = 0xffffffff;
 const REFUSED_COLLISION = 0xfffffffe;
 const TIME_MAX = 2 ** 53;
+/** Pages of a dictionary's directory, and references of a page. */
+const DIRECTORY_PAGES = 4096;
+const PAGE_REFERENCES = 1024;
 
 export interface HeadKernelOptions {
   /**
@@ -82,6 +88,8 @@ export interface AppendOutcome {
   readonly refusedCollision: number;
   /** Samples looked at; fewer than the batch holds when full. */
   readonly consumed: number;
+  /** Newest time of the samples within the bounds, stored or not; -Infinity without any. */
+  readonly newestMs: number;
   /** What was stored, as a samples record; empty when nothing was. A view: valid until the next append or replay. */
   readonly record: Uint8Array;
   /** References that the dictionary does not know, perhaps repeated; a view like the record. */
@@ -117,11 +125,13 @@ export interface HeadKernelStats {
  */
 export class HeadDictionary {
   private readonly kernel: Exports;
+  private readonly words: Uint32Array;
   /** Address of the directory; 0 after drop. */
   address: number;
 
-  constructor(kernel: Exports, address: number) {
+  constructor(kernel: Exports, words: Uint32Array, address: number) {
     this.kernel = kernel;
+    this.words = words;
     this.address = address;
   }
 
@@ -134,6 +144,21 @@ export class HeadDictionary {
   refuse(ref: number, reason: "series-limit" | "id-collision"): boolean {
     const entry = reason === "series-limit" ? REFUSED_LIMIT : REFUSED_COLLISION;
     return this.kernel.setReference(this.address, ref, entry) !== 0;
+  }
+
+  /** Gives this dictionary all entries of another one, of any head. Returns false when there is no memory for them. */
+  copyFrom(other: HeadDictionary): boolean {
+    const theirs = other.words;
+    const from = other.address / 4;
+    for (let page = 0; page < DIRECTORY_PAGES; page++) {
+      const at = theirs[from + page]!;
+      if (at === 0) continue;
+      // Setting any entry makes the page.
+      if (this.kernel.setReference(this.address, page * PAGE_REFERENCES, 0) === 0) return false;
+      const to = this.words[this.address / 4 + page]! / 4;
+      this.words.set(theirs.subarray(at / 4, at / 4 + PAGE_REFERENCES), to);
+    }
+    return true;
   }
 
   /** Makes a reference unknown again. */
@@ -159,6 +184,8 @@ export class HeadKernel {
   private homes = new Uint32Array(256).fill(NONE);
   private homesUsed = 0;
   readonly memory: WebAssembly.Memory;
+  /** Size of the memory. */
+  readonly sizeBytes: number;
   readonly batchBytesMax: number;
   readonly readSamplesMax: number;
 
@@ -171,6 +198,7 @@ export class HeadKernel {
           `want ${HEAD_MEMORY_MIN_BYTES} to ${HEAD_MEMORY_MAX_BYTES} (--head-memory)`,
       );
     }
+    this.sizeBytes = size;
     this.memory = createMemory(size);
     this.kernel = loadKernel<Exports>("head", this.memory);
     const batchBytes = options.batchBytesMax ?? Math.min(4 << 20, size / 64);
@@ -199,14 +227,52 @@ export class HeadKernel {
     return group < 0 ? -1 : this.kernel.addSeries(group) | 0;
   }
 
+  /** Whether addSeries surely takes another series, whatever its home. */
+  get hasSeriesRoom(): boolean {
+    return this.kernel.hasSeriesRoom() !== 0;
+  }
+
   get seriesCount(): number {
     return this.words[C.SERIES_COUNT]!;
+  }
+
+  /** Bytes of memory that hold something: records of series and groups, and the part of the arena that was ever used. */
+  get usedBytes(): number {
+    const { words } = this;
+    const records = words[C.SERIES_COUNT]! * (HOT_WORDS + SERIES_WORDS) + words[C.GROUP_COUNT]! * GROUP_WORDS;
+    return records * 4 + words[C.ARENA_NEXT]! - words[C.ARENA_BASE]!;
+  }
+
+  /** Address ranges [from, to) that are not zero any more: what must be zeroed before `reset`. */
+  get dirtyRanges(): [from: number, to: number][] {
+    const { words } = this;
+    const series = words[C.SERIES_COUNT]!;
+    const records = (base: number, count: number, size: number): [number, number] => [base, base + count * size * 4];
+    return [
+      records(words[C.HOT_BASE]!, series, HOT_WORDS),
+      records(words[C.SERIES_BASE]!, series, SERIES_WORDS),
+      records(words[C.GROUP_BASE]!, words[C.GROUP_COUNT]!, GROUP_WORDS),
+      [words[C.ARENA_BASE]!, words[C.ARENA_NEXT]!],
+    ];
+  }
+
+  /** Zeroes part of the memory. */
+  zero(from: number, to: number): void {
+    this.bytes.fill(0, from, to);
+  }
+
+  /** Makes a head of which all dirty ranges were zeroed as empty as a new one. Its dictionaries are gone. */
+  reset(): void {
+    this.bytes.fill(0, CONTROL_AT, CONTROL_AT + CONTROL_BYTES);
+    this.kernel.init(this.sizeBytes, this.batchBytesMax, this.readSamplesMax);
+    this.homes = new Uint32Array(256).fill(NONE);
+    this.homesUsed = 0;
   }
 
   /** A dictionary for a connection; undefined when the memory is full. */
   makeDictionary(): HeadDictionary | undefined {
     const address = this.kernel.makeDictionary();
-    return address === 0 ? undefined : new HeadDictionary(this.kernel, address >>> 0);
+    return address === 0 ? undefined : new HeadDictionary(this.kernel, this.words, address >>> 0);
   }
 
   /**
@@ -224,19 +290,26 @@ export class HeadKernel {
   }
 
   /**
-   * Appends a samples record, whose series must exist; no time bounds, no record out. A record longer than the region
-   * (written with more memory) is applied in parts; each outcome comes with its part. Errors: InvalidError for a malformed one.
+   * Appends the samples of a samples record with times in [minMs, maxMs]; its series must exist; no record out. A record longer
+   * than the region (written with more memory) is applied in parts; each outcome comes with its part. Errors: InvalidError for a
+   * malformed one.
    */
-  replay(record: Uint8Array, each: (outcome: AppendOutcome, part: Uint8Array) => void): void {
+  replay(
+    record: Uint8Array,
+    each: (outcome: AppendOutcome, part: Uint8Array) => void,
+    minMs = -TIME_MAX,
+    maxMs = TIME_MAX,
+  ): void {
     if (record.length <= this.words[C.OUT_CAPACITY]! && sampleCount(record) <= this.words[C.SPILL_CAPACITY]!) {
       this.bytes.set(record, this.words[C.OUT_BASE]!);
-      each(this.outcome(this.kernel.replay(record.length), "record"), record);
+      const [low, high] = [Math.max(minMs, -TIME_MAX), Math.min(maxMs, TIME_MAX)];
+      each(this.outcome(this.kernel.replay(record.length, low, high), "record"), record);
       return;
     }
     const columns = decodeSamplesRecord(record);
     const step = this.words[C.SPILL_CAPACITY]!;
     for (let from = 0; from < columns.count; from += step) {
-      this.replay(encodeSamplesRecord(columns, from, Math.min(from + step, columns.count)), each);
+      this.replay(encodeSamplesRecord(columns, from, Math.min(from + step, columns.count)), each, minMs, maxMs);
     }
   }
 
@@ -261,6 +334,7 @@ export class HeadKernel {
       refusedLimit: words[C.R_REFUSED_LIMIT]!,
       refusedCollision: words[C.R_REFUSED_COLLISION]!,
       consumed: words[C.R_CONSUMED]!,
+      newestMs: this.floats[T.R_NEWEST]!,
       record: this.bytes.subarray(out, out + words[C.R_RECORD_BYTES]!),
       unknownRefs: words.subarray(out / 4, out / 4 + words[C.R_UNKNOWN]!),
       spill: {

@@ -61,6 +61,11 @@ export class SeriesCatalog implements RegistrationSource {
     return this.places[series * 3]!;
   }
 
+  /** The home that a series' head group is found by; 0 for an unused number. */
+  homeOf(series: number): Hash64 {
+    return { low: this.places[series * 3 + 1]!, high: this.places[series * 3 + 2]! };
+  }
+
   addTo(body: RegistrationBody, series: number): void {
     if (this.unused.has(series)) return;
     const key = encodeSeriesKey(this.index.tenantOf(series), this.index.labelsOf(series));

@@ -13,12 +13,13 @@ import {
   type WalState,
 } from "../wal/index.ts";
 import { SeriesCatalog } from "./catalog.ts";
-import { Head, type HeadStats } from "./head.ts";
+import type { HeadStats } from "./head.ts";
 import { MetadataStore } from "./metadata-store.ts";
 import { DbQuerier } from "./querier.ts";
 import { recover } from "./recover.ts";
 import { DbSession } from "./session.ts";
 import { type DbState, DbStats } from "./state.ts";
+import { Windows } from "./windows.ts";
 
 export interface DbOptions {
   readonly dataDir: string;
@@ -86,9 +87,16 @@ export class Db {
       const { shardCount, clusterId, nodeId, hashSeed } = options;
       const identity = openIdentity(fs, dataDir, { shardCount, clusterId, nodeId, hashSeed }, options.random);
       const catalog = new SeriesCatalog();
-      const head = new Head({ memoryBytes: options.headMemoryBytes });
+      const windows = new Windows({
+        clock,
+        memoryBytes: options.headMemoryBytes,
+        seriesEnd: () => catalog.seriesEnd,
+        homeOf: (series) => catalog.homeOf(series),
+        fromMs: Number.NEGATIVE_INFINITY,
+        onChange: () => {},
+      });
       const metadata = new MetadataStore();
-      const replayed = await recover(fs, clock, dataDir, identity, catalog, head, metadata);
+      const replayed = await recover(fs, clock, dataDir, identity, catalog, windows, metadata);
       const stats = new DbStats();
       const wal = openWal({
         fs,
@@ -109,7 +117,10 @@ export class Db {
       });
       const { retentionMs, maxFutureMs, seriesMax } = options;
       const state: DbState = {
-        ...{ identity, clock, head, catalog, metadata, wal, stats, retentionMs, maxFutureMs, seriesMax },
+        ...{ identity, clock, windows, catalog, metadata, wal, stats, retentionMs, maxFutureMs, seriesMax },
+        get head() {
+          return windows.current;
+        },
         sessions: new Set(),
         closing: false,
         seriesLimitText: () => seriesLimitText(catalog, seriesMax),

@@ -38,6 +38,8 @@ export interface HeadAppend {
   readonly tooOld: number;
   readonly refusedLimit: number;
   readonly refusedCollision: number;
+  /** Newest time of the samples within the bounds; -Infinity without any. */
+  readonly newestMs: number;
   /** Samples records of what was stored, for the log; views that are valid until the next append or replay. */
   readonly records: readonly Uint8Array[];
 }
@@ -80,7 +82,7 @@ export function headFullError(): UnavailableError {
 
 export class Head {
   private readonly kernel: HeadKernel;
-  private readonly late = new LateStore();
+  private late = new LateStore();
   private readonly overflowBytesMax: number;
 
   /** Errors: InvalidError for a memory that is too small or too large. */
@@ -96,6 +98,31 @@ export class Head {
 
   get seriesCount(): number {
     return this.kernel.seriesCount;
+  }
+
+  /** Whether addSeries surely takes another series. */
+  get hasSeriesRoom(): boolean {
+    return this.kernel.hasSeriesRoom;
+  }
+
+  /** Bytes that samples and series take, late samples included. */
+  get usedBytes(): number {
+    return this.kernel.usedBytes + this.late.sizeBytes;
+  }
+
+  /** What must be zeroed before `reset`, and how; see HeadKernel. */
+  get dirtyRanges(): [from: number, to: number][] {
+    return this.kernel.dirtyRanges;
+  }
+
+  zero(from: number, to: number): void {
+    this.kernel.zero(from, to);
+  }
+
+  /** Empties the head: series, samples and dictionaries are gone. */
+  reset(): void {
+    this.kernel.reset();
+    this.late = new LateStore();
   }
 
   /** Registers a series of a home; returns its number, dense from 0, or -1 when the head takes no more series. */
@@ -123,22 +150,24 @@ export class Head {
   }
 
   /**
-   * Appends a samples record of the log; its series must be registered. The result has no records. What the head has no room
+   * Appends the samples with times in [minMs, maxMs] of a samples record of the log; its series must be registered. The result has no records. What the head has no room
    * for goes to the late store: the log of a process with a full head may need a little more than that process did, and must
    * not keep the next one from starting. Errors: InvalidError for a malformed record, UnavailableError when that is too much.
    */
-  replay(record: Uint8Array): HeadAppend[] {
+  replay(record: Uint8Array, minMs = Number.NEGATIVE_INFINITY, maxMs = Number.POSITIVE_INFINITY): HeadAppend[] {
     const results: HeadAppend[] = [];
-    this.kernel.replay(record, (outcome, part) => {
+    const take = (outcome: AppendOutcome, part: Uint8Array): void => {
       const { status, consumed } = outcome;
       results.push(this.settle(outcome));
-      if (status === "full") this.overflow(decodeSamplesRecord(part), consumed);
-    });
+      if (status === "full") this.overflow(decodeSamplesRecord(part), consumed, minMs, maxMs);
+    };
+    this.kernel.replay(record, take, minMs, maxMs);
     return results;
   }
 
-  private overflow(samples: SampleColumns, from: number): void {
+  private overflow(samples: SampleColumns, from: number, minMs: number, maxMs: number): void {
     for (let i = from; i < samples.count; i++) {
+      if (samples.times[i]! < minMs || samples.times[i]! > maxMs) continue;
       this.late.insert(samples, i);
       this.kernel.markLate(samples.series[i]!);
     }
@@ -159,7 +188,7 @@ export class Head {
     }
     stored += late;
     if (late > 0) records.push(encodeSamplesRecord(spill, 0, late));
-    const { status, unknownRefs, future, tooOld, refusedLimit, refusedCollision } = outcome;
+    const { status, unknownRefs, future, tooOld, refusedLimit, refusedCollision, newestMs } = outcome;
     return {
       status,
       unknownRefs,
@@ -171,6 +200,7 @@ export class Head {
       tooOld,
       refusedLimit,
       refusedCollision,
+      newestMs,
       records,
     };
   }

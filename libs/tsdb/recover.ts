@@ -6,8 +6,9 @@ import { decodeSamplesRecord } from "../kernel/index.ts";
 import { CorruptionError, decodeSeriesKey, InternalError, InvalidError } from "../model/index.ts";
 import { type DirectoryIdentity, type Registration, type ReplayReport, replay } from "../wal/index.ts";
 import type { SeriesCatalog } from "./catalog.ts";
-import { type Head, headFullError } from "./head.ts";
+import { headFullError } from "./head.ts";
 import { decodeMetadata, type MetadataStore } from "./metadata-store.ts";
+import type { Windows } from "./windows.ts";
 
 /** Replays the WAL into empty structures. Errors: InvalidError for a directory that can't be read, UnavailableError for a head that is too small. */
 export async function recover(
@@ -16,15 +17,15 @@ export async function recover(
   dataDir: string,
   identity: DirectoryIdentity,
   catalog: SeriesCatalog,
-  head: Head,
+  windows: Windows,
   metadata: MetadataStore,
 ): Promise<ReplayReport> {
-  const registered = new RegisteredSeries(catalog, head);
+  const registered = new RegisteredSeries(catalog, windows);
   return replay(fs, clock, dataDir, identity, {
     registration: (entry) => registered.collect(entry),
     samples: (body) => {
       registered.finish();
-      const lost = replaySamples(head, body, registered);
+      const lost = replaySamples(windows, body, registered);
       if (lost > 0) throw new CorruptionError(`samples of ${lost} series that have no registration`, "", 0);
     },
     lateSamples: () => {
@@ -43,15 +44,15 @@ export async function recover(
  * Replays a samples record. Returns how many series, of numbers above all that are registered, it knows alone.
  * Errors: UnavailableError for a full head, CorruptionError for a record that is none.
  */
-function replaySamples(head: Head, body: Uint8Array, registered: RegisteredSeries): number {
+function replaySamples(windows: Windows, body: Uint8Array, registered: RegisteredSeries): number {
   try {
-    head.replay(body);
+    windows.replay(body, false);
     return 0;
   } catch (error) {
     if (!(error instanceof InvalidError)) throw error;
     const lost = registered.reserve(seriesOf(body));
     if (lost === 0) throw new CorruptionError(error.message, "", 0);
-    replaySamples(head, body, registered);
+    replaySamples(windows, body, registered);
     return lost;
   }
 }
@@ -68,12 +69,12 @@ function seriesOf(body: Uint8Array): Uint32Array {
 /** Registrations come in any order; posting lists and the head want ascending numbers. */
 class RegisteredSeries {
   private readonly catalog: SeriesCatalog;
-  private readonly head: Head;
+  private readonly windows: Windows;
   private entries: { series: number; shard: number; home: bigint; id: Uint8Array; key: Uint8Array }[] = [];
 
-  constructor(catalog: SeriesCatalog, head: Head) {
+  constructor(catalog: SeriesCatalog, windows: Windows) {
     this.catalog = catalog;
-    this.head = head;
+    this.windows = windows;
   }
 
   collect(entry: Registration): void {
@@ -114,6 +115,6 @@ class RegisteredSeries {
   }
 
   private addToHead(high: number, low: number): void {
-    if (this.head.addSeries(high, low) < 0) throw headFullError();
+    if (this.windows.addSeries(high, low) < 0) throw headFullError();
   }
 }

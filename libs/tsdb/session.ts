@@ -1,7 +1,6 @@
 // libs/tsdb/session.ts: one insert's connection to this storage: its dictionary, and what happens to a batch.
 // Everything up to the WAL's append runs without a pause, so batches of all sessions are applied one after another; only the
 // wait for the disk is asynchronous. Batch layout: libs/kernel/FORMAT.md, "Ingest batch".
-import type { HeadDictionary } from "../kernel/index.ts";
 import {
   type BatchAck,
   decodeSeriesKey,
@@ -16,6 +15,7 @@ import { RECORD, RegistrationBody } from "../wal/index.ts";
 import { headFullError } from "./head.ts";
 import { encodeMetadata } from "./metadata-store.ts";
 import type { DbState } from "./state.ts";
+import type { WindowsDictionary } from "./windows.ts";
 
 const MAGIC = 0x31424d54;
 const HEADER_BYTES = 32;
@@ -26,7 +26,7 @@ export class DbSession implements IngestSession {
   readonly identity: StorageIdentity;
   readonly closed: Promise<void>;
   private readonly state: DbState;
-  private readonly dictionary: HeadDictionary;
+  private readonly dictionary: WindowsDictionary;
   private readonly registrations = new RegistrationBody();
   private ended = false;
   private settleClosed: () => void = () => {};
@@ -35,7 +35,7 @@ export class DbSession implements IngestSession {
   constructor(state: DbState) {
     this.state = state;
     this.identity = state.identity;
-    const dictionary = state.head.makeDictionary();
+    const dictionary = state.windows.makeDictionary();
     if (dictionary === undefined) throw headFullError();
     this.dictionary = dictionary;
     this.closed = new Promise((resolve) => {
@@ -48,7 +48,7 @@ export class DbSession implements IngestSession {
     if (this.ended || state.closing)
       throw new UnavailableError("cannot append batch: got a session that is closed; want it open");
     const began = state.clock.monotonicMs();
-    const view = readHeader(batch, state.head.batchBytesMax);
+    const view = readHeader(batch, state.windows.current.batchBytesMax);
     const seq = view.getUint32(8, true);
     const sampleCount = view.getUint32(12, true);
     // The log takes up to twice as much: registrations lie there twice, and a sample may need a run of its own, of 14 bytes.
@@ -60,7 +60,7 @@ export class DbSession implements IngestSession {
     const now = state.clock.nowMs();
     const minMs = now - state.retentionMs;
     const maxMs = now + state.maxFutureMs;
-    const done = state.head.append(batch, this.dictionary, minMs, maxMs);
+    const done = state.windows.append(batch, this.dictionary, minMs, maxMs);
     if (done.status === "unknown-refs") {
       return { seq, status: "unknown-refs", unknownRefs: Uint32Array.from(new Set(done.unknownRefs)), rejections: [] };
     }
@@ -108,7 +108,7 @@ export class DbSession implements IngestSession {
   private register(batch: Uint8Array, view: DataView): number[] {
     const entries = readRegistrations(batch, view, this.identity.shardCount);
     if (entries.length === 0) return [];
-    this.state.head.check(batch, this.dictionary);
+    this.state.windows.check(batch, this.dictionary);
     const unknown: number[] = [];
     this.registrations.clear();
     try {
@@ -122,7 +122,7 @@ export class DbSession implements IngestSession {
 
   /** Gives one reference its series. Returns false when only an unknown id was given. */
   private resolve(view: DataView, { ref, at, key, name }: BatchRegistration): boolean {
-    const { catalog, head, stats } = this.state;
+    const { catalog, windows, stats } = this.state;
     const idAt = at + 16;
     let series = catalog.find(view, idAt);
     if (name === undefined) {
@@ -136,7 +136,7 @@ export class DbSession implements IngestSession {
     } else {
       const home = { low: view.getUint32(at + 8, true), high: view.getUint32(at + 12, true) };
       const fits = catalog.seriesEnd < this.state.seriesMax && catalog.index.hasRoomFor(name.tenant);
-      series = fits ? head.addSeries(home.high, home.low) : -1;
+      series = fits ? windows.addSeries(home.high, home.low) : -1;
       if (series < 0) {
         this.define(this.dictionary.refuse(ref, "series-limit"));
         return true;

@@ -5,6 +5,7 @@ import type { SeriesCatalog } from "./catalog.ts";
 import type { Head, HeadAppend } from "./head.ts";
 import type { MetadataStore } from "./metadata-store.ts";
 import type { DbSession } from "./session.ts";
+import type { Windows } from "./windows.ts";
 
 /** Counters since the start, for metrics. */
 export class DbStats {
@@ -51,6 +52,8 @@ export class DbStats {
 export interface DbState {
   readonly identity: DirectoryIdentity;
   readonly clock: Clock;
+  readonly windows: Windows;
+  /** The head that takes the newest samples. */
   readonly head: Head;
   readonly catalog: SeriesCatalog;
   readonly metadata: MetadataStore;

@@ -11,9 +11,10 @@ import * as decode from "./lib/decode";
 import { CLASS_PAGE, CLASS_QUARTER, freeSlot, takeSlot } from "./lib/head-arena";
 import { sealFrame } from "./lib/head-encode";
 import {
-  addTotal, ARENA_BASE, ARENA_END, ARENA_NEXT, BATCH_BASE, BATCH_CAPACITY, EXPONENT_BITS, FULL, groupAt, H_CURSOR,
+  addTotal, ARENA_BASE, ARENA_END, ARENA_NEXT, BATCH_BASE, BATCH_CAPACITY, CONTROL, EXPONENT_BITS, FULL,
+  GROUP_CAPACITY, GROUP_COUNT, groupAt, H_CURSOR,
   H_GROUP, H_NEXT, HOT_BASE, hotOf, layOut, MALFORMED, NONE, OK, OPEN_BLOCK_BYTES, OPEN_ROW, OPEN_ROWS, OUT_BASE,
-  OUT_CAPACITY, R_CONSUMED, R_DUPLICATES, R_FROM, R_FUTURE, R_OUTVOTED, R_RECORD_BYTES, R_REFUSED_COLLISION,
+  OUT_CAPACITY, R_CONSUMED, R_DUPLICATES, R_FROM, R_FUTURE, R_NEWEST, R_OUTVOTED, R_RECORD_BYTES, R_REFUSED_COLLISION,
   R_REFUSED_LIMIT, R_STORED, R_TO, R_TOO_OLD, R_UNKNOWN, REFUSED_COLLISION, REFUSED_LIMIT, SERIES_CAPACITY,
   SERIES_COUNT, seriesAt, setWord, SPILL_CAPACITY, T_SAMPLES, UNKNOWN, VALUES_BASE, word,
 } from "./lib/head-layout";
@@ -42,9 +43,16 @@ export function addGroup(homeLow: u32, homeHigh: u32): u32 {
 }
 
 /**
- * A new series of a group. Returns its number; NONE when the table is full or 95 % of the arena are taken: what is left
- * belongs to the series that exist.
+ * Whether another series fits, of a group of its own if need be: not when a table is full or 95 % of the arena are taken:
+ * what is left belongs to the series that exist.
  */
+export function hasSeriesRoom(): bool {
+  const arena = word(ARENA_END) - word(ARENA_BASE);
+  if (word(ARENA_NEXT) - word(ARENA_BASE) > arena - arena / 20) return false;
+  return word(SERIES_COUNT) < word(SERIES_CAPACITY) && word(GROUP_COUNT) < word(GROUP_CAPACITY);
+}
+
+/** A new series of a group. Returns its number; NONE where hasSeriesRoom says there is none. */
 export function addSeries(group: u32): u32 {
   const number = word(SERIES_COUNT);
   const arena = word(ARENA_END) - word(ARENA_BASE);
@@ -88,6 +96,7 @@ export function dropDictionary(directory: usize): void {
 
 function clearResults(): void {
   for (let at: usize = R_STORED; at <= R_CONSUMED; at += 4) setWord(at, 0);
+  store<f64>(CONTROL + R_NEWEST, -Infinity);
 }
 
 /**
@@ -181,6 +190,7 @@ function appendRuns(
   let first: u32 = 0;
   let after: u32 = 0;
   let time: i64 = i64.MIN_VALUE;
+  let newest: i64 = i64.MIN_VALUE;
   // The group and ordinal of the sample before: those of its neighbours at the same time.
   let group = NONE;
   let ordinal = NONE;
@@ -198,6 +208,7 @@ function appendRuns(
       value += <usize>runCount << 3;
       continue;
     }
+    newest = max(newest, runTime);
     if (runTime != time) {
       if (first != after) writeRun(first, after, time);
       first = after;
@@ -273,6 +284,7 @@ function appendRuns(
   // appendSample counted its own.
   addTotal(T_SAMPLES, stored - special);
   setWord(R_STORED, stored);
+  if (newest != i64.MIN_VALUE) store<f64>(CONTROL + R_NEWEST, <f64>newest);
   const consumed = <u32>(value - values) >> 3;
   setWord(R_CONSUMED, consumed);
   if (recording && stored != 0) {
@@ -288,8 +300,11 @@ function beginGathering(gathered: usize, values: usize, value: usize): usize {
   return gathered + (value - values);
 }
 
-/** Appends the samples record of `length` bytes in the out region, whose series must exist. OK, FULL or MALFORMED. */
-export function replay(length: u32): u32 {
+/**
+ * Appends the samples of [minTime, maxTime] of the samples record of `length` bytes in the out region, whose series must
+ * exist. OK, FULL or MALFORMED.
+ */
+export function replay(length: u32, minTime: f64, maxTime: f64): u32 {
   clearResults();
   const record: usize = word(OUT_BASE);
   if (length < RECORD_HEADER || length > word(OUT_CAPACITY)) return MALFORMED;
@@ -309,7 +324,7 @@ export function replay(length: u32): u32 {
     left -= runCount;
   }
   if (left != 0 || runs != 0) return MALFORMED;
-  return appendRuns(from, to, end, samples, 0, i64.MIN_VALUE, i64.MAX_VALUE);
+  return appendRuns(from, to, end, samples, 0, <i64>minTime, <i64>maxTime);
 }
 
 /** Values of ordinals [from, to) of a series' present group to out, holes where it has none; see lib/decode.ts. */

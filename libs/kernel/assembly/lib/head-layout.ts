@@ -50,6 +50,7 @@ export const R_RECORD_BYTES: usize = 164;
 export const R_CONSUMED: usize = 168; // samples looked at before the arena was full
 export const R_COUNT: usize = 172; // samples that a read returned
 export const R_RESUME: usize = 184; // f64: where to go on when the read did not fit
+export const R_NEWEST: usize = 200; // f64: newest time looked at within the bounds, -Infinity when there is none
 export const R_FROM: usize = 192; // ordinals that timeRange found
 export const R_TO: usize = 196;
 
