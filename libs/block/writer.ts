@@ -106,8 +106,8 @@ export class BlockWriter {
     const timeColumn = this.timeColumnOf(times);
     const bucket = bucketOf(parts);
     for (const values of columns) this.addColumn(values, timeColumn, bucket);
-    this.previousKey = key;
-    this.keys.push(key);
+    this.previousKey = key.slice();
+    this.keys.push(this.previousKey);
     if (this.tenantBytes === undefined || compareBytes(this.tenantBytes, parts[0]!) !== 0) {
       this.tenantBytes = parts[0]!;
       this.tenants.push({ tenant: decoder.decode(parts[0]!), first: this.series, count: 0, samples: 0 });
