@@ -1,5 +1,6 @@
 // libs/block/column-cache.ts: columns of a block being written that later ones may be coded against: those that rise alike, and the
 // neighbouring buckets of a histogram. Bounded: the oldest are forgotten.
+import type { ColumnHeader } from "../kernel/index.ts";
 import { METRIC_NAME } from "../model/index.ts";
 
 /** A column that may be a reference. */
@@ -8,8 +9,14 @@ export interface Candidate {
   readonly times: number;
   /** References that have to be decoded before it. */
   readonly depth: number;
-  readonly values: Float64Array;
+  readonly header: ColumnHeader;
+  /** A copy: an eighth of the values, and few columns are ever asked for theirs. */
+  readonly payload: Uint8Array;
+  readonly reference: Candidate | undefined;
 }
+
+/** Memory of a candidate besides its payload. */
+const CANDIDATE_BYTES = 512;
 
 interface Kept {
   readonly bound: number;
@@ -88,9 +95,9 @@ export class ColumnCache {
     return [below, above].flatMap((bucket) => (bucket === undefined ? [] : [bucket.candidate]));
   }
 
-  /** Remembers a column, whose values must not change afterwards. */
+  /** Remembers a column. */
   add(candidate: Candidate, fingerprint: bigint, bucket: Bucket | undefined): void {
-    this.bytes += candidate.values.byteLength;
+    this.bytes += candidate.payload.length + CANDIDATE_BYTES;
     if (!this.prints.has(fingerprint)) this.prints.set(fingerprint, candidate);
     if (bucket !== undefined) {
       const buckets = this.histograms.get(bucket.histogram) ?? [];
@@ -111,7 +118,7 @@ export class ColumnCache {
     });
     while (this.bytes > this.bytesMax && this.kept.length > 0) {
       const oldest = this.kept.shift()!;
-      this.bytes -= oldest.candidate.values.byteLength;
+      this.bytes -= oldest.candidate.payload.length + CANDIDATE_BYTES;
       oldest.forget();
     }
   }

@@ -1,6 +1,7 @@
 // libs/block/header-page.ts: the headers of up to 512 columns, field by field, so that like stands beside like when the page is packed.
 // FORMAT.md, "Header pages". All fields of the codec's header come back but the two that only the encoder tells.
 import {
+  COLUMN_HEADER_BYTES,
   ColumnHeader,
   COLUMN_FIELD as FIELD,
   FLAG_REFERENCE,
@@ -84,8 +85,7 @@ export function encodeHeaderPage(entries: readonly ColumnEntry[], firstColumn: n
 
 function writeEntry(s: Record<Stream, ByteSink>, entry: ColumnEntry, column: number, counts: boolean): void {
   const { header } = entry;
-  const { bytes } = header;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const { bytes, view } = header;
   const float64 = (offset: number): bigint => view.getBigUint64(offset, true);
   const [kind, flags] = [bytes[FIELD.KIND]!, bytes[FIELD.FLAGS]!];
   if (counts) s.counts.uvarint(header.count);
@@ -152,15 +152,23 @@ export function decodeHeaderPage(
     STREAMS.map((name, i) => [name, new ByteSource(source.raw(lengths[i]!), `header stream ${name}`, path, offset)]),
   ) as Record<Stream, ByteSource>;
   source.end();
-  const entries = Array.from({ length: columns }, (_, i) => readEntry(s, firstColumn + i, countOf));
+  // One buffer for all: thousands of small ones cost more than reading them.
+  const bytes = new Uint8Array(columns * COLUMN_HEADER_BYTES);
+  const entries = Array.from({ length: columns }, (_, i) => {
+    const header = new ColumnHeader(bytes.subarray(i * COLUMN_HEADER_BYTES, (i + 1) * COLUMN_HEADER_BYTES));
+    return readEntry(s, header, firstColumn + i, countOf);
+  });
   for (const name of STREAMS) s[name].end();
   return entries;
 }
 
-function readEntry(s: Record<Stream, ByteSource>, column: number, countOf?: (times: number) => number): ColumnEntry {
-  const header = new ColumnHeader();
-  const { bytes } = header;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+function readEntry(
+  s: Record<Stream, ByteSource>,
+  header: ColumnHeader,
+  column: number,
+  countOf?: (times: number) => number,
+): ColumnEntry {
+  const { bytes, view } = header;
   const ownCount = countOf === undefined ? s.counts.uvarint() : 0;
   const packed = s.kinds.u8();
   const [kind, flags] = [packed & 3, packed >> 2];

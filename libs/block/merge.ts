@@ -75,14 +75,16 @@ export function planTimes(columns: readonly Float64Array[]): Plan {
   };
 }
 
-/** A column merged by a plan; bits are moved as words, because a NaN's might change in a number. */
-export function mergeValues(columns: readonly Float64Array[], plan: Plan): Float64Array {
-  const all = concatenated(columns);
+/**
+ * Merges columns that lie one after another in `all` by their times' plan, into `room` unless they are merged already. Bits are moved as
+ * words, because a NaN's might change in a number.
+ */
+export function mergeValues(all: Float64Array, plan: Plan, room: Float64Array): Float64Array {
   const { order, starts, times } = plan;
   if (order === undefined) return all;
   const from = new Uint32Array(all.buffer, all.byteOffset, all.length * 2);
-  const out = new Float64Array(times.length);
-  const to = new Uint32Array(out.buffer);
+  const out = room.subarray(0, times.length);
+  const to = new Uint32Array(out.buffer, out.byteOffset, out.length * 2);
   for (let i = 0; i < out.length; i++) {
     let best = order[starts === undefined ? i : starts[i]!]! * 2;
     const end = starts === undefined ? i + 1 : (starts[i + 1] ?? order.length);
@@ -94,6 +96,20 @@ export function mergeValues(columns: readonly Float64Array[], plan: Plan): Float
     to[i * 2 + 1] = from[best + 1]!;
   }
   return out;
+}
+
+/** Columns that are used again for the next series: garbage of this size would cost more than the merge. */
+class Scratch {
+  private readonly columns: Float64Array[] = [];
+
+  take(number: number, length: number): Float64Array {
+    let column = this.columns[number];
+    if (column === undefined || column.length < length) {
+      column = new Float64Array(Math.max(length, 2 * (column?.length ?? 0)));
+      this.columns[number] = column;
+    }
+    return column.subarray(0, length);
+  }
 }
 
 interface Cursor {
@@ -109,6 +125,7 @@ interface Cursor {
 export function mergeBlocks(readers: readonly BlockReader[], writer: BlockWriter): void {
   const cursors: Cursor[] = readers.map((reader, number) => ({ reader, number, series: 0 }));
   const plans = new Map<string, Plan>();
+  const scratch = new Scratch();
   for (;;) {
     let key: Uint8Array | undefined;
     let present: Cursor[] = [];
@@ -122,12 +139,18 @@ export function mergeBlocks(readers: readonly BlockReader[], writer: BlockWriter
       } else if (order === 0) present.push(cursor);
     }
     if (key === undefined) return;
-    addMerged(key, present, plans, writer);
+    addMerged(key, present, plans, scratch, writer);
     for (const cursor of present) cursor.series++;
   }
 }
 
-function addMerged(key: Uint8Array, present: readonly Cursor[], plans: Map<string, Plan>, writer: BlockWriter): void {
+function addMerged(
+  key: Uint8Array,
+  present: readonly Cursor[],
+  plans: Map<string, Plan>,
+  scratch: Scratch,
+  writer: BlockWriter,
+): void {
   const name = present.map(({ reader, number, series }) => `${number}:${reader.column(series).times}`).join(" ");
   let plan = plans.get(name);
   if (plan === undefined) {
@@ -139,15 +162,16 @@ function addMerged(key: Uint8Array, present: readonly Cursor[], plans: Map<strin
   if (width > 1 && plan.starts !== undefined) {
     throw new InvalidError("cannot merge blocks: got rows of one time in two of them; want each time once");
   }
-  const columns: Float64Array[] = [];
-  for (let which = 0; which < width; which++) {
-    const parts = present.map(({ reader, series }) => {
+  const samples = present.reduce((sum, { reader, series }) => sum + reader.column(series).header.count, 0);
+  const columns = Array.from({ length: width }, (_, which) => {
+    const all = scratch.take(which * 2, samples);
+    let at = 0;
+    for (const { reader, series } of present) {
       const column = reader.column(series, which);
-      const values = new Float64Array(column.header.count);
-      reader.readValues(column, values);
-      return values;
-    });
-    columns.push(mergeValues(parts, plan));
-  }
+      reader.readValues(column, all.subarray(at));
+      at += column.header.count;
+    }
+    return mergeValues(all, plan, scratch.take(which * 2 + 1, samples));
+  });
   writer.addSeries(key, plan.times, ...columns);
 }

@@ -151,7 +151,11 @@ export class BlockReader {
       this.timeEntries = this.footer.timePages.flatMap((page, number) => {
         const what = `time page ${number}`;
         const source = new ByteSource(readPage(this.file, page, what), what, this.path, page.offset);
-        return this.placed(decodeHeaderPage(source, page.count, page.first, this.path, page.offset), page);
+        const columns = this.placed(decodeHeaderPage(source, page.count, page.first, this.path, page.offset), page);
+        // What callers make room for by.
+        const longest = columns.find((column) => column.header.count > this.kernel.samplesMax);
+        if (longest !== undefined) throw this.damaged(longest, `${longest.header.count} values`);
+        return columns;
       });
     }
     return this.timeEntries;
@@ -234,7 +238,6 @@ export class BlockReader {
 
   private decode(column: StoredColumn, reference: Float64Array | undefined, what: string): Float64Array {
     const { count } = column.header;
-    if (count > this.kernel.samplesMax) throw this.damaged(column, `${count} values`);
     const out = new Float64Array(count);
     this.decodeInto(column, out, reference, what);
     return out;

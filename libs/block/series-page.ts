@@ -92,16 +92,22 @@ export function decodeSeriesPage(source: ByteSource, count: number, path: string
     names.set(textOf(name), { values, choices: new ByteSource(choices, "label choices", path, offset) });
   }
   source.end();
-  return schemaOf.map((number) => {
-    const schema = schemas[number];
+  // Each schema's names looked up once, not once per series.
+  const resolved = schemas.map(([tenant = new Uint8Array(0), ...labels]) => ({
+    tenant,
+    labels: labels.map((name) => ({ name, column: names.get(textOf(name)) })),
+  }));
+  const keys = schemaOf.map((number) => {
+    const schema = resolved[number];
     if (schema === undefined) throw source.damage(`schema ${number}`, `one below ${schemaCount}`);
-    const parts: Uint8Array[] = [schema[0] ?? new Uint8Array(0)];
-    for (const name of schema.slice(1)) {
-      const column = names.get(textOf(name));
+    const parts: Uint8Array[] = [schema.tenant];
+    for (const { name, column } of schema.labels) {
       const value = column?.values[column.choices.uvarint()];
       if (value === undefined) throw source.damage("a label without a value", "one of its name's values");
       parts.push(name, value);
     }
     return encodeKeyParts(parts);
   });
+  for (const { choices } of names.values()) choices.end();
+  return keys;
 }

@@ -6,7 +6,7 @@ import { crc32 } from "node:zlib";
 import type { FileSystem, OpenFile } from "../env/index.ts";
 import { parentOf } from "../env/index.ts";
 import { type ColumnKernel, COLUMN_FIELD as FIELD, KIND_CODED } from "../kernel/index.ts";
-import { InvalidError, splitSeriesKey } from "../model/index.ts";
+import { assert, InvalidError, splitSeriesKey } from "../model/index.ts";
 import { type Bucket, bucketOf, type Candidate, ColumnCache } from "./column-cache.ts";
 import type { ColumnEntry } from "./column-entry.ts";
 import {
@@ -106,8 +106,8 @@ export class BlockWriter {
     const timeColumn = this.timeColumnOf(times);
     const bucket = bucketOf(parts);
     for (const values of columns) this.addColumn(values, timeColumn, bucket);
-    this.previousKey = key;
-    this.keys.push(key);
+    this.previousKey = key.slice();
+    this.keys.push(this.previousKey);
     if (this.tenantBytes === undefined || compareBytes(this.tenantBytes, parts[0]!) !== 0) {
       this.tenantBytes = parts[0]!;
       this.tenants.push({ tenant: decoder.decode(parts[0]!), first: this.series, count: 0, samples: 0 });
@@ -133,7 +133,7 @@ export class BlockWriter {
       if (candidates.length > 0) {
         encoded = this.kernel.encode(
           values,
-          candidates.map((c) => c.values),
+          candidates.map((candidate) => this.valuesOf(candidate)),
         );
       }
     }
@@ -149,9 +149,21 @@ export class BlockWriter {
     this.put(payload);
     if (isCoded) {
       const depth = taken === undefined ? 0 : taken.depth + 1;
-      this.cache.add({ column: number, times, depth, values: values.slice() }, fingerprint, bucket);
+      this.cache.add(
+        { column: number, times, depth, header, payload: payload.slice(), reference: taken },
+        fingerprint,
+        bucket,
+      );
     }
     if (this.entries.length === PAGE_ITEMS) this.closeHeaderPage();
+  }
+
+  private valuesOf(candidate: Candidate): Float64Array {
+    const reference = candidate.reference === undefined ? undefined : this.valuesOf(candidate.reference);
+    const values = new Float64Array(candidate.header.count);
+    const fault = this.kernel.decode(candidate.header, candidate.payload, values, reference);
+    assert(fault === undefined, "a column just encoded can be decoded");
+    return values;
   }
 
   /** The number of the column with these times: told by the array, or by what is in it. */

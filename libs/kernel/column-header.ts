@@ -15,7 +15,8 @@ export type ColumnKind = "raw" | "constant" | "linear" | "coded";
 /** A view of a header's bytes. Numbers that may be NaN are read as numbers: bits of first and last are in the bytes. */
 export class ColumnHeader {
   readonly bytes: Uint8Array;
-  private readonly view: DataView;
+  /** The same bytes, for fields that are no bytes. */
+  readonly view: DataView;
 
   constructor(bytes: Uint8Array = new Uint8Array(COLUMN_HEADER_BYTES)) {
     this.bytes = bytes;

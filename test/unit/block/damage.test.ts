@@ -157,6 +157,16 @@ describe("what is well summed but wrong", () => {
     expect(refused).toBeGreaterThan(230);
   });
 
+  test("bytes that belong to no part: under no checksum, so not allowed", () => {
+    const fs = newDisk();
+    writeBlock(fs, "/b", smallSeries());
+    const bytes = readWhole(fs, "/b")!;
+    const end = bytes.length - 12;
+    const footerAt = end - new DataView(bytes.buffer).getUint32(end, true);
+    rewrite(fs, "/b", Uint8Array.from([...bytes.subarray(0, footerAt), 1, 2, 3, ...bytes.subarray(footerAt)]));
+    expect(verifyBlock(fs, "/b", kernel).map((d) => [d.part, d.offset])).toEqual([["layout", footerAt]]);
+  });
+
   test("random blocks verify", () => {
     for (let seed = 20; seed < 30; seed++) {
       const fs = newDisk();
