@@ -3,6 +3,7 @@ export { type BlockEntry, blockFileName, entryOf } from "./block-entry.ts";
 export type { ColumnEntry, StoredColumn } from "./column-entry.ts";
 export { BLOCK_ID_BYTES, type BlockOptions, type Footer, LEVELS, type Level, type TenantEntry } from "./footer.ts";
 export { mergeBlocks, mergedOptions } from "./merge.ts";
+export { dayOf, type MergeOptions, type MergePlan, planExpiry, planMerges } from "./plan.ts";
 export { BlockReader } from "./reader.ts";
 export {
   BlockRegistry,
