@@ -1,7 +1,28 @@
 // libs/block/index.ts: what other folders may use of immutable blocks.
+export { type BlockEntry, blockFileName, entryOf } from "./block-entry.ts";
+export {
+  type BlockBuilder,
+  type BuildJob,
+  ChannelBlockBuilder,
+  InlineBlockBuilder,
+  type MergeJob,
+  WorkerBlockBuilder,
+} from "./builder.ts";
+export { serveBuilder } from "./builder-server.ts";
 export type { ColumnEntry, StoredColumn } from "./column-entry.ts";
 export { BLOCK_ID_BYTES, type BlockOptions, type Footer, LEVELS, type Level, type TenantEntry } from "./footer.ts";
 export { mergeBlocks, mergedOptions } from "./merge.ts";
+export { type BlockPiece, PIECE_BYTES, PieceWriter } from "./piece.ts";
+export { dayOf, type MergeOptions, type MergePlan, planExpiry, planMerges } from "./plan.ts";
 export { BlockReader } from "./reader.ts";
+export {
+  BlockRegistry,
+  blockPath,
+  blocksFolder,
+  type RegistryChange,
+  type RegistryFindings,
+  type RegistryProblem,
+} from "./registry.ts";
+export type { RegistryIdentity, WalCoverage } from "./registry-file.ts";
 export { type BlockDamage, verifyBlock } from "./verify.ts";
 export { type BlockSummary, BlockWriter, compareBytes } from "./writer.ts";

@@ -123,6 +123,12 @@ interface Cursor {
  * InvalidError for a series with more samples than a column holds, and for rows of a rollup with the same time in two blocks.
  */
 export function mergeBlocks(readers: readonly BlockReader[], writer: BlockWriter): void {
+  const steps = mergeSteps(readers, writer);
+  while (steps.next().done !== true);
+}
+
+/** As mergeBlocks, a series at each step. */
+export function* mergeSteps(readers: readonly BlockReader[], writer: BlockWriter): Generator<void, void> {
   const cursors: Cursor[] = readers.map((reader, number) => ({ reader, number, series: 0 }));
   const plans = new Map<string, Plan>();
   const scratch = new Scratch();
@@ -141,6 +147,7 @@ export function mergeBlocks(readers: readonly BlockReader[], writer: BlockWriter
     if (key === undefined) return;
     addMerged(key, present, plans, scratch, writer);
     for (const cursor of present) cursor.series++;
+    yield;
   }
 }
 

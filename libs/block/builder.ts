@@ -1,0 +1,249 @@
+// libs/block/builder.ts: builds and merges blocks away from the event loop, in a worker thread; or in this thread, for simulations.
+// Jobs run one after another, in the order in which they came. A job leaves a whole, durable block, or nothing.
+import { type MessagePort, Worker } from "node:worker_threads";
+import { errorText, type FileSystem, packageRoot } from "../env/index.ts";
+import { ColumnKernel } from "../kernel/index.ts";
+import { InternalError, InvalidError } from "../model/index.ts";
+import { classifyingFileSystem } from "./disk-errors.ts";
+import { BuildRun, type BuildTask, canceled, type MergeTask, runMerge } from "./job.ts";
+import { type BuilderReply, type BuilderRequest, errorFrom } from "./job-messages.ts";
+import { type BlockPiece, transferOf } from "./piece.ts";
+import type { BlockSummary } from "./writer.ts";
+
+export interface BuildJob extends BuildTask {
+  /**
+   * The next piece, undefined after the last. Called when the builder wants one: at most two are in flight. The buffers of its arrays are
+   * taken away. An error thrown here ends the job and is its error.
+   */
+  next(): BlockPiece | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface MergeJob extends MergeTask {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Errors of jobs: InvalidError (series out of order, a path that is taken); UnavailableError: the disk is full, try later; CorruptionError:
+ * an input is damaged; CanceledError: the signal, or the builder was closed; one that comes too late changes nothing. InternalError: a sync
+ * failed, the disk refuses or the worker died: nothing more may be built on this directory, the process is to stop.
+ */
+export interface BlockBuilder {
+  build(job: BuildJob): Promise<BlockSummary>;
+  merge(job: MergeJob): Promise<BlockSummary>;
+  /** Cancels all jobs, waits for the one at hand to leave, and ends. */
+  close(): Promise<void>;
+}
+
+/** Runs jobs one after another. */
+class JobQueue {
+  private last: Promise<unknown> = Promise.resolve();
+  private readonly ending = new AbortController();
+
+  run<T>(signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const either = signal === undefined ? this.ending.signal : AbortSignal.any([signal, this.ending.signal]);
+    const mine = this.last.then(() => {
+      if (either.aborted) throw canceled();
+      return work(either);
+    });
+    this.last = mine.catch(() => undefined);
+    return mine;
+  }
+
+  async end(): Promise<void> {
+    this.ending.abort();
+    await this.last;
+  }
+}
+
+/** The error of buffers that can't be given away: shared, a kernel's memory, or given away before. */
+function notTransferable(error: unknown): InvalidError {
+  return new InvalidError(`cannot send piece: got ${errorText(error)}; want arrays with buffers of their own`);
+}
+
+/** Builds in this thread, a piece or a few series in a microtask of its own. */
+export class InlineBlockBuilder implements BlockBuilder {
+  private readonly fs: FileSystem;
+  private readonly kernel = new ColumnKernel();
+  private readonly queue = new JobQueue();
+
+  constructor(fs: FileSystem) {
+    this.fs = classifyingFileSystem(fs);
+  }
+
+  build(job: BuildJob): Promise<BlockSummary> {
+    return this.queue.run(job.signal, async (signal) => {
+      const run = new BuildRun(this.fs, this.kernel, job);
+      try {
+        for (;;) {
+          await undefined;
+          if (signal.aborted) throw canceled();
+          const piece = job.next();
+          if (piece === undefined) return run.finish();
+          run.add(received(piece));
+        }
+      } catch (error) {
+        run.abandon();
+        throw error;
+      }
+    });
+  }
+
+  merge(job: MergeJob): Promise<BlockSummary> {
+    const pause = async (): Promise<void> => undefined;
+    return this.queue.run(job.signal, (signal) => runMerge(this.fs, this.kernel, job, pause, () => signal.aborted));
+  }
+
+  close(): Promise<void> {
+    return this.queue.end();
+  }
+}
+
+/** As it arrives at a worker: its maker is left without its buffers, so that a simulation sees who keeps them. */
+function received(piece: BlockPiece): BlockPiece {
+  try {
+    return structuredClone(piece, { transfer: transferOf(piece) });
+  } catch (error) {
+    throw notTransferable(error);
+  }
+}
+
+interface OpenJob {
+  readonly job: number;
+  readonly next: () => BlockPiece | undefined;
+  readonly settle: (outcome: { summary: BlockSummary } | { error: unknown }) => void;
+  /** Nothing more is sent: all is, or the job was canceled. */
+  ended: boolean;
+  /** Why it was canceled. */
+  error: unknown;
+}
+
+/** Builds at the far end of a channel, where serveBuilder is. */
+export class ChannelBlockBuilder implements BlockBuilder {
+  private readonly port: MessagePort | Worker;
+  private readonly queue = new JobQueue();
+  private jobs = 0;
+  private current: OpenJob | undefined;
+  private failure: InternalError | undefined;
+
+  constructor(port: MessagePort | Worker) {
+    this.port = port;
+    const receive = (reply: BuilderReply): void => this.receive(reply);
+    if (port instanceof Worker) port.on("message", receive);
+    else port.on("message", receive);
+  }
+
+  build(job: BuildJob): Promise<BlockSummary> {
+    const { path, options, signal } = job;
+    return this.start(
+      (number) => ({ kind: "build", job: number, task: { path, options } }),
+      signal,
+      () => job.next(),
+    );
+  }
+
+  merge({ inputs, path, options, signal }: MergeJob): Promise<BlockSummary> {
+    const none = (): undefined => undefined;
+    return this.start((job) => ({ kind: "merge", job, task: { inputs, path, options } }), signal, none);
+  }
+
+  async close(): Promise<void> {
+    await this.queue.end();
+    this.send({ kind: "close" });
+  }
+
+  /** The far end is gone. */
+  protected die(reason: string): void {
+    this.failure ??= new InternalError(`cannot build block: got the worker's end (${reason}); want it running`);
+    this.current?.settle({ error: this.failure });
+  }
+
+  private start(
+    order: (job: number) => BuilderRequest,
+    signal: AbortSignal | undefined,
+    next: () => BlockPiece | undefined,
+  ): Promise<BlockSummary> {
+    return this.queue.run(signal, (either) => {
+      if (this.failure !== undefined) throw this.failure;
+      return new Promise((resolve, reject) => {
+        const onAbort = (): void => this.cancel(canceled());
+        const settle: OpenJob["settle"] = (outcome) => {
+          either.removeEventListener("abort", onAbort);
+          this.current = undefined;
+          if ("summary" in outcome) resolve(outcome.summary);
+          else reject(outcome.error);
+        };
+        this.current = { job: ++this.jobs, next, settle, ended: false, error: undefined };
+        either.addEventListener("abort", onAbort);
+        this.send(order(this.jobs));
+      });
+    });
+  }
+
+  private send(request: BuilderRequest, transfer: ArrayBuffer[] = []): void {
+    this.port.postMessage(request, transfer);
+  }
+
+  private receive(reply: BuilderReply): void {
+    const { current } = this;
+    if (current === undefined || current.job !== reply.job) return;
+    if (reply.kind === "done") current.settle({ summary: reply.summary });
+    else if (reply.kind === "failed") current.settle({ error: current.error ?? errorFrom(reply.error) });
+    else if (!current.ended) this.sendNext(current);
+  }
+
+  private sendNext(current: OpenJob): void {
+    try {
+      const piece = current.next();
+      // `next` may have canceled its own job.
+      if (current.ended) return;
+      if (piece !== undefined) this.sendPiece(current.job, piece);
+      else {
+        current.ended = true;
+        this.send({ kind: "end", job: current.job });
+      }
+    } catch (error) {
+      this.cancel(error);
+    }
+  }
+
+  private sendPiece(job: number, piece: BlockPiece): void {
+    try {
+      this.send({ kind: "piece", job, piece }, transferOf(piece));
+    } catch (error) {
+      throw notTransferable(error);
+    }
+  }
+
+  /** The job settles when the far end has cleared up. */
+  private cancel(error: unknown): void {
+    const { current } = this;
+    if (current === undefined) return;
+    current.ended = true;
+    current.error ??= error;
+    this.send({ kind: "cancel", job: current.job });
+  }
+}
+
+/** Builds on the real file system in a worker thread. */
+export class WorkerBlockBuilder extends ChannelBlockBuilder {
+  private readonly exited: Promise<void>;
+
+  constructor() {
+    // Node 20 runs no TypeScript: also the tests, which run the sources, start the compiled worker.
+    const worker = new Worker(`${packageRoot()}/dist/libs/block/builder-worker.js`, { name: "blocks", execArgv: [] });
+    super(worker);
+    worker.on("error", (error) => this.die(errorText(error)));
+    this.exited = new Promise((resolve) => {
+      worker.on("exit", (code) => {
+        this.die(`exit code ${code}`);
+        resolve();
+      });
+    });
+  }
+
+  override async close(): Promise<void> {
+    await super.close();
+    await this.exited;
+  }
+}

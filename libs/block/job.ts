@@ -1,0 +1,123 @@
+// libs/block/job.ts: the work of a builder: writes a block of pieces, or merges blocks, in steps that leave nothing when they are not finished.
+// The same code runs in the worker (builder-worker.ts) and inline. Invariant: a block that is there is never written over.
+import type { FileSystem } from "../env/index.ts";
+import type { ColumnKernel } from "../kernel/index.ts";
+import { CanceledError, InvalidError } from "../model/index.ts";
+import type { BlockOptions } from "./footer.ts";
+import { mergedOptions, mergeSteps } from "./merge.ts";
+import { type BlockPiece, PieceReader } from "./piece.ts";
+import { BlockReader } from "./reader.ts";
+import { type BlockSummary, BlockWriter, compareBytes } from "./writer.ts";
+
+/** The block to be built; plain data. */
+export interface BuildTask {
+  readonly path: string;
+  readonly options: BlockOptions;
+}
+
+/** The blocks to be merged, and what becomes of them (mergedOptions); plain data. */
+export interface MergeTask extends BuildTask {
+  readonly inputs: readonly string[];
+}
+
+/** Series merged between two looks at whether to go on: some milliseconds. */
+const SERIES_PER_STEP = 16;
+
+function begin(fs: FileSystem, { path, options }: BuildTask, kernel: ColumnKernel): BlockWriter {
+  if (fs.stat(path) !== undefined) throw new InvalidError(`cannot build ${path}: got a file there; want a new name`);
+  return new BlockWriter(fs, path, options, kernel);
+}
+
+function abandon(writer: BlockWriter | undefined): void {
+  try {
+    writer?.abandon();
+  } catch {
+    // The error before this one counts. A draft that stays is removed at the next start.
+  }
+}
+
+export function canceled(): CanceledError {
+  return new CanceledError("cannot build block: got its cancellation; want the time to finish");
+}
+
+/** One block being built. After an error of any method it must be abandoned. */
+export class BuildRun {
+  private readonly writer: BlockWriter;
+  private readonly pieces: PieceReader;
+
+  constructor(fs: FileSystem, kernel: ColumnKernel, task: BuildTask) {
+    this.writer = begin(fs, task, kernel);
+    this.pieces = new PieceReader(task.options.columnsPerSeries);
+  }
+
+  add(piece: BlockPiece): void {
+    this.pieces.read(piece, (key, times, columns) => {
+      this.writer.addSeries(key, times, ...columns);
+    });
+  }
+
+  finish(): BlockSummary {
+    return this.writer.finish("block");
+  }
+
+  /** Leaves nothing behind. Never throws. */
+  abandon(): void {
+    abandon(this.writer);
+  }
+}
+
+/** Merges; `pause` lets others run now and then, `isCanceled` is asked after it. Errors leave nothing behind. */
+export async function runMerge(
+  fs: FileSystem,
+  kernel: ColumnKernel,
+  task: MergeTask,
+  pause: () => Promise<void>,
+  isCanceled: () => boolean,
+): Promise<BlockSummary> {
+  const readers: BlockReader[] = [];
+  let writer: BlockWriter | undefined;
+  const rest = async (): Promise<void> => {
+    await pause();
+    if (isCanceled()) throw canceled();
+  };
+  try {
+    for (const path of task.inputs) readers.push(new BlockReader(fs, path, kernel));
+    checkTask(task, readers);
+    writer = begin(fs, task, kernel);
+    let count = 0;
+    for (const steps = mergeSteps(readers, writer); steps.next().done !== true; ) {
+      if (++count % SERIES_PER_STEP === 0) await rest();
+    }
+    await rest();
+    return writer.finish("merged-block");
+  } catch (error) {
+    abandon(writer);
+    throw error;
+  } finally {
+    for (const reader of readers) reader.close();
+  }
+}
+
+/** A merged block must say what its parents are. */
+function checkTask({ path, options }: MergeTask, readers: readonly BlockReader[]): void {
+  const wanted = mergedOptions(
+    readers.map((reader) => reader.footer),
+    options.id,
+  );
+  const parents = options.parents.length === wanted.parents.length;
+  const same =
+    options.shard === wanted.shard &&
+    options.shardCount === wanted.shardCount &&
+    options.level === wanted.level &&
+    options.columnsPerSeries === wanted.columnsPerSeries &&
+    compareBytes(options.hashSeed, wanted.hashSeed) === 0 &&
+    parents &&
+    wanted.parents.every((id, i) => compareBytes(id, options.parents[i]!) === 0) &&
+    options.minMs <= wanted.minMs &&
+    options.maxMs >= wanted.maxMs;
+  if (!same) {
+    throw new InvalidError(
+      `cannot build ${path}: got options that contradict its parents; want theirs (mergedOptions)`,
+    );
+  }
+}

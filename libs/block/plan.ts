@@ -1,0 +1,76 @@
+// libs/block/plan.ts: which blocks to merge and which to drop: pure functions of the live blocks and the time.
+// Days, like windows and blocks, are (start, end]: a sample at midnight belongs to the day that ends there.
+import type { BlockEntry } from "./block-entry.ts";
+
+const HOUR_MS = 3_600_000;
+export const DAY_MS = 24 * HOUR_MS;
+/** A day is merged when its last window is so old: cut, also when late. */
+export const SETTLE_MS = HOUR_MS;
+
+export interface MergeOptions {
+  /** Of raw samples. */
+  readonly retentionMs: number;
+  /** What merges may take of the disk, beyond its reserve. A merge's inputs are on the disk and stay until its output is durable. */
+  readonly freeBytes: number;
+  /** Shards that have a merge at work. */
+  readonly busyShards?: ReadonlySet<number>;
+}
+
+/** Blocks of one shard and UTC day that are to become one. */
+export interface MergePlan {
+  readonly shard: number;
+  /** Where the day begins. */
+  readonly dayMs: number;
+  /** By time; at least two. */
+  readonly inputs: readonly BlockEntry[];
+  /** The output takes no more: what its inputs take. */
+  readonly sizeBytes: number;
+}
+
+/** The UTC day, by its start, that all samples of (minMs, maxMs] are in; undefined when they may be of several. */
+export function dayOf({ minMs, maxMs }: Pick<BlockEntry, "minMs" | "maxMs">): number | undefined {
+  const start = Math.floor(minMs / DAY_MS) * DAY_MS;
+  return maxMs <= start + DAY_MS ? start : undefined;
+}
+
+/**
+ * The merges to begin now, at most one per shard, together within the free bytes: all raw blocks of a day whose last window is an hour old,
+ * also when one of them is such a merged block and the others came late. Of a shard's days the oldest that fits. Blocks past retention,
+ * and those over several days, stay as they are.
+ */
+export function planMerges(blocks: readonly BlockEntry[], nowMs: number, options: MergeOptions): MergePlan[] {
+  const { retentionMs, busyShards } = options;
+  const expired = new Set(planExpiry(blocks, nowMs, retentionMs));
+  const days = new Map<string, BlockEntry[]>();
+  for (const block of blocks) {
+    const day = dayOf(block);
+    if (day === undefined || block.level !== "raw" || expired.has(block) || busyShards?.has(block.shard)) continue;
+    if (nowMs < day + DAY_MS + SETTLE_MS) continue;
+    const name = `${block.shard} ${day}`;
+    const sameDay = days.get(name);
+    if (sameDay === undefined) days.set(name, [block]);
+    else sameDay.push(block);
+  }
+  const wanted = [...days.values()].filter((inputs) => inputs.length > 1).map(planOf);
+  wanted.sort((a, b) => a.dayMs - b.dayMs || a.shard - b.shard);
+  let freeBytes = options.freeBytes;
+  const plans = new Map<number, MergePlan>();
+  for (const plan of wanted) {
+    if (plans.has(plan.shard) || plan.sizeBytes > freeBytes) continue;
+    plans.set(plan.shard, plan);
+    freeBytes -= plan.sizeBytes;
+  }
+  return [...plans.values()];
+}
+
+function planOf(blocks: readonly BlockEntry[]): MergePlan {
+  const inputs = [...blocks].sort((a, b) => a.minMs - b.minMs || a.maxMs - b.maxMs || (a.id < b.id ? -1 : 1));
+  const [{ shard, minMs }] = inputs as [BlockEntry];
+  const sizeBytes = inputs.reduce((sum, block) => sum + block.sizeBytes, 0);
+  return { shard, dayMs: Math.floor(minMs / DAY_MS) * DAY_MS, inputs, sizeBytes };
+}
+
+/** The blocks whose samples are all past retention: a sample that is exactly so old is. */
+export function planExpiry(blocks: readonly BlockEntry[], nowMs: number, retentionMs: number): BlockEntry[] {
+  return blocks.filter((block) => block.maxMs <= nowMs - retentionMs);
+}
