@@ -47,7 +47,7 @@ export class QueryWriter {
 
   /** A whole query: mostly a vector. */
   query(): string {
-    const depth = this.#chance.below(4);
+    const depth = this.#chance.oneIn(10) ? 5 : this.#chance.below(4);
     return this.#chance.oneIn(20) ? this.#scalar(depth) : this.#vector(depth);
   }
 
@@ -73,6 +73,7 @@ export class QueryWriter {
 
   #name(): string {
     const natives = this.#modern && this.#chance.oneIn(3);
+    if (this.#modern && !natives && this.#chance.oneIn(10)) return "odd";
     return this.#chance.pick(natives ? NATIVES : FLOATS);
   }
 
