@@ -18,7 +18,7 @@ import {
   withHistograms,
 } from "./column.ts";
 import { dropNames, evaluateBinary } from "./evaluate-binary.ts";
-import { evaluateLeaf, evaluateRange, place, subqueryGrid } from "./evaluate-leaf.ts";
+import { evaluateLeaf, evaluateRange, isRanged, place, subqueryGrid } from "./evaluate-leaf.ts";
 import type { Scope } from "./evaluation.ts";
 import { callFunction } from "./functions.ts";
 import { absentColumns } from "./functions-absent.ts";
@@ -110,8 +110,8 @@ async function evaluateNode(plan: Plan, scope: Scope): Promise<Value> {
       return negate(child, scope);
     }
     case "once": {
-      if (scope.grid.count === 1) return evaluateNode(plan.child, scope);
-      const child = await evaluate(plan.child, { ...scope, grid: { ...scope.grid, count: 1 } });
+      if (scope.grid.count === 1) return evaluateNode(plan.child, { ...scope, ranged: false });
+      const child = await evaluate(plan.child, { ...scope, grid: { ...scope.grid, count: 1 }, ranged: false });
       release(scope, child);
       return replicate(child, scope.grid.count);
     }
@@ -129,7 +129,8 @@ async function evaluateOverSubquery(plan: RangePlan, scope: Scope): Promise<Valu
   if (inner.count === 0) return { kind: "vector", columns: [] };
   // Columns of the child are as long as the inner grid: one that cannot be held is refused before it is built.
   budget.hold(inner.count);
-  const child = await evaluate(plan.source.child, { ...scope, grid: inner });
+  const ranged = isRanged(plan.source, placement.grid, inner);
+  const child = await evaluate(plan.source.child, { ...scope, grid: inner, ranged });
   budget.release(inner.count);
   release(scope, child, ...params);
   return evaluateRange(plan, placement, inner, columnsOf(child), scope);

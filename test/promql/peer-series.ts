@@ -18,7 +18,7 @@ export const SPAN_MS = 40 * 60_000;
 const SCRAPE_MS = 15_000;
 const SCRAPES = SPAN_MS / SCRAPE_MS;
 
-const ODD = [0, -0, 1, -2.5, Number.NaN, Infinity, -Infinity, 1e308, -1e308, 5e-324, "stale"] as const;
+const ODD = [0, -0, 1, -2.5, Number.NaN, Infinity, -Infinity, 1e308, -1e308, 1e-300, "stale"] as const;
 
 type Value = number | FloatHistogram | "stale" | undefined;
 
