@@ -75,6 +75,21 @@ function samplesOf(valueAt: (scrape: number) => Value, firstMs: number): StoredS
   return samples;
 }
 
+/** Counters whose samples say since when they count: sensibly, doubtfully, impossibly, or not at all. */
+export function startedSeries(chance: Chance, baseMs: number): StoredSeries[] {
+  return ["1", "2", "3", "4"].map((instance) => {
+    const valueAt = counter(chance, 20);
+    let startMs = baseMs - 1000;
+    const samples = samplesOf(valueAt, baseMs).map((sample) => {
+      const { timeMs } = sample;
+      const before = timeMs - SCRAPE_MS;
+      if (chance.oneIn(8)) startMs = chance.pick([0, timeMs - 5000, before, before - 5000, timeMs, timeMs + 1]);
+      return { ...sample, startMs };
+    });
+    return { labels: labelsFromRecord({ __name__: "started_total", job: "s", instance }), samples };
+  });
+}
+
 /** Rises by up to 9 a scrape; starts again now and then. */
 function counter(chance: Chance, resetOneIn: number): () => number {
   let total = chance.below(100);
