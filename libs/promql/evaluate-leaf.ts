@@ -81,7 +81,12 @@ export async function evaluateLeaf(plan: LeafPlan, params: readonly Value[], sco
 /** What the storages noted about samples, with places in the query. */
 function noteSamples(plan: LeafPlan, { notes }: LeafResult, scope: Scope): void {
   if (notes === undefined) return;
-  annotate(notes, plan.pos, plan.aggregatedPos, plan.aggregation?.op ?? "", scope.notes);
+  // What only turned up when partials were merged is about no series of one storage: all that is known is the selector.
+  const name = plan.keepsName || scope.run.delayedNames ? plan.name : "";
+  const named = notes.map((note) =>
+    note.kind === "mixed_schemas" && note.aggregated && note.metric === "" ? { ...note, metric: name } : note,
+  );
+  annotate(named, plan.pos, plan.aggregatedPos, plan.aggregation?.op ?? "", scope.notes);
 }
 
 /** Columns of series, names as the storage sent them. */

@@ -1,6 +1,5 @@
 // test/promql/peer.ts: a real Prometheus with the series of peer-series.ts, asked over HTTP, and our engine with the same
-// series; both answers as the JSON of the query API.
-
+// series on three shards behind the wire; both answers as the JSON of the query API.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,8 +12,9 @@ import { compress, encodeWriteRequest, post, type WriteSeries } from "../e2e/rem
 import { binary } from "../needs.ts";
 import { Chance } from "./chance.ts";
 import { pairsOf, peerSeries, SPAN_MS, startedSeries, stretches } from "./peer-series.ts";
-import { SampleQueryable } from "./sample-queryable.ts";
+import type { SampleQueryable } from "./sample-queryable.ts";
 import { asStored, type StoredSeries } from "./script-samples.ts";
+import { WiredQueryable } from "./wired-queryable.ts";
 
 const FEATURES = ["promql-experimental-functions", "promql-extended-range-selectors", "promql-binop-fill-modifiers"];
 /** Samples begin this long before now, so that queries may look past their end. */
@@ -115,7 +115,7 @@ export class Peer {
       useStartTimestamps: starts,
       parser,
     });
-    const storage = new SampleQueryable();
+    const storage = new WiredQueryable(3);
     const started = starts ? startedSeries(new Chance(seed + 1), baseMs) : [];
     for (const { labels, samples } of [...series, ...started]) storage.store({ labels, samples: asStored(samples) });
     const modes = { delayedNames, starts, modern };
