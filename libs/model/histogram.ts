@@ -167,6 +167,20 @@ export function packHistograms(list: readonly (FloatHistogram | undefined)[]): H
   return column;
 }
 
+/** A column of n positions without a histogram. */
+export function noHistograms(n: number): HistogramColumn {
+  return {
+    layouts: [],
+    layoutOf: new Int32Array(n).fill(-1),
+    hints: new Uint8Array(n),
+    counts: new Float64Array(n),
+    sums: new Float64Array(n),
+    zeroCounts: new Float64Array(n),
+    starts: new Uint32Array(n),
+    buckets: EMPTY_FLOATS,
+  };
+}
+
 /** Layouts of neighbours are mostly equal, so the newest ones are compared first and the search ends early. */
 function layoutNumber(layouts: BucketLayout[], layout: BucketLayout): number {
   const oldest = Math.max(0, layouts.length - 8);

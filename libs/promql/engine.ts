@@ -27,7 +27,7 @@ import {
   stepTime,
 } from "./column.ts";
 import { evaluate } from "./evaluate.ts";
-import { subqueryGrid } from "./evaluate-leaf.ts";
+import { isRanged, subqueryGrid } from "./evaluate-leaf.ts";
 import type { Run, Scope } from "./evaluation.ts";
 import { LeafRequests } from "./leaf-requests.ts";
 import { ALL_OPTIONS, type ParserOptions } from "./options.ts";
@@ -180,7 +180,12 @@ export class Engine {
     try {
       budget.check();
       budget.hold(grid.count);
-      const value = await finish(plan, expr, { run, grid, notes }, times.stepMs > 0);
+      const value = await finish(
+        plan,
+        expr,
+        { run, grid, ranged: times.startMs !== times.endMs, notes },
+        times.stepMs > 0,
+      );
       const text = typeof query === "string" ? query : "";
       return {
         value,
@@ -274,7 +279,8 @@ async function subqueryPoints(plan: SubqueryPlan, scope: Scope): Promise<QueryVa
   const inner = subqueryGrid(plan, scope.grid);
   if (inner.count === 0) return { type: "matrix", grid: scope.grid, columns: [] };
   scope.run.budget.hold(inner.count);
-  const value = await evaluate(plan.child, { ...scope, grid: inner });
+  const ranged = isRanged(plan, scope.grid, inner);
+  const value = await evaluate(plan.child, { ...scope, grid: inner, ranged });
   const columns = finalNames(columnsOf(value), scope.run.delayedNames);
   return { type: "matrix", grid: scope.grid, columns: sortByLabels(columns).map((c) => withTimes(c, inner)) };
 }

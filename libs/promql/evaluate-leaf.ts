@@ -81,7 +81,12 @@ export async function evaluateLeaf(plan: LeafPlan, params: readonly Value[], sco
 /** What the storages noted about samples, with places in the query. */
 function noteSamples(plan: LeafPlan, { notes }: LeafResult, scope: Scope): void {
   if (notes === undefined) return;
-  annotate(notes, plan.pos, plan.aggregatedPos, plan.aggregation?.op ?? "", scope.notes);
+  // What only turned up when partials were merged is about no series of one storage: all that is known is the selector.
+  const name = plan.keepsName || scope.run.delayedNames ? plan.name : "";
+  const named = notes.map((note) =>
+    note.kind === "mixed_schemas" && note.aggregated && note.metric === "" ? { ...note, metric: name } : note,
+  );
+  annotate(named, plan.pos, plan.aggregatedPos, plan.aggregation?.op ?? "", scope.notes);
 }
 
 /** Columns of series, names as the storage sent them. */
@@ -208,9 +213,18 @@ function hasName(labels: Labels): boolean {
 export function subqueryGrid(plan: SubqueryPlan, grid: Grid): Grid {
   const { stepMs, rangeMs, offsetMs } = plan;
   const first = (plan.atMs ?? grid.startMs) - offsetMs;
-  const last = plan.atMs === undefined ? first + (grid.count - 1) * grid.stepMs : first;
+  const last = endOf(plan, grid);
   const startMs = (Math.floor((first - rangeMs) / stepMs) + 1) * stepMs;
   return { startMs, stepMs, count: Math.max(0, Math.floor((last - startMs) / stepMs) + 1) };
+}
+
+function endOf({ atMs, offsetMs }: SubqueryPlan, grid: Grid): number {
+  return (atMs ?? grid.startMs + (grid.count - 1) * grid.stepMs) - offsetMs;
+}
+
+/** Whether a subquery inside the given grid, evaluated on `inner`, begins before the end of its last window. */
+export function isRanged(plan: SubqueryPlan, grid: Grid, inner: Grid): boolean {
+  return inner.startMs !== endOf(plan, grid);
 }
 
 /** A range function over a subquery whose expression has been evaluated on `inner`. */

@@ -18,7 +18,7 @@ import {
   withHistograms,
 } from "./column.ts";
 import { dropNames, evaluateBinary } from "./evaluate-binary.ts";
-import { evaluateLeaf, evaluateRange, place, subqueryGrid } from "./evaluate-leaf.ts";
+import { evaluateLeaf, evaluateRange, isRanged, place, subqueryGrid } from "./evaluate-leaf.ts";
 import type { Scope } from "./evaluation.ts";
 import { callFunction } from "./functions.ts";
 import { absentColumns } from "./functions-absent.ts";
@@ -110,8 +110,8 @@ async function evaluateNode(plan: Plan, scope: Scope): Promise<Value> {
       return negate(child, scope);
     }
     case "once": {
-      if (scope.grid.count === 1) return evaluateNode(plan.child, scope);
-      const child = await evaluate(plan.child, { ...scope, grid: { ...scope.grid, count: 1 } });
+      if (scope.grid.count === 1) return evaluateNode(plan.child, { ...scope, ranged: false });
+      const child = await evaluate(plan.child, { ...scope, grid: { ...scope.grid, count: 1 }, ranged: false });
       release(scope, child);
       return replicate(child, scope.grid.count);
     }
@@ -129,7 +129,8 @@ async function evaluateOverSubquery(plan: RangePlan, scope: Scope): Promise<Valu
   if (inner.count === 0) return { kind: "vector", columns: [] };
   // Columns of the child are as long as the inner grid: one that cannot be held is refused before it is built.
   budget.hold(inner.count);
-  const child = await evaluate(plan.source.child, { ...scope, grid: inner });
+  const ranged = isRanged(plan.source, placement.grid, inner);
+  const child = await evaluate(plan.source.child, { ...scope, grid: inner, ranged });
   budget.release(inner.count);
   release(scope, child, ...params);
   return evaluateRange(plan, placement, inner, columnsOf(child), scope);
@@ -138,10 +139,19 @@ async function evaluateOverSubquery(plan: RangePlan, scope: Scope): Promise<Valu
 /** Evaluates operands at the same time; their annotations are merged in the order of the operands. */
 async function evaluateAll(plans: readonly Plan[], scope: Scope): Promise<Value[]> {
   if (plans.length === 1) return [await evaluate(plans[0]!, scope)];
-  const scopes = plans.map(() => ({ ...scope, notes: new Annotations() }));
-  const values = await Promise.all(plans.map((plan, i) => evaluate(plan, scopes[i]!)));
-  for (const { notes } of scopes) scope.notes.merge(notes);
-  return values;
+  const noted = await evaluateApart(plans, scope);
+  for (const { notes } of noted) scope.notes.merge(notes);
+  return noted.map(({ value }) => value);
+}
+
+/** Evaluates operands at the same time, each with annotations of its own. */
+async function evaluateApart(plans: readonly Plan[], scope: Scope): Promise<{ value: Value; notes: Annotations }[]> {
+  return Promise.all(
+    plans.map(async (plan) => {
+      const notes = new Annotations();
+      return { value: await evaluate(plan, { ...scope, notes }), notes };
+    }),
+  );
 }
 
 /** `first op right op right …`: operands in batches, operators from the left. */
@@ -151,10 +161,16 @@ async function evaluateChain(plan: ChainPlan, scope: Scope): Promise<Value> {
   for (let from = 0; from < links.length; from += CHAIN_BATCH) {
     const batch = links.slice(from, from + CHAIN_BATCH);
     const rights = batch.map((link) => link.right);
-    const values = await evaluateAll(left === undefined ? [first, ...rights] : rights, scope);
-    if (left === undefined) left = values.shift()!;
+    const operands = await evaluateApart(left === undefined ? [first, ...rights] : rights, scope);
+    if (left === undefined) {
+      const { value, notes } = operands.shift()!;
+      scope.notes.merge(notes);
+      left = value;
+    }
     for (let i = 0; i < batch.length; i++) {
-      const right = values[i]!;
+      // What an operator notes comes behind its own operands' annotations and before the next one's.
+      const { value: right, notes } = operands[i]!;
+      scope.notes.merge(notes);
       const result = evaluateBinary(batch[i]!.node, left, right, scope);
       scope.run.budget.hold(pointsOf(result));
       release(scope, left, right);

@@ -19,6 +19,8 @@ export interface Run {
 export interface Scope {
   readonly run: Run;
   readonly grid: Grid;
+  /** Whether start and end of the evaluation differ, even when one step is all there is: sorting means nothing then. */
+  readonly ranged: boolean;
   readonly notes: Annotations;
 }
 

@@ -153,7 +153,7 @@ function onlyElement(columns: readonly Column[], count: number): Float64Array {
 function callSort(plan: CallPlan, args: readonly Value[], scope: Scope): Value {
   const byLabels = plan.func.startsWith("sort_by_label");
   const columns = byLabels ? columnsOf(args[0]!) : floatsOf(columnsOf(args[0]!));
-  if (scope.grid.count > 1) {
+  if (scope.ranged) {
     const text = "sort is ineffective for range queries since results are always ordered by labels";
     scope.notes.warn(text, plan.call.pos);
     return vector(columns);

@@ -39,6 +39,11 @@ export function ownSide(indexes: Int32Array, counts: Float64Array): Side {
   return { indexes, counts: counts.slice(), lost: new Float64Array(counts.length) };
 }
 
+/** Adds counts for the same buckets, those of `counts` from `from` on, times `sign`. */
+export function addCounts({ counts: into, lost }: Side, counts: Float64Array, from: number, sign: 1 | -1): void {
+  for (let i = 0; i < into.length; i++) addAt(into, lost!, i, sign * counts[from + i]!);
+}
+
 /**
  * Adds `other`, times `sign`, less its first `skip` buckets. Counts are added in place where both have the same
  * buckets; else a new side is made.

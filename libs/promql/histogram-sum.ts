@@ -9,10 +9,12 @@ import {
   HINT_UNKNOWN,
   hasCustomBounds,
   type ResetHint,
+  sameLayout,
   sameNumbers,
 } from "../model/index.ts";
 import { exponentialBound } from "./histogram-bounds.ts";
 import {
+  addCounts,
   addSide,
   addTo,
   coarserSide,
@@ -48,8 +50,8 @@ export class HistogramSum {
   readonly #zero: Sum;
   readonly #count: Sum;
   readonly #sum: Sum;
-  /** The layout that the sides have, as long as they have kept the first histogram's. */
-  readonly #layout: BucketLayout;
+  /** The layout of what has been added up so far. */
+  #layout: BucketLayout;
 
   constructor(first: FloatHistogram) {
     const { layout, buckets } = first;
@@ -72,8 +74,16 @@ export class HistogramSum {
     this.#meetHint(other.hint);
     addTo(this.#count, sign * other.count);
     addTo(this.#sum, sign * other.sum);
+    if (sameLayout(other.layout, this.#layout)) {
+      addTo(this.#zero, sign * other.zeroCount);
+      const split = other.layout.positive.length;
+      addCounts(this.#positive, other.buckets, 0, sign);
+      addCounts(this.#negative, other.buckets, split, sign);
+      return true;
+    }
     if (this.#schema === CUSTOM_SCHEMA) this.#addCustom(other, sign);
     else this.#addExponential(other, sign);
+    this.#layout = this.#layoutNow();
     return true;
   }
 
@@ -185,7 +195,7 @@ export class HistogramSum {
     settleInto(buckets, 0, this.#positive);
     settleInto(buckets, positive.length, this.#negative);
     return {
-      layout: this.#layoutNow(positive, negative),
+      layout: this.#layout,
       hint: this.hint,
       count: settled(this.#count),
       sum: settled(this.#sum),
@@ -194,7 +204,9 @@ export class HistogramSum {
     };
   }
 
-  #layoutNow(positive: Int32Array, negative: Int32Array): BucketLayout {
+  #layoutNow(): BucketLayout {
+    const { indexes: positive } = this.#positive;
+    const { indexes: negative } = this.#negative;
     const known = this.#layout;
     const same =
       known.positive === positive &&

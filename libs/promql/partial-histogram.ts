@@ -6,6 +6,7 @@ import {
   HINT_RESET,
   type HistogramColumn,
   histogramAt,
+  noHistograms,
   PARTIAL_INCOMPATIBLE,
   PARTIAL_MIXED,
   PARTIAL_NOT_RESET,
@@ -33,12 +34,22 @@ export class HistogramGroup {
     this.#adds = op === "sum" || op === "avg";
   }
 
-  /** Takes the histograms of a series where they are present. */
-  add(histograms: HistogramColumn, present: Uint8Array | null, metric: string, notes: LeafNotes): void {
+  /**
+   * Takes the histograms of a series where they are present. Behind a float, as `floats` tells, a step's first histogram
+   * is not looked at: the step is lost already.
+   */
+  add(
+    histograms: HistogramColumn,
+    present: Uint8Array | null,
+    floats: (step: number) => boolean,
+    metric: string,
+    notes: LeafNotes,
+  ): void {
     for (let s = 0; s < this.seen.length; s++) {
       if (histograms.layoutOf[s]! < 0 || (present !== null && present[s] === 0)) continue;
       this.seen[s] = this.seen[s]! + 1;
-      if (this.#adds) this.addOne(s, histogramAt(histograms, s)!, metric, notes);
+      if (this.#adds && (this.#sums[s] !== undefined || !floats(s)))
+        this.addOne(s, histogramAt(histograms, s)!, metric, notes);
     }
   }
 
@@ -92,12 +103,11 @@ export function mixedPartial(
     weights[s] = floats[s]! + histograms;
     present[s] = weights[s]! > 0 ? 1 : 0;
   }
-  const histograms = group.column();
-  if (!present.includes(1) || histograms === undefined) return present.includes(1) ? { ...column, present } : undefined;
+  if (!present.includes(1)) return undefined;
   return {
     ...column,
     present: present.includes(0) ? present : null,
-    histograms,
+    histograms: group.column() ?? noHistograms(count),
     states: group.states,
     ...(op === "avg" ? { weights } : {}),
   };

@@ -153,7 +153,8 @@ export class PartialAggregator {
     else {
       const into = this.#groups[group]!;
       into.histograms ??= new HistogramGroup(this.#op, this.#count);
-      into.histograms.add(histograms, present, metric, this.notes);
+      const hasFloat = (s: number) => into.full > 0 || (into.seen !== undefined && into.seen[s]! > 0);
+      into.histograms.add(histograms, present, hasFloat, metric, this.notes);
     }
     if (floats.includes(1)) this.add(group, values, floats);
   }

@@ -57,9 +57,12 @@ const ONE_KIND: ReadonlySet<Rollup> = new Set<Rollup>([
   "last_smoothed",
 ]);
 
+/** Of anchored ranges only resets are looked for in start times; rates are taken from the edges alone. */
+const READ_STARTS: ReadonlySet<Rollup> = new Set<Rollup>(["rate", "increase", "irate", "resets", "resets_anchored"]);
+
 /** Whether the rollup looks at start times. */
 export function readsStarts(rollup: Rollup): boolean {
-  return rollup === "rate" || rollup === "increase" || rollup === "irate" || rollup === "resets";
+  return READ_STARTS.has(rollup);
 }
 
 /**

@@ -9,10 +9,10 @@ const found = findPrometheus();
 
 describe.skipIf(found === undefined)("generated queries against a real Prometheus", () => {
   test.each([
-    ["at once", false, 20260821],
-    ["at the end of a query", true, 3140],
-  ])("names removed %s", async (_, delayedNames, seed) => {
-    const peer = await Peer.start(found!, seed, delayedNames);
+    ["as a stock server evaluates them", { delayedNames: false, starts: false }, 20260821],
+    ["with names removed at the end, and start times", { delayedNames: true, starts: found?.modern === true }, 3140],
+  ])("%s", async (_, modes, seed) => {
+    const peer = await Peer.start(found!, seed, modes);
     try {
       const { asked, answered, findings } = await askBoth(peer, seed, QUESTIONS);
       expect(findings.map(({ question, difference }) => `${question.query}: ${difference}`)).toEqual([]);

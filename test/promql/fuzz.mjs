@@ -13,8 +13,8 @@ const count = Number(process.env.FUZZ_COUNT ?? 2000);
 console.log(`${found.command}, ${found.modern ? "version 3" : "an older version"}, seeds from ${first}`);
 for (let round = 0; round < rounds; round++) {
   const seed = first + round;
-  const delayedNames = seed % 2 === 1;
-  const peer = await Peer.start(found, seed, delayedNames);
+  const modes = { delayedNames: seed % 2 === 1, starts: found.modern && seed % 4 >= 2 };
+  const peer = await Peer.start(found, seed, modes);
   try {
     const { asked, answered, findings } = await askBoth(peer, seed, count);
     for (const { question, difference } of findings) {
@@ -22,8 +22,9 @@ for (let round = 0; round < rounds; round++) {
       const at = [startMs, endMs].map((ms) => (ms - peer.baseMs) / 1000).join(" to ");
       console.log(`${query}\n  at ${at} s after the first scrape, step ${stepMs / 1000} s\n  ${difference}`);
     }
-    const names = delayedNames ? "names removed at the end" : "names removed at once";
-    console.log(`seed ${seed}, ${names}: ${asked} asked, ${answered} with series, ${findings.length} differ`);
+    const names = modes.delayedNames ? "names removed at the end" : "names removed at once";
+    const starts = modes.starts ? ", start times used" : "";
+    console.log(`seed ${seed}, ${names}${starts}: ${asked} asked, ${answered} with series, ${findings.length} differ`);
     if (findings.length > 0) process.exitCode = 1;
   } finally {
     await peer.stop();

@@ -20,7 +20,7 @@ export interface Findings {
 /** Asks `count` questions of a seed. */
 export async function askBoth(peer: Peer, seed: number, count: number): Promise<Findings> {
   const chance = new Chance(seed);
-  const writer = new QueryWriter(chance, { modern: peer.modern });
+  const writer = new QueryWriter(chance, { modern: peer.modern, starts: peer.starts });
   const findings: Finding[] = [];
   let answered = 0;
   for (let i = 0; i < count; i++) {

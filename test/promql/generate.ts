@@ -12,6 +12,8 @@ export interface Dialect {
    * matchers of one label in absent().
    */
   readonly modern: boolean;
+  /** Whether counters with start times are there. */
+  readonly starts: boolean;
 }
 
 const SCALARS = ["0", "1", "2", "-1", "0.5", "3.25", "1e3", "NaN", "Inf"];
@@ -37,17 +39,19 @@ const NATIVE_FUNCTIONS = ["histogram_count", "histogram_sum", "histogram_avg", "
 export class QueryWriter {
   readonly #chance: Chance;
   readonly #modern: boolean;
+  readonly #starts: boolean;
   readonly #arithmetic: readonly string[];
 
   constructor(chance: Chance, dialect: Dialect) {
     this.#chance = chance;
     this.#modern = dialect.modern;
+    this.#starts = dialect.starts;
     this.#arithmetic = dialect.modern ? [...ARITHMETIC, "atan2"] : ARITHMETIC;
   }
 
   /** A whole query: mostly a vector. */
   query(): string {
-    const depth = this.#chance.below(4);
+    const depth = this.#chance.oneIn(10) ? 5 : this.#chance.below(4);
     return this.#chance.oneIn(20) ? this.#scalar(depth) : this.#vector(depth);
   }
 
@@ -72,7 +76,9 @@ export class QueryWriter {
   }
 
   #name(): string {
+    if (this.#starts && this.#chance.oneIn(3)) return "started_total";
     const natives = this.#modern && this.#chance.oneIn(3);
+    if (this.#modern && !natives && this.#chance.oneIn(10)) return "odd";
     return this.#chance.pick(natives ? NATIVES : FLOATS);
   }
 

@@ -18,6 +18,8 @@ export const SPAN_MS = 40 * 60_000;
 const SCRAPE_MS = 15_000;
 const SCRAPES = SPAN_MS / SCRAPE_MS;
 
+const ODD = [0, -0, 1, -2.5, Number.NaN, Infinity, -Infinity, 1e308, -1e308, 1e-300, "stale"] as const;
+
 type Value = number | FloatHistogram | "stale" | undefined;
 
 export interface PeerOptions {
@@ -47,6 +49,7 @@ export function peerSeries(chance: Chance, { baseMs, modern, shiftMs }: PeerOpti
       if (modern) addNative(add, target, chance);
     }
     add({ __name__: "flat", job, zone: `z-${job}` }, () => 7);
+    if (modern) add({ __name__: "odd", job, zone: `z-${job}` }, () => chance.pick(ODD));
   }
   if (!modern) return out;
   for (const instance of ["1", "2"]) {
@@ -70,6 +73,21 @@ function samplesOf(valueAt: (scrape: number) => Value, firstMs: number): StoredS
     });
   }
   return samples;
+}
+
+/** Counters whose samples say since when they count: sensibly, doubtfully, impossibly, or not at all. */
+export function startedSeries(chance: Chance, baseMs: number): StoredSeries[] {
+  return ["1", "2", "3", "4"].map((instance) => {
+    const valueAt = counter(chance, 20);
+    let startMs = baseMs - 1000;
+    const samples = samplesOf(valueAt, baseMs).map((sample) => {
+      const { timeMs } = sample;
+      const before = timeMs - SCRAPE_MS;
+      if (chance.oneIn(8)) startMs = chance.pick([0, timeMs - 5000, before, before - 5000, timeMs, timeMs + 1]);
+      return { ...sample, startMs };
+    });
+    return { labels: labelsFromRecord({ __name__: "started_total", job: "s", instance }), samples };
+  });
 }
 
 /** Rises by up to 9 a scrape; starts again now and then. */
@@ -111,7 +129,11 @@ function addNative(add: Add, target: Record<string, string>, chance: Chance): vo
     { __name__: "native", ...target },
     rising(chance, HINT_UNKNOWN, (i) => (i < SCRAPES / 2 ? layout : finer)),
   );
-  add({ __name__: "native_gauge", ...target }, () => histogram(chance, layout, HINT_GAUGE, undefined));
+  add({ __name__: "native_gauge", ...target }, (i) => {
+    // Gone for a while, now and then, with and without a marker.
+    if (i % 50 > 40) return i % 50 === 41 && wide ? "stale" : undefined;
+    return histogram(chance, layout, HINT_GAUGE, undefined);
+  });
   const bounds = wide ? [0.1, 0.5, 1] : [0.1, 0.25, 0.5, 1];
   const custom = customLayout(bounds, wide ? [0, 1, 2, 3] : [0, 1, 2, 3, 4]);
   add(

@@ -1,25 +1,26 @@
 // test/promql/peer.ts: a real Prometheus with the series of peer-series.ts, asked over HTTP, and our engine with the same
-// series; both answers as the JSON of the query API.
-
+// series on three shards behind the wire; both answers as the JSON of the query API.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { AppError, type QueryContext, writeStale } from "../../libs/model/index.ts";
+import { AppError, labelValue, METRIC_NAME, type QueryContext, writeStale } from "../../libs/model/index.ts";
 import { ALL_OPTIONS, Engine, ParseError, STOCK_OPTIONS } from "../../libs/promql/index.ts";
 import { renderResult } from "../../services/select/json.ts";
 import { freePort, type Running, start, stop, untilOk } from "../e2e/processes.ts";
 import { compress, encodeWriteRequest, post, type WriteSeries } from "../e2e/remote-write.ts";
 import { binary } from "../needs.ts";
 import { Chance } from "./chance.ts";
-import { pairsOf, peerSeries, SPAN_MS, stretches } from "./peer-series.ts";
-import { SampleQueryable } from "./sample-queryable.ts";
+import { pairsOf, peerSeries, SPAN_MS, startedSeries, stretches } from "./peer-series.ts";
+import type { SampleQueryable } from "./sample-queryable.ts";
 import { asStored, type StoredSeries } from "./script-samples.ts";
+import { WiredQueryable } from "./wired-queryable.ts";
 
 const FEATURES = ["promql-experimental-functions", "promql-extended-range-selectors", "promql-binop-fill-modifiers"];
 /** Samples begin this long before now, so that queries may look past their end. */
 const AGE_MS = 3 * 3_600_000;
 const MINUTE_MS = 60_000;
+const CONFIG = "global:\n  evaluation_interval: 1m\notlp:\n  translation_strategy: NoTranslation\n";
 
 /** One answer of the query API. */
 export interface Answer {
@@ -39,6 +40,12 @@ export interface Question {
   readonly stepMs: number;
 }
 
+/** What Prometheus keeps behind feature flags that change meanings; an older one has no start times. */
+export interface PeerModes {
+  readonly delayedNames: boolean;
+  readonly starts: boolean;
+}
+
 /** The Prometheus to compare with: PROM_BIN, else the one on the PATH. Undefined when there is none. */
 export function findPrometheus(): { readonly command: string; readonly modern: boolean } | undefined {
   const command = binary("prometheus", "PROM_BIN");
@@ -51,6 +58,8 @@ export function findPrometheus(): { readonly command: string; readonly modern: b
 export class Peer {
   readonly baseMs: number;
   readonly modern: boolean;
+  /** Whether start times count, and there are counters that have them. */
+  readonly starts: boolean;
   readonly #process: Running;
   readonly #dir: string;
   readonly #url: string;
@@ -62,7 +71,7 @@ export class Peer {
     dir: string,
     url: string,
     baseMs: number,
-    modern: boolean,
+    modes: PeerModes & { readonly modern: boolean },
     engine: Engine,
     storage: SampleQueryable,
   ) {
@@ -70,7 +79,8 @@ export class Peer {
     this.#dir = dir;
     this.#url = url;
     this.baseMs = baseMs;
-    this.modern = modern;
+    this.modern = modes.modern;
+    this.starts = modes.starts;
     this.#engine = engine;
     this.#storage = storage;
   }
@@ -79,30 +89,41 @@ export class Peer {
   static async start(
     { command, modern }: { readonly command: string; readonly modern: boolean },
     seed: number,
-    delayedNames: boolean,
+    { delayedNames, starts }: PeerModes,
   ): Promise<Peer> {
     const dir = mkdtempSync(join(tmpdir(), "tidemark-peer-"));
-    writeFileSync(join(dir, "prometheus.yml"), "global:\n  evaluation_interval: 1m\n");
+    writeFileSync(join(dir, "prometheus.yml"), modern ? CONFIG : "global:\n  evaluation_interval: 1m\n");
     const address = `127.0.0.1:${await freePort()}`;
-    const features = delayedNames ? [...FEATURES, "promql-delayed-name-removal"] : FEATURES;
+    const features = [...FEATURES];
+    if (delayedNames) features.push("promql-delayed-name-removal");
+    if (starts) features.push("st-storage", "xor2-encoding", "use-start-timestamps");
     const process = start("prometheus", command, [
       `--config.file=${join(dir, "prometheus.yml")}`,
       `--storage.tsdb.path=${join(dir, "data")}`,
       `--web.listen-address=${address}`,
       "--web.enable-remote-write-receiver",
+      ...(starts ? ["--web.enable-otlp-receiver"] : []),
       ...(modern ? [`--enable-feature=${features.join(",")}`] : []),
     ]);
     const baseMs = Math.floor((Date.now() - AGE_MS) / MINUTE_MS) * MINUTE_MS;
     // Windows are left-open since 3.0: an older one agrees where no sample lies on an edge.
     const series = peerSeries(new Chance(seed), { baseMs, modern, shiftMs: modern ? 0 : 7013 });
     const parser = modern ? ALL_OPTIONS : STOCK_OPTIONS;
-    const engine = new Engine({ now: () => 0, delayedNameRemoval: modern && delayedNames, parser });
-    const storage = new SampleQueryable();
-    for (const { labels, samples } of series) storage.store({ labels, samples: asStored(samples) });
-    const peer = new Peer(process, dir, `http://${address}`, baseMs, modern, engine, storage);
+    const engine = new Engine({
+      now: () => 0,
+      delayedNameRemoval: modern && delayedNames,
+      useStartTimestamps: starts,
+      parser,
+    });
+    const storage = new WiredQueryable(3);
+    const started = starts ? startedSeries(new Chance(seed + 1), baseMs) : [];
+    for (const { labels, samples } of [...series, ...started]) storage.store({ labels, samples: asStored(samples) });
+    const modes = { delayedNames, starts, modern };
+    const peer = new Peer(process, dir, `http://${address}`, baseMs, modes, engine, storage);
     try {
       await untilOk(`http://${address}/-/ready`, 60_000, [process]);
       await peer.#load(series);
+      if (starts) await peer.#loadStarted(started);
     } catch (error) {
       await peer.stop();
       throw error;
@@ -123,6 +144,17 @@ export class Peer {
     );
     const { status, text } = await post(`${this.#url}/api/v1/write`, compress(body));
     if (status < 200 || status > 299) throw new Error(`cannot load prometheus: got ${status} ${text}; want 2xx`);
+  }
+
+  /** Start times come in by OpenTelemetry only: the remote write receiver leaves them out. */
+  async #loadStarted(series: readonly StoredSeries[]): Promise<void> {
+    const response = await fetch(`${this.#url}/api/v1/otlp/v1/metrics`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ resourceMetrics: series.map(resourceOf) }),
+    });
+    if (!response.ok)
+      throw new Error(`cannot load prometheus: got ${response.status} ${await response.text()}; want 2xx`);
   }
 
   /** A time range to ask about, and a query in which {T} stands for a time. */
@@ -174,6 +206,25 @@ export class Peer {
       };
     }
   }
+}
+
+/** A counter as OpenTelemetry has it: job and instance are attributes of a resource. */
+function resourceOf({ labels, samples }: StoredSeries): unknown {
+  const attribute = (key: string, value: string) => ({ key, value: { stringValue: value } });
+  const nanoseconds = (ms: number) => (ms === 0 ? "0" : `${ms}000000`);
+  const dataPoints = samples.map(({ timeMs, startMs, value }) => ({
+    startTimeUnixNano: nanoseconds(startMs),
+    timeUnixNano: nanoseconds(timeMs),
+    asDouble: value,
+  }));
+  const resource = {
+    attributes: [
+      attribute("service.name", labelValue(labels, "job")),
+      attribute("service.instance.id", labelValue(labels, "instance")),
+    ],
+  };
+  const sum = { aggregationTemporality: 2, isMonotonic: true, dataPoints };
+  return { resource, scopeMetrics: [{ metrics: [{ name: labelValue(labels, METRIC_NAME), sum }] }] };
 }
 
 function writeSeriesOf({ labels, samples }: StoredSeries): WriteSeries {
