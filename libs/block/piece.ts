@@ -7,7 +7,10 @@ export const PIECE_BYTES = 1 << 20;
 
 /** Series in ascending order of their keys, going on where the piece before ended. */
 export interface BlockPiece {
-  /** Numbers of the time columns that this piece defines, each once. One stays valid until a later piece defines its number anew. */
+  /**
+   * Numbers of the time columns that this piece defines, each once. One stays valid, and in the builder's memory, until a later piece defines
+   * its number anew: columns of one series only should share a few numbers.
+   */
   readonly timeNumbers: Uint32Array;
   /** How many times each of these has. */
   readonly timeCounts: Uint32Array;
