@@ -36,7 +36,7 @@ export function mergedOptions(footers: readonly Footer[], id: Uint8Array): Block
 }
 
 /** How the times of several columns, one after another, become one column. */
-interface Plan {
+export interface TimesPlan {
   readonly times: Float64Array;
   /** Places in the columns one after another, by time; those of one time beside each other. Undefined: all, as they are. */
   readonly order: Uint32Array | undefined;
@@ -58,7 +58,8 @@ function concatenated(columns: readonly Float64Array[]): Float64Array {
   return all;
 }
 
-export function planTimes(columns: readonly Float64Array[]): Plan {
+/** Plans the merge of ascending columns of times. The only column of all is taken as it is, not copied. */
+export function planTimes(columns: readonly Float64Array[]): TimesPlan {
   const all = concatenated(columns);
   let ascending = true;
   for (let i = 1; i < all.length; i++) if (all[i]! <= all[i - 1]!) ascending = false;
@@ -75,11 +76,17 @@ export function planTimes(columns: readonly Float64Array[]): Plan {
   };
 }
 
+/** Merges columns by their times' plan. The only column of all is taken as it is, not copied. */
+export function mergeColumns(columns: readonly Float64Array[], plan: TimesPlan): Float64Array {
+  const all = concatenated(columns);
+  return plan.order === undefined ? all : mergeValues(all, plan, new Float64Array(plan.times.length));
+}
+
 /**
  * Merges columns that lie one after another in `all` by their times' plan, into `room` unless they are merged already. Bits are moved as
  * words, because a NaN's might change in a number.
  */
-export function mergeValues(all: Float64Array, plan: Plan, room: Float64Array): Float64Array {
+export function mergeValues(all: Float64Array, plan: TimesPlan, room: Float64Array): Float64Array {
   const { order, starts, times } = plan;
   if (order === undefined) return all;
   const from = new Uint32Array(all.buffer, all.byteOffset, all.length * 2);
@@ -130,7 +137,7 @@ export function mergeBlocks(readers: readonly BlockReader[], writer: BlockWriter
 /** As mergeBlocks, a series at each step. */
 export function* mergeSteps(readers: readonly BlockReader[], writer: BlockWriter): Generator<void, void> {
   const cursors: Cursor[] = readers.map((reader, number) => ({ reader, number, series: 0 }));
-  const plans = new Map<string, Plan>();
+  const plans = new Map<string, TimesPlan>();
   const scratch = new Scratch();
   for (;;) {
     let key: Uint8Array | undefined;
@@ -154,7 +161,7 @@ export function* mergeSteps(readers: readonly BlockReader[], writer: BlockWriter
 function addMerged(
   key: Uint8Array,
   present: readonly Cursor[],
-  plans: Map<string, Plan>,
+  plans: Map<string, TimesPlan>,
   scratch: Scratch,
   writer: BlockWriter,
 ): void {

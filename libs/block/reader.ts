@@ -18,6 +18,21 @@ const NOTHING = new Uint8Array(0);
 const PREFETCH_BYTES_MAX = 4 << 20;
 /** Pages of either sort that a reader keeps: 16,384 series, 6 MB. */
 const PAGES_MAX = 32;
+/** What a column's entry and an unpacked key take in memory, about. */
+const ENTRY_BYTES = 400;
+const KEY_BYTES = 240;
+
+/** A page of headers: its columns, and what is asked of most of them, where it can be had without a look at each. */
+export interface HeaderPage {
+  readonly columns: readonly StoredColumn[];
+  /** By column of the page: its time column. */
+  readonly times: Uint32Array;
+  /** By column of the page: HAS_STALES and HAS_NANS. */
+  readonly odd: Uint8Array;
+}
+
+export const HAS_STALES = 1;
+export const HAS_NANS = 2;
 
 export class BlockReader {
   readonly footer: Footer;
@@ -26,7 +41,7 @@ export class BlockReader {
   private readonly file: OpenFile;
   private readonly kernel: ColumnKernel;
   private readonly keyPages = new Map<number, Uint8Array[]>();
-  private readonly headerPages = new Map<number, StoredColumn[]>();
+  private readonly headerPages = new Map<number, HeaderPage>();
   private timeEntries: StoredColumn[] | undefined;
   private readonly timeColumns: (Float64Array | undefined)[] = [];
   /** What was prefetched last. */
@@ -61,6 +76,25 @@ export class BlockReader {
     this.timeEntries = undefined;
     this.timeColumns.length = 0;
     this.span = { start: 0, bytes: NOTHING };
+  }
+
+  /** Forgets the keys that were read: who has numbered the series needs them no more. */
+  forgetKeys(): void {
+    this.keyPages.clear();
+  }
+
+  /** Forgets the payloads that were read ahead. */
+  forgetPayloads(): void {
+    if (this.span.bytes.length > 0) this.span = { start: 0, bytes: NOTHING };
+  }
+
+  /** Memory of the pages, times and payloads that are kept, about. */
+  get keptBytes(): number {
+    let bytes = this.span.bytes.length + (this.timeEntries?.length ?? 0) * ENTRY_BYTES;
+    for (const keys of this.keyPages.values()) bytes += keys.length * KEY_BYTES;
+    for (const { columns } of this.headerPages.values()) bytes += columns.length * ENTRY_BYTES;
+    for (const times of this.timeColumns) bytes += times?.byteLength ?? 0;
+    return bytes;
   }
 
   get seriesCount(): number {
@@ -128,8 +162,12 @@ export class BlockReader {
 
   /** The headers of a page. */
   columnsOfPage(number: number): readonly StoredColumn[] {
-    let columns = this.headerPages.get(number);
-    if (columns === undefined) {
+    return this.headersOfPage(number).columns;
+  }
+
+  headersOfPage(number: number): HeaderPage {
+    let headers = this.headerPages.get(number);
+    if (headers === undefined) {
       const page = this.footer.headerPages[number]!;
       const what = `header page ${number}`;
       const times = this.timeColumnEntries();
@@ -139,10 +177,17 @@ export class BlockReader {
         if (entry === undefined) throw source.damage(`time column ${time}`, `one below ${times.length}`);
         return entry.header.count;
       });
-      columns = this.placed(entries, page);
-      keep(this.headerPages, number, columns);
+      headers = {
+        columns: this.placed(entries, page),
+        times: Uint32Array.from(entries, (entry) => entry.times),
+        odd: Uint8Array.from(
+          entries,
+          ({ header }) => (header.stales > 0 ? HAS_STALES : 0) | (header.nans > 0 ? HAS_NANS : 0),
+        ),
+      };
+      keep(this.headerPages, number, headers);
     }
-    return columns;
+    return headers;
   }
 
   /** The headers of all time columns. */

@@ -20,6 +20,7 @@ import {
   NONE,
   S_FLAGS,
   S_GROUP_FIRST,
+  S_SEALED,
   SERIES_LATE,
   SERIES_MOVED,
   SERIES_WORDS,
@@ -269,6 +270,11 @@ export class HeadKernel {
     this.homesUsed = 0;
   }
 
+  /** Groups made so far, numbered from 0. */
+  get groupCount(): number {
+    return this.words[C.GROUP_COUNT]!;
+  }
+
   /** A dictionary for a connection; undefined when the memory is full. */
   makeDictionary(): HeadDictionary | undefined {
     const address = this.kernel.makeDictionary();
@@ -349,6 +355,13 @@ export class HeadKernel {
   /** The group whose column the series appends to now. */
   groupOf(series: number): number {
     return (this.words[this.hotBase + series * HOT_WORDS + H_GROUP]! & ~LEAVING) >>> 0;
+  }
+
+  /** Whether the series has any sample, in the late store too. */
+  hasSamples(series: number): boolean {
+    const at = this.seriesBase + series * SERIES_WORDS;
+    const isEmpty = this.words[this.hotBase + series * HOT_WORDS + H_NEXT] === NONE && this.words[at + S_SEALED] === 0;
+    return !isEmpty || this.hasLate(series);
   }
 
   /** Whether the late store may have samples of the series. */

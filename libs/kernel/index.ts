@@ -14,6 +14,7 @@ export {
   KIND_RAW,
   NO_INDEX,
 } from "./column-layout.ts";
+export { createHash128 } from "./hash128.ts";
 export {
   type AppendOutcome,
   HEAD_MEMORY_MAX_BYTES,
@@ -40,6 +41,12 @@ export {
 export { RequestView } from "./ingest-view.ts";
 export { createMemory, loadKernel, PAGE_BYTES } from "./load.ts";
 export { packedBytesMax, packValues, unpackValues } from "./packed-values.ts";
-export { decodeRuns, decodeSamplesRecord, encodeSamplesRecord, type SampleColumns } from "./samples-record.ts";
+export {
+  decodeRuns,
+  decodeSamplesRecord,
+  encodeSamplesRecord,
+  newestTimeOf,
+  type SampleColumns,
+} from "./samples-record.ts";
 export { siphash128 } from "./twin/siphash.ts";
 export { beats } from "./winner.ts";

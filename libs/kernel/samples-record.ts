@@ -167,3 +167,28 @@ export function decodeSamplesRecord(record: Uint8Array): SampleColumns {
   const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
   return decodeRuns(record, HEADER_BYTES, view.getUint32(8, true), view.getUint32(4, true), view.getUint32(0, true));
 }
+
+/**
+ * The newest time in an intact samples record, by its runs alone; -Infinity when it has none. Infinity when times lie so far apart,
+ * some 2^51 ms, that their differences are no exact numbers.
+ */
+export function newestTimeOf(record: Uint8Array): number {
+  const end = HEADER_BYTES + new DataView(record.buffer, record.byteOffset, record.byteLength).getUint32(8, true);
+  let newest = Number.NEGATIVE_INFINITY;
+  let time = 0;
+  for (let at = HEADER_BYTES; at < end; ) {
+    // Reference and count.
+    while (record[at++]! > 127);
+    while (record[at++]! > 127);
+    let zigzag = 0;
+    let scale = 1;
+    do {
+      zigzag += (record[at]! & 127) * scale;
+      scale *= 128;
+    } while (record[at++]! > 127);
+    if (zigzag >= 2 * SMALL) return Number.POSITIVE_INFINITY;
+    time += zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2;
+    if (time > newest) newest = time;
+  }
+  return newest;
+}

@@ -103,6 +103,20 @@ export const METRICS = {
     type: "counter",
     help: "Records not taken because too many wait or the disk is full.",
   },
+  tidemark_heads: { type: "gauge", help: "Heads that hold samples: one for each window that is not in blocks yet." },
+  tidemark_heads_used_bytes: { type: "gauge", help: "Memory that all heads use." },
+  tidemark_blocks: { type: "gauge", help: "Live blocks." },
+  tidemark_blocks_bytes: { type: "gauge", help: "Size of the live blocks." },
+  tidemark_blocks_samples: { type: "gauge", help: "Samples in the live blocks." },
+  tidemark_blocks_damaged: { type: "gauge", help: "Blocks that could not be opened and are not served." },
+  tidemark_blocks_cut_total: { type: "counter", help: "Blocks written from heads." },
+  tidemark_blocks_cut_samples_total: { type: "counter", help: "Samples written from heads into blocks." },
+  tidemark_blocks_merged_total: { type: "counter", help: "Blocks that were merged into larger ones." },
+  tidemark_blocks_expired_total: {
+    type: "counter",
+    help: "Blocks dropped because all their samples were past retention.",
+  },
+
   tidemark_replay_seconds: { type: "gauge", help: "How long the last replay of the WAL took." },
   tidemark_replay_bytes: { type: "gauge", help: "Bytes of WAL that the last start read." },
   tidemark_replay_damages: {

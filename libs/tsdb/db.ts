@@ -1,25 +1,39 @@
 // libs/tsdb/db.ts: one storage: opens a data directory, takes batches, answers leaves, closes. No network here.
 // Order of a start: lock, identity, replay, WAL open, ready. Order of a stop: no new work, WAL durable, lock released.
-import type { Clock, FileSystem, Processes, Random } from "../env/index.ts";
+import { type BlockEntry, BlockRegistry, InlineBlockBuilder, WorkerBlockBuilder } from "../block/index.ts";
+import type { Clock, FileSystem, Processes, Random, Timer } from "../env/index.ts";
 import { bitmapImplementation } from "../index/index.ts";
-import { type IngestSession, type Labels, type Matcher, type Queryable, UnavailableError } from "../model/index.ts";
+import { type IngestSession, type Matcher, type Queryable, UnavailableError } from "../model/index.ts";
 import {
   type DirectoryIdentity,
   type DirectoryLock,
   lockDirectory,
+  markSuspect,
   openIdentity,
   openWal,
   type ReplayReport,
   type WalState,
 } from "../wal/index.ts";
+import { BlockMemory } from "./block-memory.ts";
 import { SeriesCatalog } from "./catalog.ts";
+import { type CutReport, Cutter } from "./cutter.ts";
+import { type ExportedSeries, exportSeries } from "./export.ts";
 import type { HeadStats } from "./head.ts";
 import { MetadataStore } from "./metadata-store.ts";
+import { openBlocks } from "./open-blocks.ts";
 import { DbQuerier } from "./querier.ts";
 import { recover } from "./recover.ts";
 import { DbSession } from "./session.ts";
 import { type DbState, DbStats } from "./state.ts";
 import { Windows } from "./windows.ts";
+
+/** Windows that become blocks, how long they take late samples, and how often it is looked what is due. */
+const WINDOW_MS = 2 * 3_600_000;
+const LATE_WINDOW_MS = 15 * 60_000;
+const TICK_MS = 5000;
+/** What opened blocks may keep in memory, as a share of the head's, and for how long without being asked. */
+const BLOCK_MEMORY_SHARE = 4;
+const BLOCK_IDLE_MS = 10 * 60_000;
 
 export interface DbOptions {
   readonly dataDir: string;
@@ -38,6 +52,12 @@ export interface DbOptions {
   readonly seriesMax: number;
   /** worker: write and sync in a thread of its own, on the real file system; inline: on `fs`, for simulations. */
   readonly walMode: "worker" | "inline";
+  /** Length of a window that becomes a block; by default two hours. */
+  readonly windowMs?: number;
+  /** How long after its end a window takes late samples; by default 15 minutes. */
+  readonly lateWindowMs?: number;
+  /** Hears of what could not be done and is tried again. */
+  readonly onProblem?: (problem: string) => void;
   readonly walSegmentBytes?: number;
   /** Limit of what may wait for the disk. */
   readonly walBufferBytes?: number;
@@ -55,6 +75,17 @@ export interface DbReport {
   readonly wal: { state: WalState; segment: number; waitingBytes: number; refusals: number };
   readonly metadataDropped: number;
   readonly bitmaps: string;
+  /** Heads with samples, and the memory they use. */
+  readonly heads: number;
+  readonly headsUsedBytes: number;
+  readonly blocks: {
+    readonly count: number;
+    readonly sizeBytes: number;
+    readonly samples: number;
+    readonly damaged: number;
+  };
+  /** What was cut, merged and dropped since the start. */
+  readonly cuts: Readonly<CutReport>;
 }
 
 export class Db {
@@ -64,15 +95,32 @@ export class Db {
   readonly replayed: ReplayReport;
   /** Resolves with the reason when the storage can't go on: the process must stop. */
   readonly failed: Promise<Error>;
+  /** Blocks that could not be opened: one sentence each. The rest is served. */
+  readonly damagedBlocks: readonly string[];
   private readonly state: DbState;
   private readonly lock: DirectoryLock;
+  private readonly cutter: Cutter;
+  private readonly registry: BlockRegistry;
+  private readonly ticker: Timer;
 
-  private constructor(state: DbState, lock: DirectoryLock, replayed: ReplayReport) {
+  private constructor(
+    state: DbState,
+    lock: DirectoryLock,
+    replayed: ReplayReport,
+    cutter: Cutter,
+    registry: BlockRegistry,
+    damagedBlocks: readonly string[],
+    failure: Promise<Error>,
+  ) {
     this.state = state;
     this.lock = lock;
+    this.cutter = cutter;
+    this.registry = registry;
+    this.damagedBlocks = damagedBlocks;
     this.identity = state.identity;
     this.replayed = replayed;
-    this.failed = state.wal.failed;
+    this.failed = Promise.race([state.wal.failed, failure]);
+    this.ticker = state.clock.every(TICK_MS, () => cutter.tick());
     this.queryable = new DbQuerier(state);
   }
 
@@ -82,21 +130,27 @@ export class Db {
    */
   static async open(options: DbOptions): Promise<Db> {
     const { fs, clock, dataDir } = options;
+    let cutter: Cutter | undefined;
     const lock = await lockDirectory(fs, clock, options.processes, dataDir);
     try {
       const { shardCount, clusterId, nodeId, hashSeed } = options;
       const identity = openIdentity(fs, dataDir, { shardCount, clusterId, nodeId, hashSeed }, options.random);
+      const registry = BlockRegistry.open(fs, dataDir, identity);
+      const { covered } = registry;
       const catalog = new SeriesCatalog();
-      const windows = new Windows({
+      const windows: Windows = new Windows({
         clock,
         memoryBytes: options.headMemoryBytes,
         seriesEnd: () => catalog.seriesEnd,
         homeOf: (series) => catalog.homeOf(series),
-        fromMs: Number.NEGATIVE_INFINITY,
-        onChange: () => {},
+        fromMs: registry.findings.made || covered.segment === 1 ? Number.NEGATIVE_INFINITY : covered.maxMs,
+        onChange: () => {
+          if (opened !== undefined) opened.sources = { ...opened.sources, heads: windows.heads };
+        },
       });
       const metadata = new MetadataStore();
-      const replayed = await recover(fs, clock, dataDir, identity, catalog, windows, metadata);
+      let opened: DbState | undefined;
+      const replayed = await recover(fs, clock, dataDir, identity, catalog, windows, metadata, registry);
       const stats = new DbStats();
       const wal = openWal({
         fs,
@@ -105,6 +159,7 @@ export class Db {
         identity,
         replayed,
         registrations: catalog,
+        metadata,
         mode: options.walMode,
         ...(options.walSegmentBytes === undefined ? {} : { segmentBytes: options.walSegmentBytes }),
         ...(options.walBufferBytes === undefined ? {} : { bufferBytes: options.walBufferBytes }),
@@ -118,14 +173,28 @@ export class Db {
       const { retentionMs, maxFutureMs, seriesMax } = options;
       const state: DbState = {
         ...{ identity, clock, windows, catalog, metadata, wal, stats, retentionMs, maxFutureMs, seriesMax },
-        get head() {
-          return windows.current;
-        },
+        sources: { heads: windows.heads, blocks: [] },
+        blockMemory: new BlockMemory(clock, options.headMemoryBytes / BLOCK_MEMORY_SHARE, BLOCK_IDLE_MS),
         sessions: new Set(),
         closing: false,
         seriesLimitText: () => seriesLimitText(catalog, seriesMax),
       };
-      return new Db(state, lock, replayed);
+      opened = state;
+      const { stored, openBlock, damaged } = openBlocks(fs, dataDir, state, registry);
+      state.sources = { heads: windows.heads, blocks: [...stored.values()] };
+      const failure = new Promise<Error>((resolve) => {
+        const builder = options.walMode === "worker" ? new WorkerBlockBuilder() : new InlineBlockBuilder(fs);
+        const { random, windowMs = WINDOW_MS, lateWindowMs = LATE_WINDOW_MS, onProblem = () => {} } = options;
+        cutter = new Cutter({
+          ...{ state, dataDir, registry, builder, random, windowMs, lateWindowMs, openBlock, stored, onProblem },
+          isNew: replayed.counts.samples === 0 && registry.blocks.length === 0,
+          onFailure: (error) => {
+            markSuspect(fs, dataDir, `${new Date(clock.nowMs()).toISOString()} ${error.message}`);
+            resolve(error);
+          },
+        });
+      });
+      return new Db(state, lock, replayed, cutter!, registry, damaged, failure);
     } catch (error) {
       lock.release();
       throw error;
@@ -141,29 +210,34 @@ export class Db {
     return session;
   }
 
-  /**
-   * The stored samples of every matching series of a tenant, stale markers included, one series after the other. The columns are
-   * copies.
-   */
-  *export(
+  /** The stored samples of every matching series of a tenant, stale markers included. */
+  export(
     tenant: string,
     matchers: readonly Matcher[],
     minMs = Number.NEGATIVE_INFINITY,
     maxMs = Number.POSITIVE_INFINITY,
-  ): Generator<{ labels: Labels; times: Float64Array; values: Float64Array }> {
-    const { catalog, head } = this.state;
-    for (const series of catalog.index.select(tenant, matchers)) {
-      const { times, values, count } = head.readSeries(series, minMs, maxMs);
-      yield { labels: catalog.index.labelsOf(series), times: times.slice(0, count), values: values.slice(0, count) };
-    }
+  ): Generator<ExportedSeries> {
+    const { catalog, sources } = this.state;
+    return exportSeries(catalog, sources, tenant, matchers, minMs, maxMs);
+  }
+
+  /** Cuts all samples there are into blocks now. Errors: UnavailableError (disk full, stopping), InternalError. */
+  flush(): Promise<CutReport> {
+    return this.cutter.flush();
+  }
+
+  /** Drops and merges blocks as is due now. Errors: as flush. */
+  compact(): Promise<CutReport> {
+    return this.cutter.compact();
   }
 
   report(): DbReport {
-    const { state } = this;
+    const { state, registry } = this;
+    const total = (of: (entry: BlockEntry) => number): number => registry.blocks.reduce((sum, b) => sum + of(b), 0);
     const { wal, catalog } = state;
     return {
       counters: state.stats,
-      head: state.head.stats(),
+      head: state.windows.current.stats(),
       seriesCount: catalog.index.size,
       seriesMax: state.seriesMax,
       labelPairs: catalog.index.pairCount,
@@ -177,6 +251,15 @@ export class Db {
       },
       metadataDropped: state.metadata.dropped,
       bitmaps: bitmapImplementation,
+      heads: state.windows.heads.length,
+      headsUsedBytes: state.windows.usedBytes,
+      blocks: {
+        count: registry.blocks.length,
+        sizeBytes: total((entry) => entry.sizeBytes),
+        samples: total((entry) => entry.samples),
+        damaged: this.damagedBlocks.length,
+      },
+      cuts: this.cutter.totals,
     };
   }
 
@@ -184,8 +267,13 @@ export class Db {
   async close(): Promise<void> {
     if (this.state.closing) return;
     this.state.closing = true;
+    this.ticker.cancel();
     for (const session of [...this.state.sessions]) await session.close();
+    await this.cutter.close();
     await this.state.wal.close();
+    const { blocks } = this.state.sources;
+    this.state.sources = { heads: this.state.windows.heads, blocks: [] };
+    for (const block of blocks) block.retire();
     this.state.catalog.index.dispose();
     this.lock.release();
   }

@@ -1,13 +1,11 @@
-// libs/tsdb/evaluate.ts: evaluates a leaf over the head: select, decode, roll up, perhaps aggregate.
-// HOT: bench test/bench/evaluate.bench.ts. Series that follow their group's timestamp column share its
+// libs/tsdb/evaluate.ts: evaluates a leaf over heads and blocks: select, decode, roll up, perhaps aggregate.
+// HOT: bench test/bench/evaluate.bench.ts. Series that follow the same columns of times share a
 // window plan; others get a plan of their own. Where the answer follows from the times, nothing is decoded. The work is cut
 // into slices, so that a long leaf does not keep ingestion waiting.
-import { setImmediate as breathe } from "node:timers/promises";
 import { HOLE_HIGH, HOLE_LOW } from "../chunk/index.ts";
 import type { Clock } from "../env/index.ts";
 import { READ_HOLES, READ_STALE } from "../kernel/index.ts";
 import {
-  CanceledError,
   type Leaf,
   type LeafResult,
   LimitError,
@@ -15,7 +13,6 @@ import {
   type QueryContext,
   type StepColumn,
   setLabel,
-  TimeoutError,
 } from "../model/index.ts";
 import {
   createWindowPlan,
@@ -29,59 +26,64 @@ import {
   type WindowPlan,
 } from "../promql/index.ts";
 import type { SeriesCatalog } from "./catalog.ts";
-import type { Head, TimeColumn } from "./head.ts";
+import { HeadCursor } from "./head-cursor.ts";
+import { JoinedCursor } from "./joined-cursor.ts";
+import { LeafBlocks } from "./leaf-blocks.ts";
+import type { LeafCursor, SharedColumn, TimesAnswer } from "./leaf-cursor.ts";
+import { Pace } from "./pace.ts";
 import type { PlanPool } from "./plan-pool.ts";
+import { CapturedSources, type Sources } from "./sources.ts";
 
-/** The longest stretch of work before other events get their turn. */
-const SLICE_MS = 4;
-/** Series between two looks at the clock. */
-const SLICE_SERIES = 64;
 /** Up to this many groups, series that are only counted are counted per column first: 1 KiB for each column. */
 const TALLY_GROUPS_MAX = 256;
 /** Result columns are cut from arrays of at most this many steps, unless one column is longer. */
 const SLAB_STEPS = 8192;
 
-/** What the times of a column say about every series that has a sample at each of them. */
-interface TimesAnswer {
-  readonly points: number;
-  readonly values: Float64Array;
-  readonly present: Uint8Array | null;
-}
-
-/** A group's column within the leaf's reach, and the windows over it. */
-interface SharedColumn {
-  readonly column: TimeColumn;
-  readonly plan: WindowPlan;
-  answer: TimesAnswer | undefined;
-  /** By output group: series of this column that the answer stands for, not yet added. */
-  tally: Uint32Array | undefined;
-}
-
-/** Evaluates one leaf. Errors: LimitError beyond context.samplesMax, TimeoutError, CanceledError. */
+/**
+ * Evaluates one leaf. Errors: LimitError beyond context.samplesMax, TimeoutError, CanceledError, CorruptionError for a block that is
+ * damaged where it is read.
+ */
 export async function evaluateLeaf(
   leaf: Leaf,
   context: QueryContext,
   catalog: SeriesCatalog,
-  head: Head,
+  sources: Sources,
   clock: Clock,
   plans: PlanPool,
 ): Promise<LeafResult> {
-  const series = catalog.index.select(context.tenant, leaf.matchers);
-  return new LeafEvaluation(leaf, context, catalog, head, clock, plans).run(series);
+  const pace = new Pace(clock, context);
+  // The samples that any window can see: (start - offset - range, end - offset].
+  const { startMs, stepMs, count } = leaf.grid;
+  const lowMs = startMs - leaf.offsetMs - leaf.rangeMs + 1;
+  const highMs = startMs + (count - 1) * stepMs - leaf.offsetMs;
+  const captured = new CapturedSources(sources, lowMs, highMs);
+  try {
+    // Blocks may have series that nobody has asked for yet: they come into the catalogue before it is searched.
+    const loaded = await captured.load(pace);
+    const series = catalog.index.select(context.tenant, leaf.matchers);
+    const blocks =
+      loaded.length > 0 ? await LeafBlocks.find(series, loaded, lowMs, highMs, pace) : LeafBlocks.none(series.length);
+    const heads = captured.heads();
+    const cursor =
+      heads.length === 1 && blocks.blocks.length === 0
+        ? new HeadCursor(heads[0]!, lowMs, highMs)
+        : new JoinedCursor(heads, blocks, lowMs, highMs);
+    return await new LeafEvaluation(leaf, context, catalog, cursor, pace, plans).run(series);
+  } finally {
+    captured.release();
+  }
 }
 
 class LeafEvaluation {
   private readonly leaf: Leaf;
   private readonly context: QueryContext;
   private readonly catalog: SeriesCatalog;
-  private readonly head: Head;
-  private readonly clock: Clock;
+  private readonly cursor: LeafCursor;
+  private readonly pace: Pace;
   private readonly plans: PlanPool;
-  /** The samples that any window can see: (start - offset - range, end - offset]. */
-  private readonly lowMs: number;
-  private readonly highMs: number;
   private readonly steps: number;
-  private readonly shared = new Map<number, SharedColumn>();
+  /** Columns with a plan. */
+  private readonly planned: SharedColumn[] = [];
   private readonly ownPlan = createWindowPlan();
   private readonly keepsStale: boolean;
   /** Whether the times alone answer for a series without holes and stale markers. */
@@ -93,16 +95,21 @@ class LeafEvaluation {
   private samplesRead = 0;
   private seriesCount = 0;
 
-  constructor(leaf: Leaf, context: QueryContext, catalog: SeriesCatalog, head: Head, clock: Clock, plans: PlanPool) {
+  constructor(
+    leaf: Leaf,
+    context: QueryContext,
+    catalog: SeriesCatalog,
+    cursor: LeafCursor,
+    pace: Pace,
+    plans: PlanPool,
+  ) {
     this.leaf = leaf;
     this.context = context;
     this.catalog = catalog;
-    this.head = head;
-    this.clock = clock;
+    this.cursor = cursor;
+    this.pace = pace;
     this.plans = plans;
-    const { startMs, stepMs, count } = leaf.grid;
-    this.lowMs = startMs - leaf.offsetMs - leaf.rangeMs + 1;
-    this.highMs = startMs + (count - 1) * stepMs - leaf.offsetMs;
+    const { count } = leaf.grid;
     this.steps = count;
     this.keepsStale = seesStale(leaf.rollup);
     const op = leaf.aggregation?.op;
@@ -117,7 +124,7 @@ class LeafEvaluation {
       const columns = await (this.leaf.aggregation === undefined ? this.eachSeries(series) : this.aggregate(series));
       return { columns, seriesCount: this.seriesCount, samplesRead: this.samplesRead, warnings: [] };
     } finally {
-      for (const { plan } of this.shared.values()) this.plans.give(plan);
+      for (const { plan } of this.planned) this.plans.give(plan!);
     }
   }
 
@@ -128,14 +135,14 @@ class LeafEvaluation {
     await this.inSlices(series.length, (from, to) => {
       for (let i = from; i < to; i++) {
         const one = series[i]!;
+        const shared = this.cursor.open(one, i);
         if (this.leaf.rollup === "samples") {
           const raw = this.rawSamples(one);
           if (raw !== undefined) columns.push(raw);
           continue;
         }
-        const shared = this.columnOf(one);
-        const known = this.answerOf(one, shared);
-        const points = known === undefined ? this.rollUp(one, shared) : known.points;
+        const known = this.answerOf(shared);
+        const points = known === undefined ? this.rollUp(shared) : known.points;
         if (points === 0) continue;
         if (slab.length < steps) {
           slab = new Float64Array(Math.max(steps, Math.min(SLAB_STEPS, steps * (series.length - i))));
@@ -166,17 +173,16 @@ class LeafEvaluation {
     const tallies = (op === "count" || op === "group") && groups.labels.length <= TALLY_GROUPS_MAX;
     await this.inSlices(series.length, (from, to) => {
       for (let i = from; i < to; i++) {
-        const one = series[i]!;
-        const shared = this.columnOf(one);
-        const known = this.answerOf(one, shared);
+        const shared = this.cursor.open(series[i]!, i);
+        const known = this.answerOf(shared);
         if (known === undefined) {
-          const points = this.rollUp(one, shared);
+          const points = this.rollUp(shared);
           if (points > 0) aggregator.add(groupOf[i]!, this.out, points === this.steps ? null : this.present);
         } else if (known.points > 0) {
           if (!tallies) aggregator.add(groupOf[i]!, known.values, known.present);
           else {
-            shared.tally ??= new Uint32Array(groups.labels.length);
-            shared.tally[groupOf[i]!]!++;
+            shared!.tally ??= new Uint32Array(groups.labels.length);
+            shared!.tally[groupOf[i]!]!++;
           }
         }
       }
@@ -186,7 +192,7 @@ class LeafEvaluation {
   }
 
   private addTallies(aggregator: PartialAggregator): void {
-    for (const { tally, answer } of this.shared.values()) {
+    for (const { tally, answer } of this.planned) {
       if (tally === undefined) continue;
       for (let g = 0; g < tally.length; g++) {
         if (tally[g]! > 0) aggregator.addPresence(g, answer!.present, tally[g]!);
@@ -194,66 +200,53 @@ class LeafEvaluation {
     }
   }
 
-  /** What the times alone say about a series; undefined when its values have to be read. */
-  private answerOf(series: number, shared: SharedColumn): TimesAnswer | undefined {
-    if (!this.isOfTimes) return undefined;
-    const { head } = this;
-    const { column, plan } = shared;
-    if (!head.isInStep(series, column, this.lowMs, this.highMs)) return undefined;
-    if (!head.isClean(series, column.from, column.to)) return undefined;
-    shared.answer ??= this.answerFromTimes(shared);
-    if (column.times.length > 0) this.account(plan.samplesRead);
+  /** What the times alone say about the open series; undefined when its values have to be read. */
+  private answerOf(shared: SharedColumn | undefined): TimesAnswer | undefined {
+    if (!this.isOfTimes || shared === undefined || !this.cursor.isClean()) return undefined;
+    const plan = this.planOf(shared);
+    shared.answer ??= this.answerFromTimes(shared, plan);
+    if (shared.times.length > 0) this.account(plan.samplesRead);
     return shared.answer;
   }
 
-  private answerFromTimes({ column, plan }: SharedColumn): TimesAnswer {
+  private answerFromTimes({ times }: SharedColumn, plan: WindowPlan): TimesAnswer {
     const { leaf, steps } = this;
     const values = new Float64Array(steps);
     const present = new Uint8Array(steps);
     // Zeros stand for values that cannot matter.
-    const zeros = new Float64Array(column.times.length);
-    const points = evaluateRollup(leaf.rollup, plan, column.times, zeros, leaf.args, values, present);
+    const zeros = new Float64Array(times.length);
+    const points = evaluateRollup(leaf.rollup, plan, times, zeros, leaf.args, values, present);
     return { points, values, present: points === steps ? null : present };
   }
 
-  private columnOf(series: number): SharedColumn {
-    const group = this.head.groupOf(series);
-    return this.shared.get(group) ?? this.share(group);
-  }
-
-  /** Fills out and present for one series; returns the number of steps that have a value. */
-  private rollUp(series: number, { column, plan }: SharedColumn): number {
-    const { head, leaf } = this;
-    if (!head.isInStep(series, column, this.lowMs, this.highMs)) return this.rollUpAlone(series);
-    const n = column.times.length;
-    if (n === 0) return 0;
-    const values = head.readColumn(series, column.from, column.to);
-    const flags = head.columnFlags;
-    if ((flags & READ_HOLES) !== 0) return this.rollUpWithoutHoles(column.times, values, n);
-    if ((flags & READ_STALE) !== 0 && !this.keepsStale) return this.rollUpStripped(column.times, values, n);
-    this.account(plan.samplesRead);
-    return evaluateRollup(leaf.rollup, plan, column.times, values, leaf.args, this.out, this.present);
-  }
-
-  private share(group: number): SharedColumn {
+  private planOf(shared: SharedColumn): WindowPlan {
+    if (shared.plan !== undefined) return shared.plan;
     const { leaf } = this;
-    const column = this.head.timeColumn(group, this.lowMs, this.highMs);
-    const plan = planWindows(
-      column.times,
-      column.times.length,
-      leaf.grid,
-      leaf.rangeMs,
-      leaf.offsetMs,
-      this.plans.take(),
-    );
-    const made = { column, plan, answer: undefined, tally: undefined };
-    this.shared.set(group, made);
-    return made;
+    const { times } = shared;
+    shared.plan = planWindows(times, times.length, leaf.grid, leaf.rangeMs, leaf.offsetMs, this.plans.take());
+    this.planned.push(shared);
+    return shared.plan;
+  }
+
+  /** Fills out and present for the open series; returns the number of steps that have a value. */
+  private rollUp(shared: SharedColumn | undefined): number {
+    if (shared === undefined) return this.rollUpAlone();
+    const { times } = shared;
+    const n = times.length;
+    if (n === 0) return 0;
+    const { cursor, leaf } = this;
+    const values = cursor.readValues();
+    const { flags } = cursor;
+    if ((flags & READ_HOLES) !== 0) return this.rollUpWithoutHoles(times, values, n);
+    if ((flags & READ_STALE) !== 0 && !this.keepsStale) return this.rollUpStripped(times, values, n);
+    const plan = this.planOf(shared);
+    this.account(plan.samplesRead);
+    return evaluateRollup(leaf.rollup, plan, times, values, leaf.args, this.out, this.present);
   }
 
   /** A series with times of its own: late samples, or parts in several groups. */
-  private rollUpAlone(series: number): number {
-    const { times, values, count, flags } = this.head.readSeries(series, this.lowMs, this.highMs);
+  private rollUpAlone(): number {
+    const { times, values, count, flags } = this.cursor.readSamples();
     if (count === 0) return 0;
     if ((flags & READ_STALE) !== 0 && !this.keepsStale) return this.rollUpStripped(times, values, count);
     return this.rollUpOwn(times, values, count);
@@ -287,7 +280,7 @@ class LeafEvaluation {
   }
 
   private rawSamples(series: number): StepColumn | undefined {
-    const { times, values, count } = this.head.readSeries(series, this.lowMs, this.highMs);
+    const { times, values, count } = this.cursor.readSamples();
     this.reserve(count);
     const kept = stripStale(times, values, count, this.ownTimes, this.ownValues);
     if (kept === 0) return undefined;
@@ -323,23 +316,15 @@ class LeafEvaluation {
   }
 
   /**
-   * Calls `work` for stretches [from, to) of 0 … count − 1, with pauses. Views of the head's memory must not be kept from
+   * Calls `work` for stretches [from, to) of 0 … count − 1, with pauses. Views of a head's memory must not be kept from
    * one call to the next.
    */
   private async inSlices(count: number, work: (from: number, to: number) => void): Promise<void> {
-    this.checkTime();
-    let until = this.clock.monotonicMs() + SLICE_MS;
-    for (let from = 0; from < count; from += SLICE_SERIES) {
-      work(from, Math.min(count, from + SLICE_SERIES));
-      if (from + SLICE_SERIES >= count || this.clock.monotonicMs() < until) continue;
-      await breathe();
-      this.checkTime();
-      until = this.clock.monotonicMs() + SLICE_MS;
+    const { pace } = this;
+    const { stride } = this.cursor;
+    for (let from = 0; from < count; from += stride) {
+      work(from, Math.min(count, from + stride));
+      if (from + stride < count && pace.isDue) await pace.rest();
     }
-  }
-
-  private checkTime(): void {
-    if (this.context.signal.aborted) throw new CanceledError("query was canceled in query execution");
-    if (this.clock.nowMs() > this.context.deadlineMs) throw new TimeoutError("query timed out in query execution");
   }
 }

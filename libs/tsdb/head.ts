@@ -62,6 +62,13 @@ export interface TimeColumn {
   readonly times: Float64Array;
 }
 
+/** A span (startMs, …] with samples, the first and last times of which are these. */
+export interface TimeSpan {
+  readonly startMs: number;
+  readonly firstMs: number;
+  readonly lastMs: number;
+}
+
 export interface HeadStats extends HeadKernelStats {
   readonly lateSamples: number;
   readonly lateSeries: number;
@@ -72,6 +79,7 @@ export interface HeadStats extends HeadKernelStats {
   readonly bitsPerSample: number;
 }
 
+const NOTHING = new Float64Array(0);
 /** Late samples, as a share of the head's memory, beyond which a replay into a full head is given up. */
 const OVERFLOW_SHARE = 1 / 4;
 
@@ -83,6 +91,8 @@ export function headFullError(): UnavailableError {
 export class Head {
   private readonly kernel: HeadKernel;
   private late = new LateStore();
+  private users = 0;
+  private onIdle: (() => void) | undefined;
   private readonly overflowBytesMax: number;
 
   /** Errors: InvalidError for a memory that is too small or too large. */
@@ -98,6 +108,23 @@ export class Head {
 
   get seriesCount(): number {
     return this.kernel.seriesCount;
+  }
+
+  /** Notes that an evaluation reads the head. */
+  acquire(): void {
+    this.users++;
+  }
+
+  /** The evaluation is done. */
+  release(): void {
+    this.users--;
+    if (this.users === 0) this.onIdle?.();
+  }
+
+  /** Calls `idle` once nobody reads the head: now, or when the last evaluation is done. Nobody may begin afterwards. */
+  whenIdle(idle: () => void): void {
+    if (this.users === 0) idle();
+    else this.onIdle = idle;
   }
 
   /** Whether addSeries surely takes another series. */
@@ -122,6 +149,7 @@ export class Head {
   /** Empties the head: series, samples and dictionaries are gone. */
   reset(): void {
     this.kernel.reset();
+    this.onIdle = undefined;
     this.late = new LateStore();
   }
 
@@ -205,6 +233,17 @@ export class Head {
     };
   }
 
+  /** Whether any series has samples with times in [lowMs, highMs]; of late ones it is enough that they lie around it. */
+  overlaps(lowMs: number, highMs: number): boolean {
+    const { kernel, late } = this;
+    if (late.minMs <= highMs && late.maxMs >= lowMs) return true;
+    for (let group = 0; group < kernel.groupCount; group++) {
+      const { from, to } = kernel.timeRange(group, lowMs, highMs);
+      if (from < to) return true;
+    }
+    return false;
+  }
+
   /** The group whose timestamp column the series' newest samples follow. */
   groupOf(series: number): number {
     return this.kernel.groupOf(series);
@@ -224,6 +263,8 @@ export class Head {
   isInStep(series: number, column: TimeColumn, lowMs: number, highMs: number): boolean {
     const { kernel } = this;
     return (
+      // A head that was frozen before the series came has nothing of it.
+      series < kernel.seriesCount &&
       kernel.groupOf(series) === column.group &&
       kernel.isInGroup(series, column.from) &&
       !(kernel.hasLate(series) && this.late.overlaps(series, lowMs, highMs))
@@ -251,12 +292,30 @@ export class Head {
 
   /** All samples of a series with times in [lowMs, highMs], late ones merged in. */
   readSeries(series: number, lowMs: number, highMs: number): SeriesSamples {
+    if (series >= this.kernel.seriesCount) return { times: NOTHING, values: NOTHING, count: 0, flags: 0 };
     const { times, values } = this.kernel.readSeries(series, lowMs, highMs);
     const { flags } = this.kernel;
     if (this.kernel.hasLate(series) && this.late.overlaps(series, lowMs, highMs)) {
       return mergeSamples(times, values, this.late.read(series, lowMs, highMs));
     }
     return { times, values, count: times.length, flags };
+  }
+
+  /** Whether the series has any sample here. */
+  hasSamples(series: number): boolean {
+    return this.kernel.hasSamples(series);
+  }
+
+  /** The spans (start, start + spanMs] in which there are samples of any series, ascending, with their first and last times. */
+  spans(spanMs: number): TimeSpan[] {
+    const found = new Map<number, { firstMs: number; lastMs: number }>();
+    for (let group = 0; group < this.kernel.groupCount; group++) {
+      addSpans(found, this.kernel.groupTimes(group, 0, this.kernel.groupLength(group)), spanMs);
+    }
+    for (const series of this.late.seriesNumbers) {
+      addSpans(found, this.late.read(series, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY).times, spanMs);
+    }
+    return [...found].map(([startMs, times]) => ({ startMs, ...times })).sort((a, b) => a.startMs - b.startMs);
   }
 
   stats(): HeadStats {
@@ -268,6 +327,29 @@ export class Head {
       lateBytes: this.late.sizeBytes,
       bitsPerSample: ((kernel.sealedBytes + kernel.growingBytes + kernel.timeBytes) * 8) / kernel.samples,
     };
+  }
+}
+
+/** Notes the spans of ascending times; costs a binary search a span. */
+function addSpans(found: Map<number, { firstMs: number; lastMs: number }>, times: Float64Array, spanMs: number): void {
+  for (let at = 0; at < times.length; ) {
+    const startMs = Math.ceil(times[at]! / spanMs - 1) * spanMs;
+    let low = at + 1;
+    let high = times.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (times[middle]! <= startMs + spanMs) low = middle + 1;
+      else high = middle;
+    }
+    const firstMs = times[at]!;
+    const lastMs = times[low - 1]!;
+    const known = found.get(startMs);
+    if (known === undefined) found.set(startMs, { firstMs, lastMs });
+    else {
+      known.firstMs = Math.min(known.firstMs, firstMs);
+      known.lastMs = Math.max(known.lastMs, lastMs);
+    }
+    at = low;
   }
 }
 

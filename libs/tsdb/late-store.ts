@@ -26,6 +26,18 @@ export class LateStore {
   private readonly series = new Map<number, Block[]>();
   private samples = 0;
   private bytes = 0;
+  /** Of all samples. */
+  private low = Number.POSITIVE_INFINITY;
+  private high = Number.NEGATIVE_INFINITY;
+
+  /** The first and the last time of any series; infinities the wrong way round when there is none. */
+  get minMs(): number {
+    return this.low;
+  }
+
+  get maxMs(): number {
+    return this.high;
+  }
 
   get sampleCount(): number {
     return this.samples;
@@ -46,6 +58,8 @@ export class LateStore {
    */
   insert(columns: SampleColumns, i: number): LateResult {
     const time = columns.times[i]!;
+    if (time < this.low) this.low = time;
+    if (time > this.high) this.high = time;
     let blocks = this.series.get(columns.series[i]!);
     if (blocks === undefined) {
       blocks = [];
@@ -91,6 +105,11 @@ export class LateStore {
       if (at < block.count) return block.times[at]! <= highMs;
     }
     return false;
+  }
+
+  /** The numbers of the series that have late samples. */
+  get seriesNumbers(): IterableIterator<number> {
+    return this.series.keys();
   }
 
   /** Copies the late samples of a series with times in [lowMs, highMs], ascending. */

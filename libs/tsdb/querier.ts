@@ -10,21 +10,26 @@ import type {
   TimeRange,
 } from "../model/index.ts";
 import { evaluateLeaf } from "./evaluate.ts";
-import type { Head, TimeColumn } from "./head.ts";
+import { Pace } from "./pace.ts";
 import { PlanPool } from "./plan-pool.ts";
+import { seriesWithin } from "./series-within.ts";
+import { CapturedSources } from "./sources.ts";
 import type { DbState } from "./state.ts";
 
+/** What of a storage's state queries read. */
+export type QuerierState = Pick<DbState, "catalog" | "clock" | "metadata" | "retentionMs" | "sources" | "stats">;
+
 export class DbQuerier implements Queryable {
-  private readonly state: DbState;
+  private readonly state: QuerierState;
   private readonly plans = new PlanPool();
 
-  constructor(state: DbState) {
+  constructor(state: QuerierState) {
     this.state = state;
   }
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
-    const { catalog, head, clock, stats } = this.state;
-    const result = await evaluateLeaf(leaf, context, catalog, head, clock, this.plans);
+    const { catalog, sources, clock, stats } = this.state;
+    const result = await evaluateLeaf(leaf, context, catalog, sources, clock, this.plans);
     stats.leaves++;
     stats.samplesRead += result.samplesRead;
     return result;
@@ -37,7 +42,7 @@ export class DbQuerier implements Queryable {
     context: QueryContext,
   ): Promise<string[]> {
     const { index } = this.state.catalog;
-    return truncated(index.labelNames(context.tenant, this.selected(sets, range, context)), limit);
+    return truncated(index.labelNames(context.tenant, await this.selected(sets, range, context)), limit);
   }
 
   async labelValues(
@@ -48,7 +53,7 @@ export class DbQuerier implements Queryable {
     context: QueryContext,
   ): Promise<string[]> {
     const { index } = this.state.catalog;
-    return truncated(index.labelValues(context.tenant, name, this.selected(sets, range, context)), limit);
+    return truncated(index.labelValues(context.tenant, name, await this.selected(sets, range, context)), limit);
   }
 
   async series(
@@ -58,7 +63,7 @@ export class DbQuerier implements Queryable {
     context: QueryContext,
   ): Promise<Labels[]> {
     const { catalog } = this.state;
-    const found = this.selected(sets, range, context) ?? catalog.index.select(context.tenant, []);
+    const found = (await this.selected(sets, range, context)) ?? catalog.index.select(context.tenant, []);
     const wanted = limit > 0 ? found.subarray(0, limit) : found;
     return Array.from(wanted, (series) => catalog.index.labelsOf(series));
   }
@@ -68,39 +73,30 @@ export class DbQuerier implements Queryable {
   }
 
   /** Series that match any set and have a sample in the range, ascending; undefined: all series, unrestricted. */
-  private selected(
+  private async selected(
     sets: readonly (readonly Matcher[])[],
     range: TimeRange,
     context: QueryContext,
-  ): Uint32Array | undefined {
-    const { catalog, head, clock, retentionMs } = this.state;
-    const unbounded = range.minMs <= clock.nowMs() - retentionMs && range.maxMs >= clock.nowMs();
-    if (sets.length === 0 && unbounded) return undefined;
-    let found: Uint32Array;
-    if (sets.length <= 1) found = catalog.index.select(context.tenant, sets[0] ?? []);
-    else {
-      const union = new Set<number>();
-      for (const set of sets) for (const series of catalog.index.select(context.tenant, set)) union.add(series);
-      found = Uint32Array.from(union).sort();
+  ): Promise<Uint32Array | undefined> {
+    const { catalog, clock, retentionMs, sources } = this.state;
+    const pace = new Pace(clock, context);
+    const captured = new CapturedSources(sources, range.minMs, range.maxMs);
+    try {
+      await captured.register(pace);
+      const unbounded = range.minMs <= clock.nowMs() - retentionMs && range.maxMs >= clock.nowMs();
+      if (sets.length === 0 && unbounded) return undefined;
+      let found: Uint32Array;
+      if (sets.length <= 1) found = catalog.index.select(context.tenant, sets[0] ?? []);
+      else {
+        const union = new Set<number>();
+        for (const set of sets) for (const series of catalog.index.select(context.tenant, set)) union.add(series);
+        found = Uint32Array.from(union).sort();
+      }
+      return unbounded ? found : await seriesWithin(found, captured, pace);
+    } finally {
+      captured.release();
     }
-    if (unbounded) return found;
-    const columns = new Map<number, TimeColumn>();
-    return found.filter((series) => hasSamples(head, columns, series, range));
   }
-}
-
-/** Whether a series has a sample in the range, stale markers included. Decodes only what is neither clean nor absent. */
-function hasSamples(head: Head, columns: Map<number, TimeColumn>, series: number, range: TimeRange): boolean {
-  const group = head.groupOf(series);
-  let column = columns.get(group);
-  if (column === undefined) {
-    column = head.timeColumn(group, range.minMs, range.maxMs);
-    columns.set(group, column);
-  }
-  const { from, to } = column;
-  if (from < to && head.isInStep(series, column, range.minMs, range.maxMs) && head.isClean(series, to - 1, to))
-    return true;
-  return head.readSeries(series, range.minMs, range.maxMs).count > 0;
 }
 
 function truncated(all: string[], limit: number): string[] {

@@ -1,16 +1,26 @@
 // libs/tsdb/recover.ts: rebuilds catalogue, head and metadata from the WAL at the start.
 // Series keep the numbers they were logged with. A number whose registration was lost to damage stays unused for good, because its
 // samples may still be in the log: another series that got the number would inherit them.
+import type { BlockRegistry } from "../block/index.ts";
 import type { Clock, FileSystem } from "../env/index.ts";
-import { decodeSamplesRecord } from "../kernel/index.ts";
+import { decodeSamplesRecord, newestTimeOf } from "../kernel/index.ts";
 import { CorruptionError, decodeSeriesKey, InternalError, InvalidError } from "../model/index.ts";
-import { type DirectoryIdentity, type Registration, type ReplayReport, replay } from "../wal/index.ts";
+import {
+  type DirectoryIdentity,
+  type Registration,
+  type ReplayHandler,
+  type ReplayReport,
+  replay,
+} from "../wal/index.ts";
 import type { SeriesCatalog } from "./catalog.ts";
 import { headFullError } from "./head.ts";
 import { decodeMetadata, type MetadataStore } from "./metadata-store.ts";
 import type { Windows } from "./windows.ts";
 
-/** Replays the WAL into empty structures. Errors: InvalidError for a directory that can't be read, UnavailableError for a head that is too small. */
+/**
+ * Replays the WAL into empty structures, but for what is in blocks by `covered`. Errors: InvalidError for a directory that can't be read, UnavailableError
+ * for a head that is too small.
+ */
 export async function recover(
   fs: FileSystem,
   clock: Clock,
@@ -19,14 +29,16 @@ export async function recover(
   catalog: SeriesCatalog,
   windows: Windows,
   metadata: MetadataStore,
+  { covered, walFrom }: Pick<BlockRegistry, "covered" | "walFrom">,
 ): Promise<ReplayReport> {
   const registered = new RegisteredSeries(catalog, windows);
-  return replay(fs, clock, dataDir, identity, {
+  const handler: ReplayHandler = {
     registration: (entry) => registered.collect(entry),
-    samples: (body) => {
+    samples: (body, segment) => {
       registered.finish();
-      const lost = replaySamples(windows, body, registered);
+      const lost = replaySamples(windows, body, segment < covered.segment, registered);
       if (lost > 0) throw new CorruptionError(`samples of ${lost} series that have no registration`, "", 0);
+      return newestTimeOf(body);
     },
     lateSamples: () => {
       throw new InternalError("cannot replay a late samples record: got one; want samples records only");
@@ -34,25 +46,30 @@ export async function recover(
     metadata: (body) => {
       metadata.put(decodeMetadata(body));
     },
-  }).then((report) => {
-    registered.finish();
-    return report;
-  });
+  };
+  const report = await replay(fs, clock, dataDir, identity, handler, { firstSegment: walFrom });
+  registered.finish();
+  return report;
 }
 
 /**
  * Replays a samples record. Returns how many series, of numbers above all that are registered, it knows alone.
  * Errors: UnavailableError for a full head, CorruptionError for a record that is none.
  */
-function replaySamples(windows: Windows, body: Uint8Array, registered: RegisteredSeries): number {
+function replaySamples(
+  windows: Windows,
+  body: Uint8Array,
+  olderAreInBlocks: boolean,
+  registered: RegisteredSeries,
+): number {
   try {
-    windows.replay(body, false);
+    windows.replay(body, olderAreInBlocks);
     return 0;
   } catch (error) {
     if (!(error instanceof InvalidError)) throw error;
     const lost = registered.reserve(seriesOf(body));
     if (lost === 0) throw new CorruptionError(error.message, "", 0);
-    replaySamples(windows, body, registered);
+    replaySamples(windows, body, olderAreInBlocks, registered);
     return lost;
   }
 }

@@ -64,7 +64,7 @@ export class DbSession implements IngestSession {
     if (done.status === "unknown-refs") {
       return { seq, status: "unknown-refs", unknownRefs: Uint32Array.from(new Set(done.unknownRefs)), rejections: [] };
     }
-    for (const record of done.records) state.wal.append(RECORD.samples, record);
+    for (const record of done.records) state.wal.append(RECORD.samples, record, done.newestMs);
     state.stats.count(sampleCount, done);
     // A repeated sample is durable when the group that holds the first one is, so every batch waits for all before it.
     await state.wal.durable(state.wal.position);

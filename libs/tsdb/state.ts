@@ -1,10 +1,12 @@
 // libs/tsdb/state.ts: everything mutable of one storage, owned by one event loop, and its counters.
 import type { Clock } from "../env/index.ts";
 import type { DirectoryIdentity, Wal } from "../wal/index.ts";
+import type { BlockMemory } from "./block-memory.ts";
 import type { SeriesCatalog } from "./catalog.ts";
-import type { Head, HeadAppend } from "./head.ts";
+import type { HeadAppend } from "./head.ts";
 import type { MetadataStore } from "./metadata-store.ts";
 import type { DbSession } from "./session.ts";
+import type { Sources } from "./sources.ts";
 import type { Windows } from "./windows.ts";
 
 /** Counters since the start, for metrics. */
@@ -53,8 +55,9 @@ export interface DbState {
   readonly identity: DirectoryIdentity;
   readonly clock: Clock;
   readonly windows: Windows;
-  /** The head that takes the newest samples. */
-  readonly head: Head;
+  /** What queries read. Cuts and merges replace it as a whole, and retire its former blocks afterwards. */
+  sources: Sources;
+  readonly blockMemory: BlockMemory;
   readonly catalog: SeriesCatalog;
   readonly metadata: MetadataStore;
   readonly wal: Wal;

@@ -12,6 +12,8 @@ export class Group {
   readonly durable: Promise<void>;
   /** How many wait for `durable`. */
   writers = 0;
+  /** Newest time of its samples. */
+  newestMs = Number.NEGATIVE_INFINITY;
   resolve!: () => void;
   reject!: (error: Error) => void;
   private readonly bytes: Uint8Array;

@@ -3,7 +3,14 @@ export { type DirectoryIdentity, identityPath, openIdentity, type WantedIdentity
 export { type DirectoryLock, lockDirectory } from "./lock.ts";
 export { RECORD, type RecordType } from "./record.ts";
 export { type Registration, RegistrationBody } from "./registration.ts";
-export type { RegistrationSource } from "./repeat.ts";
-export { type Damage, describeDamage, type ReplayHandler, type ReplayReport, replay } from "./replay.ts";
-export { suspectPath } from "./suspect.ts";
+export type { MetadataSource, RegistrationSource } from "./repeat.ts";
+export {
+  type Damage,
+  describeDamage,
+  type ReplayHandler,
+  type ReplayOptions,
+  type ReplayReport,
+  replay,
+} from "./replay.ts";
+export { markSuspect, suspectPath } from "./suspect.ts";
 export { type GroupStats, openWal, type Wal, type WalOptions, type WalState } from "./wal.ts";

@@ -24,8 +24,10 @@ const PAUSE_BYTES = 4 * 2 ** 20;
 export interface ReplayHandler {
   /** Each registered series once, before all samples; not in the order of the numbers. */
   registration(entry: Registration): void;
-  samples(body: Uint8Array): void;
-  lateSamples(body: Uint8Array): void;
+  /** Returns the newest time (ms) of the record's samples, undefined when it can't tell. */
+  samples(body: Uint8Array, segment: number): number | undefined;
+  /** Likewise. */
+  lateSamples(body: Uint8Array): number | undefined;
   metadata(body: Uint8Array): void;
 }
 
@@ -39,9 +41,20 @@ export interface Damage {
   readonly reason: string;
 }
 
+export interface ReplayedSegment {
+  readonly segment: number;
+  readonly sizeBytes: number;
+  /** Where the last intact record ends. */
+  readonly endOffset: number;
+  /** Newest time of its samples; -Infinity when it has none, Infinity when that is unknown: it is damaged, or the handler can't tell. */
+  readonly newestMs: number;
+}
+
 export interface ReplayReport {
-  /** The segments read, in order. `endOffset` is where the last intact record ends. */
-  readonly segments: readonly { readonly segment: number; readonly sizeBytes: number; readonly endOffset: number }[];
+  /** The segments read, in order. */
+  readonly segments: readonly ReplayedSegment[];
+  /** Segments below it were ignored. */
+  readonly firstSegment: number;
   readonly counts: Readonly<Record<"series" | "samples" | "lateSamples" | "metadata", number>>;
   readonly bytes: number;
   readonly damage: readonly Damage[];
@@ -58,6 +71,14 @@ export function describeDamage(damage: Damage): string {
   return `${damage.path}: ${damage.length} bytes at ${damage.offset}: ${damage.reason}${damage.kind === "tail" ? " (torn tail)" : ""}`;
 }
 
+export interface ReplayOptions {
+  /**
+   * Segments below it are ignored, and may be missing: the owner keeps what they held elsewhere, and had stored this number
+   * durably before it truncated the WAL. 1 when left out.
+   */
+  readonly firstSegment?: number;
+}
+
 /**
  * Replays the WAL of a data directory. Errors: InvalidError for a directory marked SUSPECT, for a newer format, and for segments
  * of another directory. Damage is no error.
@@ -68,9 +89,10 @@ export async function replay(
   dataDir: string,
   identity: DirectoryIdentity,
   handler: ReplayHandler,
+  { firstSegment = 1 }: ReplayOptions = {},
 ): Promise<ReplayReport> {
   refuseSuspect(fs, dataDir);
-  return new Replay(fs, clock, dataDir, identity, handler).run();
+  return new Replay(fs, clock, dataDir, identity, handler, firstSegment).run();
 }
 
 interface Segment {
@@ -85,18 +107,29 @@ class Replay {
   private readonly dataDir: string;
   private readonly identity: DirectoryIdentity;
   private readonly handler: ReplayHandler;
+  private readonly firstSegment: number;
   private readonly segments: Segment[] = [];
   private readonly damage: Damage[] = [];
   private readonly counts = { series: 0, samples: 0, lateSamples: 0, metadata: 0 };
   private seen = new Uint8Array(1024);
   private bytes = 0;
+  /** Of the segment being read. */
+  private newestMs = Number.NEGATIVE_INFINITY;
 
-  constructor(fs: FileSystem, clock: Clock, dataDir: string, identity: DirectoryIdentity, handler: ReplayHandler) {
+  constructor(
+    fs: FileSystem,
+    clock: Clock,
+    dataDir: string,
+    identity: DirectoryIdentity,
+    handler: ReplayHandler,
+    firstSegment: number,
+  ) {
     this.fs = fs;
     this.clock = clock;
     this.dataDir = dataDir;
     this.identity = identity;
     this.handler = handler;
+    this.firstSegment = firstSegment;
   }
 
   async run(): Promise<ReplayReport> {
@@ -104,30 +137,35 @@ class Replay {
     const { segments, strangers } = listSegments(this.fs, this.dataDir);
     this.find(segments);
     for (const one of this.segments) await this.readRegistrations(one);
-    const read: { segment: number; sizeBytes: number; endOffset: number }[] = [];
+    const read: ReplayedSegment[] = [];
     for (let i = 0; i < this.segments.length; i++) {
       const one = this.segments[i]!;
+      this.newestMs = Number.NEGATIVE_INFINITY;
       const end = await this.readRecords(one, this.segments[i + 1]);
-      read.push({ segment: one.segment, ...end });
+      const damaged = this.damage.some(({ kind, path }) => kind === "damage" && path === one.path);
+      const newestMs = damaged ? Number.POSITIVE_INFINITY : this.newestMs;
+      read.push({ segment: one.segment, ...end, newestMs });
       this.bytes += end.sizeBytes;
     }
     const last = read.at(-1);
     return {
       segments: read,
+      firstSegment: this.firstSegment,
       counts: this.counts,
       bytes: this.bytes,
       damage: this.damage,
       strangers,
       end: { segment: last?.segment ?? 0, offset: last?.endOffset ?? 0 },
-      nextSegment: (segments.at(-1) ?? 0) + 1,
+      nextSegment: Math.max(this.firstSegment, (segments.at(-1) ?? 0) + 1),
       elapsedMs: this.clock.monotonicMs() - startMs,
     };
   }
 
-  /** What is there to read; numbers that are missing are damage, because nothing removes segments. */
+  /** What is there to read; numbers that are missing are damage, because nothing but a truncation removes segments. */
   private find(segments: readonly number[]): void {
-    let expected = 1;
+    let expected = this.firstSegment;
     for (const segment of segments) {
+      if (segment < this.firstSegment) continue;
       if (expected < segment) {
         const reason = expected === segment - 1 ? "missing segment" : `missing segments, up to number ${segment - 1}`;
         this.addDamage(segmentPath(this.dataDir, expected), 0, 0, reason);
@@ -195,7 +233,7 @@ class Replay {
         }
         if (found.kind === "skipped") return;
         endOffset = found.end;
-        this.guard(one.path, found, () => this.deliver(one.path, found));
+        this.guard(one.path, found, () => this.deliver(one, found));
       },
     );
     for (const region of regions) {
@@ -216,13 +254,13 @@ class Replay {
     return { sizeBytes: reader.sizeBytes, endOffset };
   }
 
-  private deliver(path: string, record: Extract<Scanned, { kind: "record" }>): void {
+  private deliver({ path, segment }: Segment, record: Extract<Scanned, { kind: "record" }>): void {
     const { type, body, offset, end } = record;
     if (type === RECORD.samples) {
-      this.handler.samples(body);
+      this.sawSamples(this.handler.samples(body, segment));
       this.counts.samples++;
     } else if (type === RECORD.lateSamples) {
-      this.handler.lateSamples(body);
+      this.sawSamples(this.handler.lateSamples(body));
       this.counts.lateSamples++;
     } else if (type === RECORD.metadata) {
       this.handler.metadata(body);
@@ -230,6 +268,10 @@ class Replay {
     } else if (!isKnownType(type)) {
       this.addDamage(path, offset, end - offset, `record type ${type} is unknown to this release`);
     }
+  }
+
+  private sawSamples(newestMs = Number.POSITIVE_INFINITY): void {
+    this.newestMs = Math.max(this.newestMs, newestMs);
   }
 
   /** A record whose content makes no sense to its receiver is damage like any other. */

@@ -16,5 +16,5 @@ port.on("message", (request: WorkerRequest) => {
     port.close();
     return;
   }
-  port.postMessage(writer.commit(buffers[request.index]!, request.length));
+  port.postMessage(writer.commit(buffers[request.index]!, request.length, request.newSegment));
 });

@@ -1,20 +1,21 @@
 // libs/wal/wal.ts: the write-ahead log as its owner sees it: append, then wait until it is durable. Group commit: while one
 // group is written and synced, everything appended meanwhile forms the next.
 // Invariants: records become durable in the order of `append`; a buffer is not touched while its commit is open; a failed sync
-// is never tried again; what was accepted is kept until it is durable or the WAL has ended.
+// is never tried again; what was accepted is kept until it is durable or the WAL has ended. A rotation's boundary lies between two
+// groups, and the later one begins a segment; `registeredFrom` is a segment that was begun, so what is written to never goes.
 import { type Clock, errorText, type FileSystem, Gather } from "../env/index.ts";
 import { InternalError, UnavailableError } from "../model/index.ts";
 import { type Committer, InlineCommitter, WorkerCommitter } from "./committer.ts";
 import { Group } from "./group.ts";
 import type { DirectoryIdentity } from "./identity.ts";
 import { frameBytes, RECORD, type RecordType } from "./record.ts";
-import { type RegistrationSource, Repeater } from "./repeat.ts";
+import { type MetadataSource, type RegistrationSource, Repeater } from "./repeat.ts";
 import type { ReplayReport } from "./replay.ts";
 import { SEGMENT_MAX, segmentPath, walFolder, wholeSectors } from "./segment.ts";
 import { markSuspect, refuseSuspect } from "./suspect.ts";
 import type { CommitResult, WriterSettings } from "./writer.ts";
 
-/** Every new segment repeats all registrations, 5 µs a series: segments are long, so that this stays a small part of the work. */
+/** New segments repeat all registrations, 5 µs a series: segments are long, so that this stays a small part of the work. */
 const SEGMENT_BYTES = 512 * 2 ** 20;
 const BUFFER_BYTES = 32 * 2 ** 20;
 /** A block of repeated registrations must fit into an empty group, whatever keys were accepted. */
@@ -39,6 +40,7 @@ export interface WalOptions {
   /** The replay that came before: writing goes on after it. */
   readonly replayed: ReplayReport;
   readonly registrations: RegistrationSource;
+  readonly metadata: MetadataSource;
   /** worker: on the real file system, whatever `fs` is; inline: on `fs`, in this thread. */
   readonly mode: "worker" | "inline";
   readonly segmentBytes?: number;
@@ -49,6 +51,13 @@ export interface WalOptions {
 
 /** open: all is well; full: the disk is, and appends are refused until it isn't; failed and closed are final. */
 export type WalState = "open" | "full" | "failed" | "closed";
+
+/** A rotation that was asked for. */
+interface Rotation {
+  readonly atBoundary: () => void;
+  readonly resolve: (segment: number) => void;
+  readonly reject: (error: unknown) => void;
+}
 
 export class Wal {
   /** Resolves with the reason when nothing can be made durable any more: the process must stop. */
@@ -67,6 +76,14 @@ export class Wal {
   private closing = false;
   private refusalCount = 0;
   private segment: number;
+  /** Rotations whose boundary is still to be drawn, and those that wait for the group before their boundary. */
+  private rotations: Rotation[] = [];
+  private drawn: Rotation[] = [];
+  /** Whether the group being filled is to begin a segment. */
+  private rotated = false;
+  private readonly newest = new Map<number, number>();
+  /** Settles when no truncation is running. */
+  private truncating: Promise<void> = Promise.resolve();
   private reportFailure!: (error: Error) => void;
 
   /** Use `openWal`. */
@@ -74,8 +91,9 @@ export class Wal {
     this.options = options;
     this.committer = committer;
     this.gather = new Gather(options.clock);
-    const { nextSegment } = options.replayed;
-    this.repeater = new Repeater(options.registrations, nextSegment === 1 ? 1 : 0);
+    const { firstSegment, segments } = options.replayed;
+    this.repeater = new Repeater(options.registrations, options.metadata, firstSegment);
+    for (const { segment, newestMs } of segments) this.newest.set(segment, newestMs);
     this.filling = new Group(0, committer.buffers[0]);
     this.segment = options.replayed.end.segment;
     this.failed = new Promise((resolve) => {
@@ -108,8 +126,8 @@ export class Wal {
   }
 
   /**
-   * This segment and its successors hold the registrations of all series, so that older ones may go once their samples are
-   * elsewhere; 0 while that is true of none.
+   * This segment and its successors hold the registrations of all series and all metadata, so that older ones may go once their
+   * samples are elsewhere. At first the replay's `firstSegment`; it advances as repeat.ts says.
    */
   get registeredFrom(): number {
     return this.repeater.registeredFrom;
@@ -125,10 +143,23 @@ export class Wal {
   }
 
   /**
-   * Appends one record and returns the position after it. The body (or its parts, one after another) is copied before the call
-   * returns. Errors: UnavailableError when the buffer is full, the disk is, or the WAL has ended.
+   * Newest time of the samples in a segment, as far as they are durable: -Infinity when it has none, Infinity when that is
+   * unknown: damage, samples appended without a time, or no such segment.
    */
-  append(type: RecordType, body: Uint8Array | readonly Uint8Array[]): number {
+  newestMs(segment: number): number {
+    return this.newest.get(segment) ?? Number.POSITIVE_INFINITY;
+  }
+
+  /**
+   * Appends one record and returns the position after it. The body (or its parts, one after another) is copied before the call
+   * returns; `newestMs` is the newest time of its samples. Errors: UnavailableError when the buffer is full, the disk is, or the
+   * WAL has ended.
+   */
+  append(
+    type: RecordType,
+    body: Uint8Array | readonly Uint8Array[],
+    newestMs = holdsSamples(type) ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY,
+  ): number {
     const parts = body instanceof Uint8Array ? [body] : body;
     let bodyBytes = 0;
     for (const part of parts) bodyBytes += part.length;
@@ -136,6 +167,7 @@ export class Wal {
     const needed = type === RECORD.registrations ? 2 * frame : frame;
     if (!this.accepts || !this.filling.hasRoom(needed)) this.refuse(bodyBytes);
     this.filling.add(type, parts, bodyBytes);
+    this.filling.newestMs = Math.max(this.filling.newestMs, newestMs);
     this.endPosition += frame;
     this.running ??= this.run();
     return this.endPosition;
@@ -150,13 +182,44 @@ export class Wal {
     return this.filling.durable;
   }
 
+  /**
+   * Draws a boundary: `atBoundary` is called, soon, at a moment such that all records appended before it lie in segments below the
+   * result and all appended after it do not. Resolves when those before it are durable; the segment is begun by the next group.
+   * Errors: UnavailableError when the disk is full or the WAL has ended before that, perhaps after `atBoundary` was called;
+   * whatever `atBoundary` throws.
+   */
+  rotate(atBoundary: () => void): Promise<number> {
+    if (!this.accepts) return Promise.reject(this.unavailable());
+    const boundary = new Promise<number>((resolve, reject) => this.rotations.push({ atBoundary, resolve, reject }));
+    // As with groups: whoever doesn't wait is not told.
+    boundary.catch(() => undefined);
+    this.running ??= this.run();
+    return boundary;
+  }
+
+  /**
+   * Removes all segments below `segment`, leftovers of earlier lives included; the owner has stored durably that a replay begins
+   * there. Also while the disk is full. Errors: InternalError for segments whose registrations or metadata are needed;
+   * UnavailableError when the WAL has ended, or when some could not be removed, which may be tried again.
+   */
+  truncate(segment: number): Promise<void> {
+    const done = this.truncating.then(() => this.removeBelow(segment));
+    this.truncating = done.catch(() => undefined);
+    return done;
+  }
+
   /** Makes everything appended durable, then ends. On a full disk it ends at once and what waits is rejected. */
   async close(): Promise<void> {
     this.closing = true;
     if (this.currentState === "full") this.end("closed", this.stateText);
     await this.running;
     if (this.currentState === "open") this.end("closed", CLOSED);
+    await this.truncating;
     await this.committer.close();
+  }
+
+  private get hasEnded(): boolean {
+    return this.currentState === "failed" || this.currentState === "closed";
   }
 
   private get accepts(): boolean {
@@ -179,26 +242,83 @@ export class Wal {
   /** Commits groups until nothing waits. Begins in a microtask, so that what is appended in one go is one group. */
   private async run(): Promise<void> {
     await undefined;
-    while (this.currentState === "open" && (this.filling.sizeBytes > 0 || (!this.repeater.done && !this.closing))) {
+    while (this.currentState === "open" && (this.hasGroup || this.rotations.length > 0)) {
+      if (!this.hasGroup) {
+        this.drawBoundary();
+        this.settleDrawn();
+        continue;
+      }
       if (!this.closing) await this.gather.company(this.filling.writers);
       if (this.state !== "open") break;
+      const { rotated } = this;
       const group = this.takeGroup();
-      const result = await this.commit(group);
+      this.rotated = false;
+      this.drawBoundary();
+      const result = await this.commit(group, rotated);
       this.writing = undefined;
       if (result === undefined) break;
-      this.durablePosition = group.end;
-      group.resolve();
-      this.repeater.committed();
-      if (result.segment !== this.segment) {
-        // The first segment of all needs no repetition.
-        if (this.segment > 0) this.repeater.newSegment(result.segment, group.end);
-        this.segment = result.segment;
-      }
-      const { segment, writeMs, syncMs } = result;
-      this.gather.committed(group.writers, this.filling.writers, syncMs);
-      this.options.onGroup?.({ bytes: group.sizeBytes, records: group.records, segment, writeMs, syncMs });
+      this.committed(group, result, rotated);
     }
     this.running = undefined;
+  }
+
+  /** Whether there is anything to write. */
+  private get hasGroup(): boolean {
+    return this.filling.sizeBytes > 0 || (!this.repeater.done && !this.closing);
+  }
+
+  private committed(group: Group, result: Extract<CommitResult, { kind: "done" }>, rotated: boolean): void {
+    const { segment, writeMs, syncMs } = result;
+    this.durablePosition = group.end;
+    this.newest.set(segment, Math.max(this.newest.get(segment) ?? Number.NEGATIVE_INFINITY, group.newestMs));
+    group.resolve();
+    this.repeater.committed();
+    if (segment !== this.segment) {
+      // The first segment of all needs no repetition.
+      if (this.segment > 0) this.repeater.newSegment(segment, group.end, rotated);
+      this.segment = segment;
+    }
+    this.settleDrawn();
+    this.gather.committed(group.writers, this.filling.writers, syncMs);
+    this.options.onGroup?.({ bytes: group.sizeBytes, records: group.records, segment, writeMs, syncMs });
+  }
+
+  /** Between two groups: the later one will begin a segment. */
+  private drawBoundary(): void {
+    const rotations = this.rotations;
+    this.rotations = [];
+    for (const rotation of rotations) {
+      this.rotated = true;
+      try {
+        rotation.atBoundary();
+        this.drawn.push(rotation);
+      } catch (error) {
+        rotation.reject(error);
+      }
+    }
+  }
+
+  /** Everything before the boundaries drawn is durable. */
+  private settleDrawn(): void {
+    const next = Math.max(this.segment + 1, this.options.replayed.nextSegment);
+    for (const rotation of this.drawn) rotation.resolve(next);
+    this.drawn = [];
+  }
+
+  private async removeBelow(segment: number): Promise<void> {
+    if (!(segment <= this.registeredFrom)) {
+      throw new InternalError(
+        `cannot truncate the WAL below segment ${segment}: got registrations from ${this.registeredFrom} on; want them all kept`,
+      );
+    }
+    if (this.hasEnded || this.closing) throw this.unavailable();
+    const result = await this.committer.truncate(segment);
+    if (result.kind === "done") {
+      for (const one of [...this.newest.keys()]) if (one < segment) this.newest.delete(one);
+      return;
+    }
+    if (result.kind === "unsynced") this.end("failed", result.text);
+    throw new UnavailableError(result.text);
   }
 
   /** Closes the group being filled and starts the next one in the other buffer. */
@@ -206,10 +326,10 @@ export class Wal {
     const group = this.filling;
     group.close(this.endPosition);
     if (!this.repeater.done) {
-      const body = this.repeater.block();
+      const { type, body } = this.repeater.block();
       // A group that is full leaves the block to the next one.
       if (group.hasRoom(frameBytes(body.length))) {
-        if (body.length > 0) group.add(RECORD.repeatedRegistrations, [body], body.length);
+        if (body.length > 0) group.add(type, [body], body.length);
         this.repeater.advance(frameBytes(body.length));
       }
     }
@@ -220,9 +340,12 @@ export class Wal {
   }
 
   /** Commits one group, again and again while the disk is full. Undefined: the WAL has ended, and everyone waiting knows. */
-  private async commit(group: Group): Promise<Extract<CommitResult, { kind: "done" }> | undefined> {
+  private async commit(
+    group: Group,
+    newSegment: boolean,
+  ): Promise<Extract<CommitResult, { kind: "done" }> | undefined> {
     for (;;) {
-      const result = await this.committer.commit(group.index, group.sizeBytes);
+      const result = await this.committer.commit(group.index, group.sizeBytes, newSegment);
       if (result.kind === "done") {
         if (this.currentState === "full") this.currentState = "open";
         return result;
@@ -240,14 +363,21 @@ export class Wal {
 
   /** Enters a final state, once: whoever waits is told. */
   private end(state: "failed" | "closed", text: string): void {
-    if (this.currentState === "failed" || this.currentState === "closed") return;
+    if (this.hasEnded) return;
     this.currentState = state;
     this.stateText = text;
     const error = this.unavailable();
     this.writing?.reject(error);
     this.filling.reject(error);
+    for (const rotation of [...this.rotations, ...this.drawn]) rotation.reject(error);
+    this.rotations = [];
+    this.drawn = [];
     if (state === "failed") this.reportFailure(error);
   }
+}
+
+function holdsSamples(type: RecordType): boolean {
+  return type === RECORD.samples || type === RECORD.lateSamples;
 }
 
 /**

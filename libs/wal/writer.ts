@@ -57,12 +57,13 @@ export class SegmentWriter {
 
   /**
    * Makes the records in the first `length` bytes of `group` durable, as a whole or not at all as far as the caller may
-   * rely on it. The buffer must reach to the next whole sector; the bytes up to there are zeroed. Never throws.
+   * rely on it. The buffer must reach to the next whole sector; the bytes up to there are zeroed. `newSegment`: the group is to
+   * be the first of its segment; where none lies in this one yet, that is so already. Never throws.
    */
-  commit(group: Uint8Array, length: number): CommitResult {
+  commit(group: Uint8Array, length: number, newSegment: boolean): CommitResult {
     if (this.failure !== undefined) return { kind: "failed", text: this.failure };
     const padded = wholeSectors(length);
-    if (this.named && this.offset + padded > this.settings.segmentBytes) this.endSegment();
+    if (this.named && (newSegment || this.offset + padded > this.settings.segmentBytes)) this.endSegment();
     const startMs = this.clock.monotonicMs();
     try {
       this.writeGroup(group, length, padded);

@@ -4,6 +4,7 @@ import { type FlagValues, formatHostPort, type Logger } from "../../libs/runtime
 import type { Db } from "../../libs/tsdb/index.ts";
 import type { IngestHandler } from "../insert/index.ts";
 import { startPageRoute } from "../select/index.ts";
+import { adminRoutes } from "./admin-routes.ts";
 import { checkWriteSizes } from "./checks.ts";
 import { openEngine } from "./engine.ts";
 import { engineFlags, httpListen, insertFlags, selectFlags, selfScrapeFlag, serviceFlags, shards } from "./flags.ts";
@@ -42,7 +43,12 @@ export async function startAll(values: AllValues, version: string, log: Logger):
     facts: db === undefined ? [] : pageFacts(db, values.dataDir),
     acceptsWrites: true,
   }));
-  const routes = [...writeRoutes(() => handler!, values.writeBodyMax), ...api.routes, page];
+  const routes = [
+    ...writeRoutes(() => handler!, values.writeBodyMax),
+    ...api.routes,
+    ...adminRoutes(() => db!, values.enableAdminApi),
+    page,
+  ];
   const shell = new Shell({ ...values, service: "all", version, log, routes });
   const close = (): Promise<boolean> => {
     return shell.close([

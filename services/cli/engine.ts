@@ -27,12 +27,15 @@ export async function openEngine(
     headMemoryBytes: values.headMemory,
     retentionMs: values.retention.rawMs,
     maxFutureMs: values.maxFuture,
+    lateWindowMs: values.lateWindow,
     seriesMax: values.seriesMax,
     walMode: "worker",
+    onProblem: (problem) => log.warn(problem),
   });
   const { counts, bytes, damage, elapsedMs } = db.replayed;
   log.info({ dataDir: values.dataDir, ...counts, bytes, elapsedMs: Math.round(elapsedMs) }, "data directory is open");
   for (const one of damage.slice(0, DAMAGE_LINES_MAX)) log.warn(`damage in the WAL: ${describeDamage(one)}`);
   if (damage.length > DAMAGE_LINES_MAX) log.warn(`${damage.length - DAMAGE_LINES_MAX} more damaged places in the WAL`);
+  for (const one of db.damagedBlocks.slice(0, DAMAGE_LINES_MAX)) log.warn(`damaged block: ${one}`);
   return db;
 }

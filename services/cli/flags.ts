@@ -145,6 +145,13 @@ export const engineFlags = {
   ),
   seriesMax: count(1, 100_000_000, 10_000_000, "Series stored; new ones beyond are refused."),
   maxFuture: duration(0, 36_500 * DAY_MS, "10m", "How far ahead of the clock a sample may lie."),
+  lateWindow: duration(
+    0,
+    DAY_MS,
+    "15m",
+    "How long a window of two hours takes late samples before it is cut into blocks.",
+  ),
+  enableAdminApi: toggle("Serve /api/v1/admin/flush and /api/v1/admin/compact."),
 };
 
 /** How many shards a new data directory has. */

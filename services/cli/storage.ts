@@ -3,6 +3,7 @@ import { clusterIdentity } from "../../libs/cluster/index.ts";
 import { type FlagValues, formatHostPort, type Logger } from "../../libs/runtime/index.ts";
 import type { Db } from "../../libs/tsdb/index.ts";
 import { type StorageService, startStorage as serveEngine } from "../storage/index.ts";
+import { adminRoutes } from "./admin-routes.ts";
 import { checkExposure, checkListeners, readTls } from "./checks.ts";
 import { openEngine } from "./engine.ts";
 import { engineFlags, httpListen, serviceFlags, shards, storageFlags, tlsFlags } from "./flags.ts";
@@ -36,7 +37,13 @@ export async function startStorage(
   const tls = readTls(values);
   let db: Db | undefined;
   let service: StorageService | undefined;
-  const shell = new Shell({ ...values, service: "storage", version, log, routes: [] });
+  const shell = new Shell({
+    ...values,
+    service: "storage",
+    version,
+    log,
+    routes: adminRoutes(() => db!, values.enableAdminApi),
+  });
   const close = (): Promise<boolean> => {
     return shell.close([
       { name: "gRPC", stop: async () => service?.close() },

@@ -25,6 +25,8 @@ export class World {
   private readonly fullDisks: boolean;
   /** Many short lives, or few longer ones. */
   private readonly hurried: boolean;
+  /** Length of a window of the head; short ones are cut into blocks while the world lives. */
+  private readonly windowMs: number;
   private storage: SimStorage | undefined;
   private readonly inserts: (SimInsert | undefined)[] = [undefined, undefined];
   /** By family: the newest metadata that was acknowledged, and the newest that was sent. */
@@ -41,6 +43,7 @@ export class World {
     this.segmentBytes = this.random.pick([1, 2, 8, 1024]) * KIB;
     this.fullDisks = this.random.chance(0.4);
     this.hurried = this.random.chance(0.5);
+    this.windowMs = this.random.pick([8_000, 60_000, 7_200_000]);
     this.fs.nowMs = () => this.clock.nowMs();
     this.fs.makeDirectory("/disk");
     this.fs.fsyncDir("/", "");
@@ -117,6 +120,8 @@ export class World {
       walMode: "inline",
       walSegmentBytes: this.segmentBytes,
       walBufferBytes: 1024 * KIB,
+      windowMs: this.windowMs,
+      lateWindowMs: this.windowMs / 8,
     }).then(
       (db) => {
         opened = db;
@@ -148,13 +153,15 @@ export class World {
     }
     const before = this.ledger.acknowledged;
     this.check("after a start");
-    this.ledger.adopt(this.found());
+    if (!this.fs.crashed) this.unseen(() => this.ledger.adopt(this.found()));
     if (this.ledger.acknowledged > before) this.mark("unacknowledged samples survived");
   }
 
   /** Errors: Violation when the storage does not hold what it must. */
   private check(when: string): void {
-    const wrong = this.ledger.violations(this.found());
+    // A dead process reads no blocks.
+    if (this.fs.crashed) return;
+    const wrong = this.unseen(() => this.ledger.violations(this.found()));
     if (wrong.length > 0) throw new Violation(`${when}: ${wrong.length} violations: ${wrong.slice(0, 5).join("; ")}`);
   }
 
@@ -211,8 +218,12 @@ export class World {
       }
       if (this.problem !== undefined) throw this.problem;
     }
-    const { counters, wal } = this.storage!.db.report();
+    const { counters, wal, cuts, blocks } = this.storage!.db.report();
     if (first > 0 && wal.segment > first + 1) this.mark("rolls under load");
+    if (cuts.blocks > 0) this.mark("cut into blocks");
+    if (cuts.merged > 0) this.mark("blocks merged");
+    if (blocks.count > 0) this.mark("blocks found");
+    if (!fs.crashed && this.firstSegment() > 1) this.mark("WAL truncated");
     if (counters.samplesDuplicate > 0) this.mark("repeat dropped");
     if (counters.samplesLate > 0) this.mark("late sample");
     if (counters.samplesOutvoted > 0) this.mark("sample outvoted");
@@ -242,17 +253,29 @@ export class World {
   }
 
   /** The simulation looks without being seen: its own calls are no chance to crash. */
-  private usedBytes(): number {
+  private unseen<T>(look: () => T): T {
     const { faults } = this.fs;
     this.fs.faults = () => undefined;
+    try {
+      return look();
+    } finally {
+      this.fs.faults = faults;
+    }
+  }
+
+  private usedBytes(): number {
     const size = (path: string): number => {
       const stat = this.fs.stat(path);
       if (stat?.kind !== "directory") return stat?.sizeBytes ?? 0;
       return this.fs.list(path).reduce((sum, name) => sum + size(`${path}/${name}`), 0);
     };
-    const used = this.fs.crashed ? 0 : size("/disk");
-    this.fs.faults = faults;
-    return used;
+    return this.fs.crashed ? 0 : this.unseen(() => size("/disk"));
+  }
+
+  /** Number of the first segment that is there. */
+  private firstSegment(): number {
+    const [first] = this.unseen(() => this.fs.list(`${DATA_DIR}/wal`));
+    return first === undefined ? 0 : Number.parseInt(first, 10);
   }
 
   private restartInsert(which: number): void {

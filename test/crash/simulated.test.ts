@@ -11,6 +11,12 @@ const TIMEOUT_MS = SEEDS > 2000 ? 0 : 180_000;
 
 /** Every sync call site there is. A site that the runs meet and this list lacks, or the reverse, fails the test. */
 const SITES = [
+  "block-file",
+  "block-name",
+  "block-registry-file",
+  "block-registry-found",
+  "block-registry-name",
+  "blocks-folder",
   "data-directory",
   "identity-file",
   "identity-found",
@@ -19,17 +25,36 @@ const SITES = [
   "wal-replayed",
   "wal-replayed-names",
   "wal-segment",
+  "wal-truncated",
 ];
+
+/**
+ * Syncs whose absence this world does not notice. Another sync of the same directory follows before anything relies on the first: that of
+ * the blocks folder after those of the identity, the registry's after a block's name. What comes back after a truncation is removed again.
+ * test/unit/block/registry.test.ts notices the registry's own.
+ */
+const COVERED = [
+  "block-name",
+  "block-registry-found",
+  "blocks-folder",
+  "identity-found",
+  "identity-name",
+  "wal-truncated",
+];
+const NEEDED_SITES = SITES.filter((site) => !COVERED.includes(site));
 
 /** Situations that the runs must have met, or they prove nothing. */
 const MARKS = [
   "503",
+  "WAL truncated",
+  "blocks found",
   "conflict lost",
   "conflict won",
   "crash at a roll",
   "crash in replay",
   "crash while starting",
   "crash while starting again",
+  "cut into blocks",
   "damage in the last group",
   "disk full",
   "disk full and recovered",
@@ -93,7 +118,7 @@ describe("the ledger of the whole storage", () => {
     expect([...sites].sort()).toEqual(SITES);
   });
 
-  test.each(SITES)(
+  test.each(NEEDED_SITES)(
     "without the sync at %s it is violated",
     async (site) => {
       let seed = FIRST_SEED;

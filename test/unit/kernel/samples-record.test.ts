@@ -1,7 +1,7 @@
 // test/unit/kernel/samples-record.test.ts: samples records: golden bytes, a round trip of anything, and refusals.
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { decodeSamplesRecord, encodeSamplesRecord } from "../../../libs/kernel/index.ts";
+import { decodeSamplesRecord, encodeSamplesRecord, newestTimeOf } from "../../../libs/kernel/index.ts";
 import { InvalidError } from "../../../libs/model/index.ts";
 import { bitsOf, bitsOfColumn, columnsOf, type Sample, STALE } from "./head-batches.ts";
 
@@ -52,4 +52,21 @@ test("every truncation and every wrong count is refused", () => {
       expect(() => decodeSamplesRecord(spoilt)).toThrow(InvalidError);
     }
   }
+});
+
+test("the newest time is that of the columns, or unknown when times are too far apart", () => {
+  fc.assert(
+    fc.property(fc.array(sample, { maxLength: 20 }), (samples: Sample[]) => {
+      const newest = newestTimeOf(encodeSamplesRecord(columnsOf(samples)));
+      const times = samples.map((s) => s.time);
+      const apart = times.map((time, i) => time - (times[i - 1] ?? 0));
+      const far = apart.some((difference) => difference >= 2 ** 51 || difference < -(2 ** 51));
+      expect(newest).toBe(far ? Number.POSITIVE_INFINITY : Math.max(...times));
+    }),
+    { seed: 4, numRuns: 2000 },
+  );
+  const near = [-(2 ** 51) + 1, -5, 2 ** 51 - 6, 1_700_000_000_000].map((time) => ({ ref: 1, time, bits: bitsOf(1) }));
+  expect(newestTimeOf(encodeSamplesRecord(columnsOf(near)))).toBe(2 ** 51 - 6);
+  expect(newestTimeOf(encodeSamplesRecord(columnsOf(near.slice(0, 1))))).toBe(-(2 ** 51) + 1);
+  expect(newestTimeOf(encodeSamplesRecord(columnsOf([])))).toBe(Number.NEGATIVE_INFINITY);
 });

@@ -186,7 +186,7 @@ describe("closing", () => {
     await Promise.all(closing);
     await expect(session.append(batchOf(session, rowsOf(3)))).rejects.toThrow(UnavailableError);
     expect(() => db.openSession()).toThrow(UnavailableError);
-    expect(fs.list(DATA_DIR)).toEqual(["tidemark.json", "wal"]);
+    expect(fs.list(DATA_DIR)).toEqual(["blocks", "tidemark.json", "wal"]);
     const next = await openDb(fs);
     expect(contents(next)).toEqual(lines(rowsOf(3)));
     await next.close();

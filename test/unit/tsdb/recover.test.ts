@@ -58,3 +58,24 @@ describe("registrations lost to damage", () => {
     await db.close();
   });
 });
+
+test("a segment soon holds all series and metadata without the ones before it, and knows its newest sample", async () => {
+  const fs = new SimFileSystem();
+  let db = await openDb(fs);
+  await write(db, [row(0, 3000, 10), row(1, 2000, 11), row(0, 4000, 9)]);
+  const session = db.openSession();
+  await session.appendMetadata([{ tenant: "default", family: "m", type: "gauge", help: "h", unit: "" }]);
+  await session.close();
+  await db.close();
+  db = await openDb(fs);
+  expect(db.replayed.segments.map(({ newestMs }) => newestMs)).toEqual([NOW - 2000]);
+  await write(db, [row(1, 1000, 12)]);
+  await new Promise((resolve) => setImmediate(resolve));
+  await db.close();
+  fs.unlink(SEGMENT(1));
+  db = await openDb(fs);
+  expect(db.replayed.counts).toMatchObject({ series: 2, samples: 1, metadata: 1 });
+  expect(db.replayed.segments.map(({ newestMs }) => newestMs)).toEqual([NOW - 1000]);
+  expect(contents(db)).toEqual(lines([row(1, 1000, 12)]));
+  await db.close();
+});

@@ -74,6 +74,12 @@ test("a sample on the boundary belongs to the earlier side", () => {
   const late = f.append([at(0, 1500, 9), at(0, 2500, 4)]);
   expect([late.stored, late.tooOld, late.newestMs]).toEqual([2, 0, T + 2500]);
   expect(f.windows.heads.map((head) => samplesOf(head, 0))).toEqual([["1000=1", "2000=2"], ["1500=9"], ["2500=4"]]);
+  // A series that came after the freeze has nothing there.
+  f.register(1);
+  f.append([at(2, 2600, 1)]);
+  expect(f.windows.heads.map((head) => samplesOf(head, 2))).toEqual([[], [], ["2600=1"]]);
+  const [old] = f.windows.heads;
+  expect(old!.isInStep(2, old!.timeColumn(0, 0, 2 ** 53), 0, 2 ** 53)).toBe(false);
   f.windows.release(frozen);
   expect(f.windows.heads.length).toBe(2);
 });

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { NodeFileSystem, nodeClock } from "../../../libs/env/index.ts";
 import { type GroupStats, openWal, RECORD, RegistrationBody, type WalOptions } from "../../../libs/wal/index.ts";
-import { appendSamples, type Opened, read, register } from "./wal-fixture.ts";
+import { appendSamples, type Opened, read, register, TestMetadata } from "./wal-fixture.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "tidemark-wal-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -21,6 +21,7 @@ async function open(dataDir: string, options: Partial<WalOptions> = {}) {
     identity: opened.identity,
     replayed: opened.report,
     registrations: opened.series,
+    metadata: new TestMetadata(),
     mode: "worker",
     ...options,
   });
@@ -70,12 +71,40 @@ describe("the worker", () => {
     await replay(fs, nodeClock, dataDir, identity, {
       registration: () => undefined,
       samples: () => undefined,
-      lateSamples: (bytes) => seen.push(Buffer.from(bytes)),
+      lateSamples: (bytes) => {
+        seen.push(Buffer.from(bytes));
+        return undefined;
+      },
       metadata: () => undefined,
     });
     expect(seen.length).toBe(1);
     expect(seen[0]!.equals(body)).toBe(true);
     expect(statSync(join(dataDir, "wal", "00000001.wal")).size).toBe(512 + Math.ceil((body.length + 16) / 512) * 512);
+  });
+
+  test("rotations begin segments; a thread of its own removes old ones, and a stop waits for it", async () => {
+    const dataDir = join(scratch, "cut");
+    const { wal } = await open(dataDir);
+    for (const text of ["a", "b", "c"]) {
+      appendSamples(wal, text);
+      const boundary = Number(text === "a" ? 2 : text === "b" ? 3 : 4);
+      expect(await wal.rotate(() => undefined)).toBe(boundary);
+    }
+    await wal.durable(appendSamples(wal, "d"));
+    while (wal.registeredFrom < 4) {
+      appendSamples(wal, "e");
+      await wal.durable(wal.position);
+    }
+    const names = (): string[] => fs.list(join(dataDir, "wal"));
+    expect(names()).toEqual(["00000001.wal", "00000002.wal", "00000003.wal", "00000004.wal"]);
+    await wal.truncate(3);
+    expect(names()).toEqual(["00000003.wal", "00000004.wal"]);
+    const running = wal.truncate(4);
+    await undefined;
+    await wal.close();
+    await running;
+    expect(names()).toEqual(["00000004.wal"]);
+    expect((await read(fs, dataDir, nodeClock, 4)).records.slice(0, 2)).toEqual(["samples:d", "samples:e"]);
   });
 
   test("a disk that cannot be written ends the WAL with the reason", async () => {

@@ -1,0 +1,325 @@
+// libs/tsdb/cutter.ts: what happens to heads and blocks as time goes by: windows end, closed ones are cut into blocks, blocks are merged
+// and expire, the WAL is truncated behind them. One thing at a time; queries and writes go on meanwhile.
+// Order of a cut: head frozen at a boundary of the WAL → blocks durable → registry durable → sources replaced → WAL truncated. Until the
+// registry names the blocks the WAL has everything; a crash or a full disk anywhere costs the work, never a sample.
+import {
+  type BlockBuilder,
+  type BlockEntry,
+  type BlockOptions,
+  type BlockPiece,
+  type BlockRegistry,
+  blockFileName,
+  blockPath,
+  DAY_MS,
+  entryOf,
+  mergedOptions,
+  planExpiry,
+  planMerges,
+} from "../block/index.ts";
+import type { Random } from "../env/index.ts";
+import { InternalError, UnavailableError } from "../model/index.ts";
+import type { Head } from "./head.ts";
+import { HeadPieces, RangeTooLong, seriesByShard } from "./head-pieces.ts";
+import type { DbState } from "./state.ts";
+import type { StoredBlock } from "./stored-block.ts";
+import type { FrozenHead } from "./windows.ts";
+
+export interface CutterOptions {
+  readonly state: DbState;
+  readonly dataDir: string;
+  readonly registry: BlockRegistry;
+  readonly builder: BlockBuilder;
+  readonly random: Random;
+  /** Whether the storage is empty. */
+  readonly isNew: boolean;
+  /** Length of a window; windows end at its multiples. */
+  readonly windowMs: number;
+  /** How long after its end a window still takes samples. */
+  readonly lateWindowMs: number;
+  /** Opens a block that is live. Errors: CorruptionError. */
+  readonly openBlock: (entry: BlockEntry) => StoredBlock;
+  /** The live blocks by file name; the cutter keeps it. */
+  readonly stored: Map<string, StoredBlock>;
+  /** What could not be done now and is tried again. */
+  readonly onProblem: (problem: string) => void;
+  /** Nothing may be built on this directory any more: the process must stop. */
+  readonly onFailure: (error: Error) => void;
+}
+
+/** What was done, for the answer of an admin's request and for counters. */
+export interface CutReport {
+  blocks: number;
+  samples: number;
+  sizeBytes: number;
+  merged: number;
+  expired: number;
+}
+
+/** Heads on their way into blocks. */
+interface Cut {
+  readonly frozen: readonly FrozenHead[];
+  /** Every sample up to here that the WAL has below `segment` is in the heads, or in blocks already. */
+  readonly maxMs: number;
+  readonly segment: number;
+}
+
+/** Merges read and write what they merge: a few at a time leave room for the next cut. */
+const MERGES_PER_TICK = 4;
+
+export class Cutter {
+  readonly totals: CutReport = nothingDone();
+  private readonly options: CutterOptions;
+  /** A cut whose blocks are not in the registry yet: the disk was full. */
+  private pending: Cut | undefined;
+  private running: Promise<unknown> = Promise.resolve();
+  private busy = false;
+  private closing = false;
+  /** A new storage has no window before the one that it was opened in. */
+  private readonly firstMs: number;
+
+  constructor(options: CutterOptions) {
+    this.options = options;
+    const { state, windowMs, isNew } = options;
+    this.firstMs = isNew ? Math.floor(state.clock.nowMs() / windowMs) * windowMs : Number.NEGATIVE_INFINITY;
+  }
+
+  /** Does what is due. Never rejects; what fails is tried again at the next tick, or ends the process by onFailure. */
+  tick(): void {
+    if (this.busy || this.closing) return;
+    this.options.state.blockMemory.sweep();
+    void this.exclusively(async (report) => {
+      await this.endWindowWhenDue();
+      const { windows, clock } = this.options.state;
+      const isDue = windows.hasOlder && clock.nowMs() >= windows.fromMs + this.options.lateWindowMs;
+      if (isDue || this.pending !== undefined) await this.cut(report);
+      this.expire(report);
+      await this.merge(report, MERGES_PER_TICK);
+    }).catch(() => undefined);
+  }
+
+  /** Cuts all samples there are into blocks now. Errors: UnavailableError (disk full, stopping), InternalError. */
+  flush(): Promise<CutReport> {
+    return this.exclusively(async (report) => {
+      const { state } = this.options;
+      if (this.pending !== undefined || state.windows.hasOlder) await this.cut(report);
+      await this.endWindow(state.clock.nowMs() + state.maxFutureMs);
+      await this.cut(report);
+    });
+  }
+
+  /** Merges and expires whatever the plan says now. Errors: as flush. */
+  compact(): Promise<CutReport> {
+    return this.exclusively(async (report) => {
+      this.expire(report);
+      await this.merge(report, Number.POSITIVE_INFINITY);
+    });
+  }
+
+  /** Waits for what is at work; a build is given up. */
+  async close(): Promise<void> {
+    this.closing = true;
+    await this.options.builder.close();
+    await this.running;
+  }
+
+  private exclusively(work: (report: CutReport) => Promise<void>): Promise<CutReport> {
+    const report = nothingDone();
+    const mine = this.running.then(async () => {
+      if (this.closing) throw new UnavailableError("cannot cut blocks: got a storage that stops; want it running");
+      this.busy = true;
+      try {
+        await work(report);
+      } catch (error) {
+        this.report(error);
+        throw error;
+      } finally {
+        this.busy = false;
+        for (const name of Object.keys(report) as (keyof CutReport)[]) this.totals[name] += report[name];
+      }
+      return report;
+    });
+    this.running = mine.catch(() => undefined);
+    return mine;
+  }
+
+  private report(error: unknown): void {
+    if (this.closing) return;
+    const text = error instanceof Error ? error.message : String(error);
+    if (error instanceof InternalError) this.options.onFailure(error);
+    else this.options.onProblem(text);
+  }
+
+  private async endWindowWhenDue(): Promise<void> {
+    const { state, windowMs } = this.options;
+    const boundaryMs = Math.floor(state.clock.nowMs() / windowMs) * windowMs;
+    if (boundaryMs <= state.windows.fromMs || boundaryMs <= this.firstMs || state.windows.hasPrevious) return;
+    await this.endWindow(boundaryMs);
+  }
+
+  private async endWindow(toMs: number): Promise<void> {
+    const { windows, wal } = this.options.state;
+    await windows.prepare();
+    // A segment of the WAL begins with the window, so that the older ones can go when the window before is cut.
+    await wal.rotate(() => windows.endWindow(toMs));
+  }
+
+  private async cut(report: CutReport): Promise<void> {
+    const { registry, state, stored } = this.options;
+    const { windows, wal } = state;
+    const cut = this.pending ?? (await this.freeze());
+    this.pending = cut;
+    const entries: BlockEntry[] = [];
+    try {
+      for (const frozen of cut.frozen) await this.build(frozen, entries);
+    } catch (error) {
+      // Blocks that no registry names would be in the way of the next attempt only by their room; the next start removes them.
+      this.options.onProblem(`a cut is to be done again: ${entries.length} of its blocks are written`);
+      throw error;
+    }
+    const covered = {
+      maxMs: Math.max(cut.maxMs, registry.covered.maxMs),
+      segment: Math.max(cut.segment, registry.covered.segment),
+    };
+    const walFrom = this.walFrom(covered.maxMs, covered.segment);
+    const blocks = entries.map((entry) => ({ entry, block: this.options.openBlock(entry) }));
+    registry.replace({ add: entries, covered, walFrom });
+    for (const { entry, block } of blocks) stored.set(entry.file, block);
+    this.pending = undefined;
+    windows.release(cut.frozen);
+    this.replaceSources();
+    for (const { head } of cut.frozen) head.whenIdle(() => void windows.recycle(head));
+    for (const entry of entries) {
+      report.blocks++;
+      report.samples += entry.samples;
+      report.sizeBytes += entry.sizeBytes;
+    }
+    await wal.truncate(walFrom);
+  }
+
+  private async freeze(): Promise<Cut> {
+    const { windows, wal } = this.options.state;
+    await windows.prepare();
+    let frozen: readonly FrozenHead[] = [];
+    const maxMs = windows.fromMs;
+    const segment = await wal.rotate(() => {
+      frozen = windows.freeze();
+    });
+    return { frozen, maxMs, segment };
+  }
+
+  /** The first segment that is still needed: it has newer samples, or what later ones don't repeat yet. */
+  private walFrom(maxMs: number, segment: number): number {
+    const { registry, state } = this.options;
+    const end = Math.min(segment, state.wal.registeredFrom);
+    let from = registry.walFrom;
+    while (from < end && state.wal.newestMs(from) <= maxMs) from++;
+    return from;
+  }
+
+  private async build({ head }: FrozenHead, entries: BlockEntry[]): Promise<void> {
+    const { catalog } = this.options.state;
+    // Blocks don't reach over midnight, so that a day can be merged.
+    const days = head.spans(DAY_MS);
+    for (const [shard, series] of seriesByShard(head, catalog)) {
+      for (const { firstMs, lastMs } of days) await this.buildRange(head, shard, series, firstMs - 1, lastMs, entries);
+    }
+  }
+
+  /** Builds the block of a shard's samples in (fromMs, toMs]: none when there are none, two when a series has too many for one. */
+  private async buildRange(
+    head: Head,
+    shard: number,
+    series: readonly number[],
+    fromMs: number,
+    toMs: number,
+    entries: BlockEntry[],
+  ): Promise<void> {
+    const { state, builder, dataDir } = this.options;
+    const pieces = new HeadPieces(head, state.catalog, series, fromMs, toMs);
+    const options = this.optionsOf(shard, fromMs, toMs);
+    const path = blockPath(dataDir, blockFileName(options));
+    try {
+      const first = pieces.next();
+      if (first === undefined) return;
+      let waiting: BlockPiece | undefined = first;
+      const next = (): BlockPiece | undefined => {
+        const piece = waiting ?? pieces.next();
+        waiting = undefined;
+        return piece;
+      };
+      entries.push(entryOf(options, await builder.build({ path, options, next })));
+      await state.clock.sleep(0);
+    } catch (error) {
+      if (!(error instanceof RangeTooLong)) throw error;
+      const middleMs = Math.floor(fromMs + (toMs - fromMs) / 2);
+      await this.buildRange(head, shard, series, fromMs, middleMs, entries);
+      await this.buildRange(head, shard, series, middleMs, toMs, entries);
+    }
+  }
+
+  private optionsOf(shard: number, minMs: number, maxMs: number): BlockOptions {
+    const { state, random } = this.options;
+    const { shardCount, hashSeed } = state.identity;
+    return {
+      id: random.bytes(16),
+      shard,
+      shardCount,
+      hashSeed,
+      level: "raw",
+      minMs,
+      maxMs,
+      walPosition: [0n, 0n],
+      parents: [],
+      columnsPerSeries: 1,
+    };
+  }
+
+  private expire(report: CutReport): void {
+    const { registry, state } = this.options;
+    const expired = planExpiry(registry.blocks, state.clock.nowMs(), state.retentionMs);
+    if (expired.length === 0) return;
+    this.replaceBlocks({ remove: expired }, []);
+    report.expired += expired.length;
+  }
+
+  private async merge(report: CutReport, most: number): Promise<void> {
+    const { registry, state, builder, dataDir, random, stored } = this.options;
+    for (let done = 0; done < most && !this.closing; done++) {
+      const [plan] = planMerges(registry.blocks, state.clock.nowMs(), {
+        retentionMs: state.retentionMs,
+        freeBytes: Number.POSITIVE_INFINITY,
+      });
+      if (plan === undefined) return;
+      const inputs = plan.inputs.map((entry) => blockPath(dataDir, entry.file));
+      const options = mergedOptions(
+        plan.inputs.map((entry) => stored.get(entry.file)!.reader.footer),
+        random.bytes(16),
+      );
+      const path = blockPath(dataDir, blockFileName(options));
+      const entry = entryOf(options, await builder.merge({ inputs, path, options }));
+      this.replaceBlocks({ add: [entry], remove: plan.inputs }, [entry]);
+      report.merged += plan.inputs.length;
+    }
+  }
+
+  private replaceBlocks(change: Parameters<BlockRegistry["replace"]>[0], add: readonly BlockEntry[]): void {
+    const { registry, stored, openBlock, onProblem } = this.options;
+    const opened = add.map((entry) => ({ entry, block: openBlock(entry) }));
+    const problems = registry.replace(change);
+    const gone = (change.remove ?? []).map(({ file }) => stored.get(file));
+    for (const { file } of change.remove ?? []) stored.delete(file);
+    for (const { entry, block } of opened) stored.set(entry.file, block);
+    this.replaceSources();
+    for (const block of gone) block?.retire();
+    for (const { message } of problems) onProblem(message);
+  }
+
+  private replaceSources(): void {
+    const { state, stored } = this.options;
+    state.sources = { heads: state.windows.heads, blocks: [...stored.values()] };
+  }
+}
+
+function nothingDone(): CutReport {
+  return { blocks: 0, samples: 0, sizeBytes: 0, merged: 0, expired: 0 };
+}

@@ -1,0 +1,57 @@
+// libs/tsdb/export.ts: all samples of series, one series after the other, from heads and blocks. Plain rather than fast.
+import { mergeColumns, planTimes } from "../block/index.ts";
+import type { Labels, Matcher } from "../model/index.ts";
+import type { SeriesCatalog } from "./catalog.ts";
+import { countBelow } from "./leaf-blocks.ts";
+import { CapturedSources, type Sources } from "./sources.ts";
+
+export interface ExportedSeries {
+  readonly labels: Labels;
+  /** Ascending. */
+  readonly times: Float64Array;
+  /** Stale markers included, by their bits. */
+  readonly values: Float64Array;
+}
+
+/**
+ * The stored samples of every matching series of a tenant with times in [minMs, maxMs]. The columns are copies. Blocks stay open until the
+ * generator ends or is told to return. Errors: CorruptionError.
+ */
+export function* exportSeries(
+  catalog: SeriesCatalog,
+  sources: Sources,
+  tenant: string,
+  matchers: readonly Matcher[],
+  minMs: number,
+  maxMs: number,
+): Generator<ExportedSeries> {
+  const captured = new CapturedSources(sources, minMs, maxMs);
+  try {
+    const loaded = captured.loadAll();
+    for (const series of catalog.index.select(tenant, matchers)) {
+      const times: Float64Array[] = [];
+      const values: Float64Array[] = [];
+      for (const { block, series: table } of loaded) {
+        const place = table.find(series);
+        if (place < 0) continue;
+        const { reader } = block;
+        const column = reader.column(place);
+        const all = new Float64Array(column.header.count);
+        reader.readValues(column, all);
+        const allTimes = reader.times(column.times);
+        const [from, to] = [countBelow(allTimes, minMs), countBelow(allTimes, maxMs + 1)];
+        times.push(allTimes.slice(from, to));
+        values.push(all.slice(from, to));
+      }
+      for (const head of captured.heads()) {
+        const samples = head.readSeries(series, minMs, maxMs);
+        times.push(samples.times.slice(0, samples.count));
+        values.push(samples.values.slice(0, samples.count));
+      }
+      const plan = planTimes(times);
+      yield { labels: catalog.index.labelsOf(series), times: plan.times, values: mergeColumns(values, plan) };
+    }
+  } finally {
+    captured.release();
+  }
+}

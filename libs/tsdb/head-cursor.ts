@@ -1,0 +1,57 @@
+// libs/tsdb/head-cursor.ts: a leaf's way through one head: the times of a series are those of its group.
+import type { Head, SeriesSamples, TimeColumn } from "./head.ts";
+import { type LeafCursor, SharedColumn } from "./leaf-cursor.ts";
+
+class GroupColumn extends SharedColumn {
+  readonly column: TimeColumn;
+
+  constructor(column: TimeColumn) {
+    super(column.times);
+    this.column = column;
+  }
+}
+
+export class HeadCursor implements LeafCursor {
+  readonly stride = 64;
+  private readonly head: Head;
+  private readonly lowMs: number;
+  private readonly highMs: number;
+  private readonly columns = new Map<number, GroupColumn>();
+  private series = 0;
+  private column: TimeColumn | undefined;
+
+  constructor(head: Head, lowMs: number, highMs: number) {
+    this.head = head;
+    this.lowMs = lowMs;
+    this.highMs = highMs;
+  }
+
+  get flags(): number {
+    return this.head.columnFlags;
+  }
+
+  open(series: number): SharedColumn | undefined {
+    const { head, lowMs, highMs } = this;
+    const group = head.groupOf(series);
+    let shared = this.columns.get(group);
+    if (shared === undefined) {
+      shared = new GroupColumn(head.timeColumn(group, lowMs, highMs));
+      this.columns.set(group, shared);
+    }
+    this.series = series;
+    this.column = shared.column;
+    return head.isInStep(series, shared.column, lowMs, highMs) ? shared : undefined;
+  }
+
+  isClean(): boolean {
+    return this.head.isClean(this.series, this.column!.from, this.column!.to);
+  }
+
+  readValues(): Float64Array {
+    return this.head.readColumn(this.series, this.column!.from, this.column!.to);
+  }
+
+  readSamples(): SeriesSamples {
+    return this.head.readSeries(this.series, this.lowMs, this.highMs);
+  }
+}

@@ -1,0 +1,198 @@
+// libs/tsdb/leaf-blocks.ts: what a leaf reads of blocks: which columns belong to each selected series, and their times within its reach.
+// Found for all series at once, before the first is read: a block that has few of them costs little, one that has none next to nothing.
+import { type HeaderPage, pageOf } from "../block/index.ts";
+import type { Pace } from "./pace.ts";
+import type { LoadedBlock } from "./sources.ts";
+import type { StoredBlock } from "./stored-block.ts";
+
+/** Reading a payload by itself takes as long as reading about this many bytes ahead. */
+const AHEAD_BYTES = 16 << 10;
+/** Payloads that one leaf keeps read ahead, over all blocks. */
+const AHEAD_BYTES_MAX = 64 << 20;
+
+/** A column of times as far as the leaf reaches. */
+export interface LeafTimes {
+  readonly times: Float64Array;
+  /** How many values of the column lie before and behind these times, and are decoded with them. */
+  readonly before: number;
+  readonly after: number;
+}
+
+/** One block within the leaf's reach. */
+export class LeafBlock {
+  private readonly block: StoredBlock;
+  private readonly lowMs: number;
+  private readonly highMs: number;
+  private readonly times: (LeafTimes | undefined)[] = [];
+  /** Pages of headers that the leaf has touched: the reader may forget some, the leaf would come back to them. */
+  private readonly pages: HeaderPage[] = [];
+  /** Places of the first and the last selected series, and how many there are. */
+  private first = 0;
+  private last = 0;
+  private selected = 0;
+  private isAhead = false;
+
+  constructor(block: StoredBlock, lowMs: number, highMs: number) {
+    this.block = block;
+    this.lowMs = lowMs;
+    this.highMs = highMs;
+  }
+
+  /**
+   * Looks up the headers of the series at these places, in any order; a page that has to be read takes about a millisecond. Errors:
+   * CorruptionError; those of the pace.
+   */
+  async lookUp(places: Uint32Array, pace: Pace): Promise<{ timeColumns: Uint32Array; odd: Uint8Array }> {
+    const { reader } = this.block;
+    const { headerPages } = reader.footer;
+    const order = orderOf(places);
+    const timeColumns = new Uint32Array(places.length);
+    const odd = new Uint8Array(places.length);
+    let page = -1;
+    let begin = 0;
+    let end = 0;
+    let headers: HeaderPage | undefined;
+    for (let k = 0; k < order.length; k++) {
+      const i = order[k]!;
+      const place = places[i]!;
+      if (place >= end) {
+        if (pace.isDue) await pace.rest();
+        page = pageOf(headerPages, place);
+        begin = headerPages[page]!.first;
+        end = begin + headerPages[page]!.count;
+        headers = reader.headersOfPage(page);
+        this.pages[page] = headers;
+      }
+      timeColumns[i] = headers!.times[place - begin]!;
+      odd[i] = headers!.odd[place - begin]!;
+    }
+    this.first = places[order[0]!]!;
+    this.last = places[order.at(-1)!]!;
+    this.selected = places.length;
+    return { timeColumns, odd };
+  }
+
+  /** The times of a time column; the same object for the same column. */
+  timesOf(timeColumn: number): LeafTimes {
+    let found = this.times[timeColumn];
+    if (found === undefined) {
+      const all = this.block.reader.times(timeColumn);
+      const from = countBelow(all, this.lowMs);
+      const to = Math.max(from, countBelow(all, this.highMs + 1));
+      found = { times: all.subarray(from, to), before: from, after: all.length - to };
+      this.times[timeColumn] = found;
+    }
+    return found;
+  }
+
+  /** Reads the payloads of the selected series ahead when they lie near each other; returns the bytes read. */
+  readAhead(bytesMax: number): number {
+    if (this.isAhead) return 0;
+    this.isAhead = true;
+    const { reader } = this.block;
+    const { first, last } = this;
+    const end = reader.column(last);
+    const bytes = end.offset + end.header.payloadBytes - reader.column(first).offset;
+    if (this.selected < 2 || bytes > Math.min(bytesMax, this.selected * AHEAD_BYTES)) return 0;
+    reader.prefetch(first, last - first + 1);
+    return bytes;
+  }
+
+  /** Decodes all values of a series that was looked up into `out`. Errors: CorruptionError. */
+  readValues(place: number, out: Float64Array): void {
+    const { headerPages } = this.block.reader.footer;
+    const page = pageOf(headerPages, place);
+    this.block.reader.readValues(this.pages[page]!.columns[place - headerPages[page]!.first]!, out);
+  }
+}
+
+/** The columns of all selected series. Those of the index-th are [starts[index], starts[index + 1]), oldest block first. */
+export class LeafBlocks {
+  readonly blocks: readonly LeafBlock[];
+  readonly starts: Uint32Array;
+  /** By column: its block's place in `blocks`, the series' place there, its time column, and HAS_STALES and HAS_NANS. */
+  readonly blockOf: Uint32Array;
+  readonly places: Uint32Array;
+  readonly timeColumns: Uint32Array;
+  readonly odd: Uint8Array;
+  private aheadBytes = 0;
+
+  private constructor(starts: Uint32Array, blocks: readonly LeafBlock[]) {
+    const count = starts.at(-1)!;
+    this.starts = starts;
+    this.blocks = blocks;
+    this.blockOf = new Uint32Array(count);
+    this.places = new Uint32Array(count);
+    this.timeColumns = new Uint32Array(count);
+    this.odd = new Uint8Array(count);
+  }
+
+  /** No blocks for so many series. */
+  static none(seriesCount: number): LeafBlocks {
+    return new LeafBlocks(new Uint32Array(seriesCount + 1), []);
+  }
+
+  /** Finds the columns of ascending series in blocks that are in the order of their times. Errors: CorruptionError; those of the pace. */
+  static async find(
+    series: Uint32Array,
+    loaded: readonly LoadedBlock[],
+    lowMs: number,
+    highMs: number,
+    pace: Pace,
+  ): Promise<LeafBlocks> {
+    const starts = new Uint32Array(series.length + 1);
+    const blocks: LeafBlock[] = [];
+    const parts: { indexes: Uint32Array; places: Uint32Array; timeColumns: Uint32Array; odd: Uint8Array }[] = [];
+    for (const { block, series: table } of loaded) {
+      const { indexes, places } = table.intersect(series);
+      if (indexes.length > 0) {
+        const leafBlock = new LeafBlock(block, lowMs, highMs);
+        parts.push({ indexes, places, ...(await leafBlock.lookUp(places, pace)) });
+        blocks.push(leafBlock);
+        for (let k = 0; k < indexes.length; k++) starts[indexes[k]! + 1]!++;
+      }
+      if (pace.isDue) await pace.rest();
+    }
+    for (let i = 0; i < series.length; i++) starts[i + 1]! += starts[i]!;
+    const found = new LeafBlocks(starts, blocks);
+    const next = starts.slice();
+    for (const [b, { indexes, places, timeColumns, odd }] of parts.entries()) {
+      for (let k = 0; k < indexes.length; k++) {
+        const at = next[indexes[k]!]!++;
+        found.blockOf[at] = b;
+        found.places[at] = places[k]!;
+        found.timeColumns[at] = timeColumns[k]!;
+        found.odd[at] = odd[k]!;
+      }
+    }
+    return found;
+  }
+
+  /** Prepares a block for its values to be read. */
+  readAhead(block: LeafBlock): void {
+    this.aheadBytes += block.readAhead(AHEAD_BYTES_MAX - this.aheadBytes);
+  }
+}
+
+/** Indexes of the places, by ascending place: reading in the block's order takes each of its pages once. */
+function orderOf(places: Uint32Array): Uint32Array {
+  const n = places.length;
+  const pairs = new Float64Array(n);
+  for (let i = 0; i < n; i++) pairs[i] = places[i]! * n + i;
+  pairs.sort();
+  const order = new Uint32Array(n);
+  for (let k = 0; k < n; k++) order[k] = pairs[k]! % n;
+  return order;
+}
+
+/** How many of ascending times are below `limit`. */
+export function countBelow(times: Float64Array, limit: number): number {
+  let low = 0;
+  let high = times.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (times[middle]! < limit) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

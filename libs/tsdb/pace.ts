@@ -1,0 +1,38 @@
+// libs/tsdb/pace.ts: cuts a query's work into slices, so that a long one does not keep ingestion waiting, and ends it when its time is over.
+import { setImmediate as breathe } from "node:timers/promises";
+import type { Clock } from "../env/index.ts";
+import { CanceledError, type QueryContext, TimeoutError } from "../model/index.ts";
+
+/** The longest stretch of work before other events get their turn. */
+const SLICE_MS = 4;
+
+/** One query's. Work that may be long looks at `isDue` between its parts and rests when it is. */
+export class Pace {
+  private readonly clock: Clock;
+  private readonly context: QueryContext;
+  private until: number;
+
+  /** Errors: CanceledError, TimeoutError when the query is over before it begins. */
+  constructor(clock: Clock, context: QueryContext) {
+    this.clock = clock;
+    this.context = context;
+    this.check();
+    this.until = clock.monotonicMs() + SLICE_MS;
+  }
+
+  get isDue(): boolean {
+    return this.clock.monotonicMs() >= this.until;
+  }
+
+  /** Lets other events have their turn. Errors: CanceledError, TimeoutError. */
+  async rest(): Promise<void> {
+    await breathe();
+    this.check();
+    this.until = this.clock.monotonicMs() + SLICE_MS;
+  }
+
+  private check(): void {
+    if (this.context.signal.aborted) throw new CanceledError("query was canceled in query execution");
+    if (this.clock.nowMs() > this.context.deadlineMs) throw new TimeoutError("query timed out in query execution");
+  }
+}

@@ -1,0 +1,149 @@
+// test/bench/joined-cursor.bench.ts: the same leaves over the same samples in one head, in blocks, and half in either: ns per sample read.
+// 20 node_exporter targets × 480 scrapes over 16 shards; blocks in a temporary folder, read from the page cache.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { BlockReader, BlockWriter } from "../../libs/block/index.ts";
+import { nodeClock as clock, NodeFileSystem } from "../../libs/env/index.ts";
+import { ColumnKernel, encodeSamplesRecord } from "../../libs/kernel/index.ts";
+import { decodeSeriesKey, type Leaf, type QueryContext } from "../../libs/model/index.ts";
+import { BlockMemory } from "../../libs/tsdb/block-memory.ts";
+import { SeriesCatalog } from "../../libs/tsdb/catalog.ts";
+import { evaluateLeaf } from "../../libs/tsdb/evaluate.ts";
+import { Head } from "../../libs/tsdb/head.ts";
+import { PlanPool } from "../../libs/tsdb/plan-pool.ts";
+import type { Sources } from "../../libs/tsdb/sources.ts";
+import { StoredBlock } from "../../libs/tsdb/stored-block.ts";
+import { type BlockSeries, makeHash, START_MS, STEP_MS, seriesByShard, timesOf } from "./block-series.ts";
+import { SOURCE } from "./scrapes.ts";
+
+const TARGETS = 20;
+const SCRAPES = 480;
+const SHARDS = 16;
+const STEPS = 105;
+const fs = new NodeFileSystem();
+const folder = mkdtempSync(join(tmpdir(), "joined-bench-"));
+process.on("exit", () => rmSync(folder, { recursive: true }));
+const kernel = new ColumnKernel();
+const memory = new BlockMemory(clock, 1 << 30, 3_600_000);
+const shards = seriesByShard(TARGETS, SCRAPES, SHARDS, makeHash());
+const times = Array.from({ length: TARGETS }, (_, target) => timesOf(target, SCRAPES, "punctual"));
+
+/** Series are numbered target by target, as they would come. */
+const all: BlockSeries[] = shards.flat().sort((a, b) => a.target - b.target);
+const catalog = new SeriesCatalog();
+const numbers = new Map<string, number>();
+const nameOf = (key: Uint8Array): string => Buffer.from(key).toString("latin1");
+for (const [number, { key, target }] of all.entries()) {
+  const id = new DataView(new ArrayBuffer(16));
+  id.setUint32(0, number, true);
+  const { tenant, labels } = decodeSeriesKey(key);
+  catalog.add(id, 0, tenant, labels, 0, { low: target, high: 0 });
+  numbers.set(nameOf(key), number);
+}
+
+function makeHead(from: number, to: number): Head {
+  const head = new Head({ memoryBytes: 256 << 20 });
+  for (const { target } of all) head.addSeries(0, target);
+  const count = all.length;
+  const series = Uint32Array.from(all, (_, number) => number);
+  for (let scrape = from; scrape < to; scrape++) {
+    const values = Float64Array.from(all, (one) => one.values[scrape]!);
+    const scrapeTimes = Float64Array.from(all, ({ target }) => times[target]![scrape]!);
+    head.replay(encodeSamplesRecord({ series, times: scrapeTimes, values, count }));
+  }
+  return head;
+}
+
+function makeBlocks(from: number, to: number): StoredBlock[] {
+  const own = times.map((column) => column.slice(from, to));
+  return shards.map((shard, number) => {
+    const path = `${folder}/${number}-${from}-${to}`;
+    const writer = new BlockWriter(
+      fs,
+      path,
+      {
+        ...{ id: new Uint8Array(16), shard: number, shardCount: SHARDS, hashSeed: new Uint8Array(16), level: "raw" },
+        ...{ walPosition: [0n, 0n], parents: [], columnsPerSeries: 1 },
+        ...{ minMs: START_MS - 1000 + from * STEP_MS, maxMs: START_MS - 1000 + to * STEP_MS + STEP_MS },
+      },
+      kernel,
+    );
+    for (const { key, target, values } of shard) writer.addSeries(key, own[target]!, values.subarray(from, to));
+    writer.finish("bench");
+    return new StoredBlock(new BlockReader(fs, path, kernel), (key) => numbers.get(nameOf(key))!, memory);
+  });
+}
+
+const half = SCRAPES / 2;
+const storages: Record<string, Sources> = {
+  head: { heads: [makeHead(0, SCRAPES)], blocks: [] },
+  blocks: { heads: [makeHead(0, 0)], blocks: makeBlocks(0, SCRAPES) },
+  both: { heads: [makeHead(half, SCRAPES)], blocks: makeBlocks(0, half) },
+  "4 blocks": { heads: [makeHead(0, 0)], blocks: [0, 1, 2, 3].flatMap((i) => makeBlocks(i * 120, i * 120 + 120)) },
+};
+
+const context: QueryContext = {
+  tenant: "default",
+  signal: new AbortController().signal,
+  deadlineMs: Number.POSITIVE_INFINITY,
+  samplesMax: Number.POSITIVE_INFINITY,
+};
+const everything: Leaf = {
+  matchers: [{ type: "=", name: "job", value: "node_exporter" }],
+  grid: { startMs: START_MS + 900_000, stepMs: 60_000, count: STEPS },
+  rollup: "last",
+  rangeMs: 300_000,
+  offsetMs: 0,
+  args: [],
+  dropName: false,
+};
+/** The metric with most series. */
+const sizes = new Map<string, number>();
+for (const { key } of all) {
+  const { labels } = decodeSeriesKey(key);
+  const name = labels[labels.indexOf("__name__") + 1]!;
+  sizes.set(name, (sizes.get(name) ?? 0) + 1);
+}
+const [metric] = [...sizes].sort((a, b) => b[1] - a[1])[0]!;
+const instance = decodeSeriesKey(all[0]!.key).labels;
+const ofMetric: Leaf = { ...everything, matchers: [{ type: "=", name: "__name__", value: metric }] };
+const ofTarget: Leaf = {
+  ...everything,
+  matchers: [{ type: "=", name: "instance", value: instance[instance.indexOf("instance") + 1]! }],
+};
+const leaves: Record<string, Leaf> = {
+  [`rate ${metric}`]: { ...ofMetric, rollup: "rate", dropName: true },
+  "last of one target": ofTarget,
+  "sum(rate) of all": { ...everything, rollup: "rate", aggregation: { op: "sum", without: false, labels: [] } },
+  "max_over_time of all": { ...everything, rollup: "max_over_time" },
+  "count of all": { ...everything, aggregation: { op: "count", without: false, labels: [] } },
+};
+
+console.log(`${all.length} series × ${SCRAPES} samples; ${SOURCE}`);
+const plans = new PlanPool();
+for (const [name, leaf] of Object.entries(leaves)) {
+  const shown: string[] = [];
+  let ofHead = 0;
+  for (const [where, sources] of Object.entries(storages)) {
+    let best = Number.POSITIVE_INFINITY;
+    let samples = 0;
+    for (let i = 0; i < 40; i++) {
+      const started = performance.now();
+      const result = await evaluateLeaf(leaf, context, catalog, sources, clock, plans);
+      best = Math.min(best, performance.now() - started);
+      samples = result.samplesRead;
+    }
+    if (where === "head") ofHead = best;
+    const each = ((best * 1e6) / samples).toFixed(2);
+    shown.push(`${where} ${best.toFixed(2)} ms ${each} ns/sample × ${(best / ofHead).toFixed(2)}`);
+  }
+  console.log(`${name.padEnd(34)} ${shown.join("   ")}`);
+}
+/** The first use of a block: keys, numbers, headers and times. */
+for (const block of storages.blocks!.blocks) block.drop();
+const began = performance.now();
+await evaluateLeaf(leaves["count of all"]!, context, catalog, storages.blocks!, clock, plans);
+const first = ((performance.now() - began) * 1e3) / all.length;
+const bytes = storages.blocks!.blocks.reduce((sum, block) => sum + block.keptBytes, 0) / all.length;
+console.log(`${"first use of blocks".padEnd(34)} ${first.toFixed(2)} µs/series, ${bytes.toFixed(0)} B/series kept`);

@@ -1,0 +1,221 @@
+// test/unit/tsdb/cut.test.ts: windows end, are cut into blocks, merged, expire; the WAL goes; nothing is lost, doubled or changed by it.
+import { describe, expect, test } from "vitest";
+import { SeededRandom, SimClock, SimFileSystem } from "../../../libs/env/index.ts";
+import { UnavailableError } from "../../../libs/model/index.ts";
+import type { Db } from "../../../libs/tsdb/index.ts";
+import { bitsOfNumber, contents, DATA_DIR, Feed, HOUR, line, lines, NOW, openDb, type Row } from "./db-fixture.ts";
+
+const MINUTE = 60_000;
+const STALE = 0x7ff0000000000002n;
+const series = (i: number) => ({ __name__: `m${i % 7}`, instance: `host${i % 3}`, job: "node", i: `${i}` });
+const OPTIONS = { retentionMs: 24 * 30 * HOUR, headMemoryBytes: 4 << 20 };
+
+/** Lets the work of a storage go on until it settles. */
+async function settle<T>(clock: SimClock, work: Promise<T>): Promise<T> {
+  let done = false;
+  const mark = work.finally(() => {
+    done = true;
+  });
+  mark.catch(() => undefined);
+  for (let turn = 0; !done; turn++) {
+    if (turn > 5000) throw new Error("the work does not end");
+    await clock.advance(1);
+  }
+  return mark;
+}
+
+const segments = (fs: SimFileSystem): string[] => fs.list(`${DATA_DIR}/wal`);
+const blockFiles = (fs: SimFileSystem): string[] =>
+  fs.list(`${DATA_DIR}/blocks`).filter((name) => name.endsWith(".tmb"));
+
+test("a flush moves all samples into blocks; reads, restarts and repetitions notice nothing", async () => {
+  const fs = new SimFileSystem();
+  const clock = new SimClock(NOW);
+  const db = await openDb(fs, { ...OPTIONS, clock });
+  const feed = new Feed(db);
+  const rows: Row[] = [];
+  for (let t = 0; t < 40; t++) {
+    const scrape = Array.from(
+      { length: 30 },
+      (_, i): Row => [series(i), NOW - 40 * 15_000 + t * 15_000, t % 9 === 8 && i === 4 ? STALE : i + t / 4],
+    );
+    rows.push(...scrape);
+    await feed.append(scrape);
+  }
+  await feed.append([[series(3), NOW - HOUR, 5]]);
+  rows.push([series(3), NOW - HOUR, 5]);
+  const before = contents(db);
+  expect(before).toEqual(lines(rows));
+  const report = await settle(clock, db.flush());
+  expect(report.samples).toBe(rows.length);
+  expect(report.blocks).toBeGreaterThan(1);
+  expect(contents(db)).toEqual(before);
+  expect(db.report().heads).toBe(1);
+  expect(blockFiles(fs).length).toBe(report.blocks);
+  // Again the same: known as blocks, stored once in the answer.
+  await feed.append(rows.slice(0, 30));
+  await feed.append([[series(1), NOW, 7]]);
+  expect(contents(db)).toEqual(lines([...rows, [series(1), NOW, 7]]));
+  await db.close();
+  const next = await openDb(fs, { ...OPTIONS, clock });
+  expect(next.damagedBlocks).toEqual([]);
+  expect(next.replayed.damage).toEqual([]);
+  expect(contents(next)).toEqual(lines([...rows, [series(1), NOW, 7]]));
+  await next.close();
+});
+
+test("a window is cut when its late time is over, and the WAL before it goes", async () => {
+  const fs = new SimFileSystem();
+  const start = Math.ceil(NOW / (2 * HOUR)) * 2 * HOUR;
+  const clock = new SimClock(start - 10 * MINUTE);
+  const db = await openDb(fs, { ...OPTIONS, clock });
+  const feed = new Feed(db);
+  const rows: Row[] = [];
+  const write = async (more: readonly Row[]): Promise<void> => {
+    rows.push(...more);
+    await feed.append(more);
+  };
+  const seen: string[] = [];
+  for (let minute = -10; minute < 24 * 60; minute++) {
+    await clock.advance(start + minute * MINUTE - clock.nowMs());
+    await write(Array.from({ length: 5 }, (_, i): Row => [series(i), clock.nowMs(), minute + i]));
+    if (minute % 50 === 3) await write([[series(1), clock.nowMs() - 45 * MINUTE + 7, 0.5]]);
+    seen.push(`${db.report().heads} ${db.report().blocks.count > 0}`);
+  }
+  expect(contents(db)).toEqual(lines(rows));
+  const { cuts, blocks } = db.report();
+  expect(cuts.blocks).toBeGreaterThan(20);
+  expect(seen).toContain("1 false");
+  expect(seen).toContain("2 false");
+  expect(seen).toContain("1 true");
+  expect(blocks.samples).toBeGreaterThan(rows.length * 0.85);
+  // What the log still holds is about two windows.
+  expect(segments(fs).length).toBeLessThan(5);
+  expect(segments(fs)[0]! > "00000005").toBe(true);
+  await db.close();
+  const next = await openDb(fs, { ...OPTIONS, clock });
+  expect(next.replayed.counts.samples).toBeLessThan(rows.length / 5 / 4);
+  expect(contents(next)).toEqual(lines(rows));
+  await next.close();
+});
+
+test("days are merged, old blocks expire, and the answer stays what retention says", async () => {
+  const fs = new SimFileSystem();
+  const clock = new SimClock(NOW);
+  const options = { ...OPTIONS, clock, retentionMs: 72 * HOUR };
+  const db = await openDb(fs, options);
+  const feed = new Feed(db);
+  const rows: Row[] = [];
+  for (let hour = 0; hour < 24 * 5; hour++) {
+    await clock.advance(HOUR);
+    const more = Array.from({ length: 4 }, (_, i): Row => [series(i), clock.nowMs(), hour + i]);
+    rows.push(...more);
+    await feed.append(more);
+  }
+  await settle(clock, db.compact());
+  const { cuts, blocks } = db.report();
+  expect(cuts.merged).toBeGreaterThan(10);
+  expect(cuts.expired).toBeGreaterThan(0);
+  expect(blockFiles(fs).length).toBe(blocks.count);
+  const found = contents(db);
+  const cutoff = clock.nowMs() - options.retentionMs;
+  // Whole blocks go: what is left is all of what is within retention, and nothing that was not written.
+  expect(lines(rows)).toEqual(expect.arrayContaining(found));
+  expect(found).toEqual(expect.arrayContaining(lines(rows.filter(([, time]) => time > cutoff))));
+  expect(found.length).toBeLessThan(rows.length);
+  await db.close();
+});
+
+test("a full disk postpones a cut; a restart forgets half of one", async () => {
+  const fs = new SimFileSystem();
+  const clock = new SimClock(NOW);
+  const problems: string[] = [];
+  const db = await openDb(fs, { ...OPTIONS, clock, onProblem: (problem) => problems.push(problem) });
+  const feed = new Feed(db);
+  const rows = Array.from({ length: 300 }, (_, i): Row => [series(i), NOW, i + 1 / 3]);
+  await feed.append(rows);
+  fs.faults = (call) => (call.path.endsWith(".tmp") && call.kind === "write" ? "ENOSPC" : undefined);
+  await expect(settle(clock, db.flush())).rejects.toThrow(UnavailableError);
+  expect(problems.length).toBeGreaterThan(0);
+  await feed.append([[series(1), NOW + 1, 2]]);
+  const all = lines([...rows, [series(1), NOW + 1, 2]]);
+  expect(contents(db)).toEqual(all);
+  fs.faults = () => undefined;
+  const report = await settle(clock, db.flush());
+  expect(report.samples).toBe(301);
+  expect(contents(db)).toEqual(all);
+  await db.close();
+  const next = await openDb(fs, { ...OPTIONS, clock });
+  expect(contents(next)).toEqual(all);
+  await next.close();
+});
+
+describe("random lives", () => {
+  const SEEDS = Number(process.env.FUZZ_RUNS ?? 12);
+
+  test(`${SEEDS} storages with cuts, late samples, crashes and restarts hold what was written`, {
+    timeout: 0,
+  }, async () => {
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const random = new SeededRandom(seed);
+      const fs = new SimFileSystem();
+      let clock = new SimClock(NOW);
+      const options = { ...OPTIONS, windowMs: 10 * MINUTE, lateWindowMs: 2 * MINUTE, walSegmentBytes: 64 << 10 };
+      const want = new Map<string, string>();
+      let db: Db = await openDb(fs, { ...options, clock, random: new SeededRandom(random.u32()) });
+      let feed = new Feed(db);
+      for (let step = 0; step < 120; step++) {
+        await clock.advance(random.below(2 * MINUTE));
+        const rows: Row[] = [];
+        const taken = new Set<string>();
+        for (let n = random.below(20); n > 0; n--) {
+          const i = random.below(20);
+          const late = random.chance(0.15)
+            ? random.below(40 * MINUTE)
+            : random.chance(0.03)
+              ? random.below(48 * HOUR)
+              : 0;
+          const time = clock.nowMs() - late;
+          if (taken.has(`${i} ${time}`)) continue;
+          taken.add(`${i} ${time}`);
+          rows.push([series(i), time, random.below(1000) / 8]);
+        }
+        if (rows.length > 0) {
+          await feed.append(rows);
+          for (const row of rows) {
+            const key = JSON.stringify([row[0], row[1]]);
+            const known = want.get(key);
+            const text = line(row);
+            const wins = known === undefined || numberOf(text) > numberOf(known);
+            if (wins) want.set(key, text);
+          }
+        }
+        if (random.chance(0.05)) await settle(clock, db.flush());
+        if (random.chance(0.05)) await settle(clock, db.compact());
+        if (random.chance(0.06)) {
+          if (random.chance(0.5)) await db.close();
+          else {
+            fs.kill();
+            // Time stands still for the dead process.
+            clock = new SimClock(clock.nowMs());
+          }
+          db = await openDb(fs, { ...options, clock, random: new SeededRandom(random.u32()) });
+          feed = new Feed(db);
+          expect([db.replayed.damage, db.damagedBlocks]).toEqual([[], []]);
+        }
+        if (random.chance(0.1)) expect(contents(db), `seed ${seed}, step ${step}`).toEqual([...want.values()].sort());
+      }
+      expect(contents(db), `seed ${seed}`).toEqual([...want.values()].sort());
+      await db.close();
+    }
+  });
+});
+
+function numberOf(text: string): number {
+  return new Float64Array(BigUint64Array.of(BigInt(`0x${text.split(" ").at(-1)!}`)).buffer)[0]!;
+}
+
+test("a number's bits are told apart", () => {
+  expect(numberOf(line([series(1), NOW, 2.5]))).toBe(2.5);
+  expect(bitsOfNumber(1)).toBe(0x3ff0000000000000n);
+});
