@@ -102,7 +102,7 @@ export class Cutter {
     return this.exclusively(async (report) => {
       const { state } = this.options;
       if (this.pending !== undefined || state.windows.hasOlder) await this.cut(report);
-      await this.endWindow(state.clock.nowMs() + state.maxFutureMs);
+      await this.endWindow(state.clock.nowMs());
       await this.cut(report);
     });
   }
