@@ -47,7 +47,7 @@ export function histogramFunction(name: string): HistogramFunction | undefined {
   return OF_HISTOGRAMS.get(name);
 }
 
-/** A number for every histogram; floats are left out. The name goes, and only the name: type and unit stay for now. */
+/** A number for every histogram; floats are left out. The name goes, and only the name: labels of type and unit stay. */
 export function mapHistograms(
   columns: readonly Column[],
   map: HistogramFunction,

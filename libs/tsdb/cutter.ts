@@ -15,8 +15,9 @@ import {
   mergedOptions,
   planExpiry,
   planMerges,
+  type RegistryChange,
 } from "../block/index.ts";
-import type { Random } from "../env/index.ts";
+import { errorText, type FileSystem, type Random } from "../env/index.ts";
 import { InternalError, UnavailableError } from "../model/index.ts";
 import type { Head } from "./head.ts";
 import { HeadPieces, RangeTooLong, seriesByShard } from "./head-pieces.ts";
@@ -26,6 +27,7 @@ import type { FrozenHead } from "./windows.ts";
 
 export interface CutterOptions {
   readonly state: DbState;
+  readonly fs: FileSystem;
   readonly dataDir: string;
   readonly registry: BlockRegistry;
   readonly builder: BlockBuilder;
@@ -172,8 +174,7 @@ export class Cutter {
     try {
       for (const frozen of cut.frozen) await this.build(frozen, entries);
     } catch (error) {
-      // Blocks that no registry names would be in the way of the next attempt only by their room; the next start removes them.
-      this.options.onProblem(`a cut is to be done again: ${entries.length} of its blocks are written`);
+      this.discard(entries);
       throw error;
     }
     const covered = {
@@ -181,9 +182,8 @@ export class Cutter {
       segment: Math.max(cut.segment, registry.covered.segment),
     };
     const walFrom = this.walFrom(covered.maxMs, covered.segment);
-    const blocks = entries.map((entry) => ({ entry, block: this.options.openBlock(entry) }));
-    registry.replace({ add: entries, covered, walFrom });
-    for (const { entry, block } of blocks) stored.set(entry.file, block);
+    const opened = this.replaceRegistry({ add: entries, covered, walFrom });
+    for (const [file, block] of opened) stored.set(file, block);
     this.pending = undefined;
     windows.release(cut.frozen);
     this.replaceSources();
@@ -278,7 +278,7 @@ export class Cutter {
     const { registry, state } = this.options;
     const expired = planExpiry(registry.blocks, state.clock.nowMs(), state.retentionMs);
     if (expired.length === 0) return;
-    this.replaceBlocks({ remove: expired }, []);
+    this.replaceBlocks({ remove: expired });
     report.expired += expired.length;
   }
 
@@ -297,21 +297,55 @@ export class Cutter {
       );
       const path = blockPath(dataDir, blockFileName(options));
       const entry = entryOf(options, await builder.merge({ inputs, path, options }));
-      this.replaceBlocks({ add: [entry], remove: plan.inputs }, [entry]);
+      this.replaceBlocks({ add: [entry], remove: plan.inputs });
       report.merged += plan.inputs.length;
     }
   }
 
-  private replaceBlocks(change: Parameters<BlockRegistry["replace"]>[0], add: readonly BlockEntry[]): void {
-    const { registry, stored, openBlock, onProblem } = this.options;
-    const opened = add.map((entry) => ({ entry, block: openBlock(entry) }));
-    const problems = registry.replace(change);
+  private replaceBlocks(change: RegistryChange): void {
+    const { stored } = this.options;
+    const opened = this.replaceRegistry(change);
     const gone = (change.remove ?? []).map(({ file }) => stored.get(file));
     for (const { file } of change.remove ?? []) stored.delete(file);
-    for (const { entry, block } of opened) stored.set(entry.file, block);
+    for (const [file, block] of opened) stored.set(file, block);
     this.replaceSources();
     for (const block of gone) block?.retire();
-    for (const { message } of problems) onProblem(message);
+  }
+
+  /** Makes a change durable; returns the blocks it adds, opened. A change that the disk had no room for leaves nothing. */
+  private replaceRegistry(change: RegistryChange): Map<string, StoredBlock> {
+    const { registry, openBlock, onProblem } = this.options;
+    const opened = new Map<string, StoredBlock>();
+    const giveUp = (): void => {
+      for (const block of opened.values()) block.retire();
+      this.discard(change.add ?? []);
+    };
+    try {
+      for (const entry of change.add ?? []) opened.set(entry.file, openBlock(entry));
+    } catch (error) {
+      giveUp();
+      throw error;
+    }
+    try {
+      for (const { message } of registry.replace(change)) onProblem(message);
+    } catch (error) {
+      // After a failed sync the disk may hold the new list: its files must stay.
+      if (error instanceof UnavailableError) giveUp();
+      throw error;
+    }
+    return opened;
+  }
+
+  /** Removes files that no registry names: tried again and again, they would fill a disk. What stays is removed at the next start. */
+  private discard(entries: readonly BlockEntry[]): void {
+    const { fs, dataDir, onProblem } = this.options;
+    for (const { file } of entries) {
+      try {
+        fs.unlink(blockPath(dataDir, file));
+      } catch (error) {
+        onProblem(`cannot remove ${file}, which is not needed: got ${errorText(error)}`);
+      }
+    }
   }
 
   private replaceSources(): void {

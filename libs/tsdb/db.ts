@@ -186,7 +186,7 @@ export class Db {
         const builder = options.walMode === "worker" ? new WorkerBlockBuilder() : new InlineBlockBuilder(fs);
         const { random, windowMs = WINDOW_MS, lateWindowMs = LATE_WINDOW_MS, onProblem = () => {} } = options;
         cutter = new Cutter({
-          ...{ state, dataDir, registry, builder, random, windowMs, lateWindowMs, openBlock, stored, onProblem },
+          ...{ state, fs, dataDir, registry, builder, random, windowMs, lateWindowMs, openBlock, stored, onProblem },
           isNew: replayed.counts.samples === 0 && registry.blocks.length === 0,
           onFailure: (error) => {
             markSuspect(fs, dataDir, `${new Date(clock.nowMs()).toISOString()} ${error.message}`);

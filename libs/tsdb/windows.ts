@@ -8,7 +8,7 @@
 // of two windows and not of every window it ever had.
 import type { Clock } from "../env/index.ts";
 import type { HeadDictionary } from "../kernel/index.ts";
-import { type Hash64, InternalError, type RejectionReason } from "../model/index.ts";
+import { type Hash64, InternalError, type RejectionReason, UnavailableError } from "../model/index.ts";
 import { Head, type HeadAppend, headFullError } from "./head.ts";
 
 /** Series that a head in preparation is given between two breaths, and bytes that are zeroed. */
@@ -118,8 +118,9 @@ export class Windows {
   }
 
   /**
-   * Appends a batch, each sample to the head of its time. Samples outside [minMs, maxMs] are counted and left out.
-   * Errors: InvalidError for a malformed batch, UnavailableError when an older head can't be made; nothing is stored then.
+   * Appends a batch, each sample to the head of its time. Samples outside [minMs, maxMs] are counted and left out. "full" also when an
+   * older head can't be had: what the others took is stored then, and in the records. Errors: InvalidError for a malformed batch;
+   * nothing is stored then.
    */
   append(batch: Uint8Array, dictionary: WindowsDictionary, minMs: number, maxMs: number): HeadAppend {
     const low = Math.max(minMs, this.boundaryMs + 1);
@@ -127,21 +128,23 @@ export class Windows {
     if (done.tooOld === 0 || low === minMs) return done;
     const parts = [done];
     let rest = done.tooOld;
-    let belowMs = this.boundaryMs;
+    // A clock that was set back may forbid what lies below the boundary.
+    let belowMs = Math.min(this.boundaryMs, maxMs);
     if (this.previous !== undefined) {
       const { head, fromMs } = this.previous;
       const part = head.append(batch, dictionary.of(head), Math.max(minMs, fromMs + 1), belowMs);
       parts.push(part);
       rest = part.tooOld;
-      belowMs = fromMs;
+      belowMs = Math.min(fromMs, maxMs);
     }
     if (rest > 0 && minMs <= belowMs) {
-      const past = this.openPast();
+      const past = this.openPastIfPossible();
+      if (past === undefined) return { ...sumOf(parts, done.future, 0), status: "full" };
       const part = past.append(batch, dictionary.of(past), minMs, belowMs);
       parts.push(part);
       rest = part.tooOld;
     }
-    return sumOf(parts, done.future, rest);
+    return sumOf(parts, maxMs <= this.boundaryMs ? parts[1]!.future : done.future, rest);
   }
 
   /** Looks at a batch as append would, and stores nothing. Errors: InvalidError for a malformed batch. */
@@ -159,6 +162,16 @@ export class Windows {
       results = [...results, ...this.openPast().replay(record, Number.NEGATIVE_INFINITY, this.boundaryMs)];
     }
     return Math.max(...results.map((result) => result.newestMs));
+  }
+
+  /** Undefined when there is no memory for it. The samples of newer heads are stored by then, and must be logged. */
+  private openPastIfPossible(): Head | undefined {
+    try {
+      return this.openPast();
+    } catch (error) {
+      if (error instanceof UnavailableError) return undefined;
+      throw error;
+    }
   }
 
   private openPast(): Head {
@@ -209,8 +222,9 @@ export class Windows {
     const head = this.spare ?? this.emptyHead();
     this.spare = undefined;
     if (!this.addKnown(head, this.options.seriesEnd())) throw headFullError();
-    for (const dictionary of this.dictionaries) if (!dictionary.join(head)) throw headFullError();
-    return head;
+    if ([...this.dictionaries].every((dictionary) => dictionary.join(head))) return head;
+    for (const dictionary of this.dictionaries) dictionary.leave(head);
+    throw headFullError();
   }
 
   /**

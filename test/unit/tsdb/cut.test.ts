@@ -137,6 +137,16 @@ test("a full disk postpones a cut; a restart forgets half of one", async () => {
   fs.faults = (call) => (call.path.endsWith(".tmp") && call.kind === "write" ? "ENOSPC" : undefined);
   await expect(settle(clock, db.flush())).rejects.toThrow(UnavailableError);
   expect(problems.length).toBeGreaterThan(0);
+  expect(blockFiles(fs)).toEqual([]);
+  // Blocks that were written before the disk was full, and a list that no room is left for.
+  let drafts = 0;
+  fs.faults = (call) => (call.path.endsWith(".tmp") && call.kind === "open" && ++drafts > 2 ? "ENOSPC" : undefined);
+  await expect(settle(clock, db.flush())).rejects.toThrow(UnavailableError);
+  expect([drafts > 2, blockFiles(fs)]).toEqual([true, []]);
+  fs.faults = (call) => (call.path.includes("registry.json") && call.kind === "write" ? "ENOSPC" : undefined);
+  await expect(settle(clock, db.flush())).rejects.toThrow(UnavailableError);
+  expect(blockFiles(fs)).toEqual([]);
+  fs.faults = () => undefined;
   await feed.append([[series(1), NOW + 1, 2]]);
   const all = lines([...rows, [series(1), NOW + 1, 2]]);
   expect(contents(db)).toEqual(all);

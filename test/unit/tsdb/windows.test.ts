@@ -183,6 +183,25 @@ describe("random lives of windows", () => {
   });
 });
 
+test("a past head that can't be had: what newer heads took is stored and in the records, the rest is to come again", () => {
+  const f = new Fixture(T, 1 << 20);
+  f.register(4);
+  const known = f.homes.length;
+  // A catalogue that no new head could take.
+  while (f.homes.length < 5000) f.homes.push({ high: 0, low: 9 });
+  const done = f.append([at(0, -5, 1), at(1, 5, 2), at(2, 5, 3)]);
+  expect([done.status, done.stored, done.records.length]).toEqual(["full", 2, 1]);
+  f.homes.length = known;
+  expect(f.append([at(0, -5, 1), at(1, 5, 2)])).toMatchObject({ status: "stored", stored: 1, duplicates: 1 });
+});
+
+test("a clock that was set back: later samples are refused, whatever window they are in", () => {
+  const f = new Fixture(T);
+  f.register(1);
+  const done = f.append([at(0, -5000, 1), at(0, -1000, 2), at(0, 1000, 3)], 0, T - 2000);
+  expect([done.stored, done.future, done.tooOld]).toEqual([1, 2, 0]);
+});
+
 test("a series that one head has no room for is given to none", async () => {
   const f = new Fixture(Number.NEGATIVE_INFINITY, 1 << 20);
   f.register(100);
