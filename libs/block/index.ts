@@ -9,10 +9,13 @@ export {
   WorkerBlockBuilder,
 } from "./builder.ts";
 export { serveBuilder } from "./builder-server.ts";
+export { ByteSink, ByteSource } from "./byte-stream.ts";
 export type { ColumnEntry, StoredColumn } from "./column-entry.ts";
+export { classifyingFileSystem } from "./disk-errors.ts";
 export { BLOCK_ID_BYTES, type BlockOptions, type Footer, LEVELS, type Level, type TenantEntry } from "./footer.ts";
+export { decodeHeaderPage, encodeHeaderPage } from "./header-page.ts";
 export { mergeBlocks, mergeColumns, mergedOptions, planTimes, type TimesPlan } from "./merge.ts";
-export { pageOf } from "./page.ts";
+export { packPage, pageOf, readChecked } from "./page.ts";
 export { type BlockPiece, PIECE_BYTES, PieceWriter } from "./piece.ts";
 export { DAY_MS, dayOf, type MergeOptions, type MergePlan, planExpiry, planMerges } from "./plan.ts";
 export { BlockReader, HAS_NANS, HAS_STALES, type HeaderPage } from "./reader.ts";

@@ -1,5 +1,6 @@
 // libs/model/index.ts: what every other folder may use of the model.
 export * from "./errors.ts";
+export * from "./exemplar.ts";
 export * from "./histogram.ts";
 export * from "./identity.ts";
 export * from "./ingest.ts";

@@ -47,9 +47,15 @@ export interface MetadataBatch {
   readonly entries: readonly MetadataMessage[];
 }
 
+export interface SideBatchMessage {
+  readonly seq: number;
+  readonly batch: Uint8Array;
+}
+
 export interface AppendRequest {
   readonly batches: Uint8Array;
   readonly metadata: MetadataBatch | null;
+  readonly side: SideBatchMessage | null;
 }
 
 export interface RejectionMessage {
@@ -70,10 +76,21 @@ export interface MetadataOutcome {
   readonly failure: FailureMessage | null;
 }
 
+export interface SideRejectionMessage extends RejectionMessage {
+  readonly kind: string;
+}
+
+export interface SideOutcome {
+  readonly seq: number;
+  readonly rejections: readonly SideRejectionMessage[];
+  readonly failure: FailureMessage | null;
+}
+
 export interface AppendReply {
   readonly stored: readonly number[];
   readonly outcomes: readonly BatchOutcome[];
   readonly metadata: readonly MetadataOutcome[];
+  readonly side: readonly SideOutcome[];
 }
 
 export interface MatcherMessage {

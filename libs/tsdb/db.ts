@@ -24,6 +24,7 @@ import { openBlocks } from "./open-blocks.ts";
 import { DbQuerier } from "./querier.ts";
 import { recover } from "./recover.ts";
 import { DbSession } from "./session.ts";
+import { SideData } from "./side-data.ts";
 import { type DbState, DbStats } from "./state.ts";
 import { Windows } from "./windows.ts";
 
@@ -34,6 +35,9 @@ const TICK_MS = 5000;
 /** What opened blocks may keep in memory, as a share of the head's, and for how long without being asked. */
 const BLOCK_MEMORY_SHARE = 4;
 const BLOCK_IDLE_MS = 10 * 60_000;
+/** What histograms and exemplars may take before they are in files, as a share of the head's memory. */
+const SIDE_MEMORY_SHARE = 4;
+const SIDE_MEMORY_MIN_BYTES = 1 << 20;
 
 export interface DbOptions {
   readonly dataDir: string;
@@ -138,19 +142,21 @@ export class Db {
       const registry = BlockRegistry.open(fs, dataDir, identity);
       const { covered } = registry;
       const catalog = new SeriesCatalog();
+      const fromMs = registry.findings.made || covered.segment === 1 ? Number.NEGATIVE_INFINITY : covered.maxMs;
+      const side = new SideData(fromMs, Math.max(SIDE_MEMORY_MIN_BYTES, options.headMemoryBytes / SIDE_MEMORY_SHARE));
       const windows: Windows = new Windows({
         clock,
         memoryBytes: options.headMemoryBytes,
         seriesEnd: () => catalog.seriesEnd,
         homeOf: (series) => catalog.homeOf(series),
-        fromMs: registry.findings.made || covered.segment === 1 ? Number.NEGATIVE_INFINITY : covered.maxMs,
+        fromMs,
         onChange: () => {
           if (opened !== undefined) opened.sources = { ...opened.sources, heads: windows.heads };
         },
       });
       const metadata = new MetadataStore();
       let opened: DbState | undefined;
-      const replayed = await recover(fs, clock, dataDir, identity, catalog, windows, metadata, registry);
+      const replayed = await recover(fs, clock, dataDir, identity, catalog, windows, metadata, side.windows, registry);
       const stats = new DbStats();
       const wal = openWal({
         fs,
@@ -172,7 +178,7 @@ export class Db {
       });
       const { retentionMs, maxFutureMs, seriesMax } = options;
       const state: DbState = {
-        ...{ identity, clock, windows, catalog, metadata, wal, stats, retentionMs, maxFutureMs, seriesMax },
+        ...{ identity, clock, windows, catalog, metadata, side, wal, stats, retentionMs, maxFutureMs, seriesMax },
         sources: { heads: windows.heads, blocks: [] },
         blockMemory: new BlockMemory(clock, options.headMemoryBytes / BLOCK_MEMORY_SHARE, BLOCK_IDLE_MS),
         sessions: new Set(),

@@ -30,8 +30,11 @@ import { HeadCursor } from "./head-cursor.ts";
 import { JoinedCursor } from "./joined-cursor.ts";
 import { LeafBlocks } from "./leaf-blocks.ts";
 import type { LeafCursor, SharedColumn, TimesAnswer } from "./leaf-cursor.ts";
+import { LeafSide, sidePartsOf } from "./leaf-side.ts";
 import { Pace } from "./pace.ts";
 import type { PlanPool } from "./plan-pool.ts";
+import type { SideData } from "./side-data.ts";
+import { CapturedSide } from "./side-sources.ts";
 import { CapturedSources, type Sources } from "./sources.ts";
 
 /** Up to this many groups, series that are only counted are counted per column first: 1 KiB for each column. */
@@ -48,6 +51,7 @@ export async function evaluateLeaf(
   context: QueryContext,
   catalog: SeriesCatalog,
   sources: Sources,
+  sideData: Pick<SideData, "sources">,
   clock: Clock,
   plans: PlanPool,
 ): Promise<LeafResult> {
@@ -57,7 +61,9 @@ export async function evaluateLeaf(
   const lowMs = startMs - leaf.offsetMs - leaf.rangeMs + 1;
   const highMs = startMs + (count - 1) * stepMs - leaf.offsetMs;
   const captured = new CapturedSources(sources, lowMs, highMs);
+  const side = CapturedSide.of(sideData, sidePartsOf(leaf), lowMs, highMs);
   try {
+    await side?.load(pace);
     // Blocks may have series that nobody has asked for yet: they come into the catalogue before it is searched.
     const loaded = await captured.load(pace);
     const series = catalog.index.select(context.tenant, leaf.matchers);
@@ -68,8 +74,10 @@ export async function evaluateLeaf(
       heads.length === 1 && blocks.blocks.length === 0
         ? new HeadCursor(heads[0]!, lowMs, highMs)
         : new JoinedCursor(heads, blocks, lowMs, highMs);
-    return await new LeafEvaluation(leaf, context, catalog, cursor, pace, plans).run(series);
+    const aside = side === undefined ? undefined : LeafSide.of(leaf, side, series, lowMs);
+    return await new LeafEvaluation(leaf, context, catalog, cursor, pace, plans, aside).run(series);
   } finally {
+    side?.release();
     captured.release();
   }
 }
@@ -81,6 +89,8 @@ class LeafEvaluation {
   private readonly cursor: LeafCursor;
   private readonly pace: Pace;
   private readonly plans: PlanPool;
+  /** The series that have histograms or start times; undefined when none has. */
+  private readonly side: LeafSide | undefined;
   private readonly steps: number;
   /** Columns with a plan. */
   private readonly planned: SharedColumn[] = [];
@@ -102,7 +112,9 @@ class LeafEvaluation {
     cursor: LeafCursor,
     pace: Pace,
     plans: PlanPool,
+    side: LeafSide | undefined,
   ) {
+    this.side = side;
     this.leaf = leaf;
     this.context = context;
     this.catalog = catalog;
@@ -122,7 +134,8 @@ class LeafEvaluation {
   async run(series: Uint32Array): Promise<LeafResult> {
     try {
       const columns = await (this.leaf.aggregation === undefined ? this.eachSeries(series) : this.aggregate(series));
-      return { columns, seriesCount: this.seriesCount, samplesRead: this.samplesRead, warnings: [] };
+      const { seriesCount, samplesRead } = this;
+      return { columns, seriesCount, samplesRead, warnings: [], ...this.side?.notes.asResult() };
     } finally {
       for (const { plan } of this.planned) this.plans.give(plan!);
     }
@@ -136,6 +149,11 @@ class LeafEvaluation {
       for (let i = from; i < to; i++) {
         const one = series[i]!;
         const shared = this.cursor.open(one, i);
+        if (this.side?.isOf(i)) {
+          const column = this.rollUpAside(one);
+          if (column !== undefined) columns.push({ ...column, labels: this.labelsOf(one) });
+          continue;
+        }
         if (this.leaf.rollup === "samples") {
           const raw = this.rawSamples(one);
           if (raw !== undefined) columns.push(raw);
@@ -174,11 +192,18 @@ class LeafEvaluation {
     await this.inSlices(series.length, (from, to) => {
       for (let i = from; i < to; i++) {
         const shared = this.cursor.open(series[i]!, i);
+        if (this.side?.isOf(i)) {
+          const column = this.rollUpAside(series[i]!);
+          if (column !== undefined) this.side.addTo(aggregator, groupOf[i]!, column);
+          continue;
+        }
         const known = this.answerOf(shared);
         if (known === undefined) {
           const points = this.rollUp(shared);
           if (points > 0) aggregator.add(groupOf[i]!, this.out, points === this.steps ? null : this.present);
+          if (points > 0) this.side?.sawFloats();
         } else if (known.points > 0) {
+          this.side?.sawFloats();
           if (!tallies) aggregator.add(groupOf[i]!, known.values, known.present);
           else {
             shared!.tally ??= new Uint32Array(groups.labels.length);
@@ -188,6 +213,7 @@ class LeafEvaluation {
       }
     });
     if (tallies) this.addTallies(aggregator);
+    this.side?.finish(aggregator);
     return aggregator.columns();
   }
 
@@ -293,6 +319,14 @@ class LeafEvaluation {
     };
   }
 
+  /** The answer of the open series, which has histograms or start times; its labels are whole. */
+  private rollUpAside(series: number): StepColumn | undefined {
+    const labels = this.catalog.index.labelsOf(series);
+    const { column, samplesRead } = this.side!.rollUp(series, labels, this.cursor.readSamples());
+    this.account(samplesRead);
+    return column;
+  }
+
   private labelsOf(series: number): StepColumn["labels"] {
     const labels = this.catalog.index.labelsOf(series);
     return this.leaf.dropName ? setLabel(labels, METRIC_NAME, "") : labels;
@@ -321,7 +355,8 @@ class LeafEvaluation {
    */
   private async inSlices(count: number, work: (from: number, to: number) => void): Promise<void> {
     const { pace } = this;
-    const { stride } = this.cursor;
+    // A series with histograms is a lot of work.
+    const stride = this.side === undefined ? this.cursor.stride : 1;
     for (let from = 0; from < count; from += stride) {
       work(from, Math.min(count, from + stride));
       if (from + stride < count && pace.isDue) await pace.rest();

@@ -13,11 +13,15 @@ import { evaluateLeaf } from "./evaluate.ts";
 import { Pace } from "./pace.ts";
 import { PlanPool } from "./plan-pool.ts";
 import { seriesWithin } from "./series-within.ts";
+import { CapturedSide } from "./side-sources.ts";
 import { CapturedSources } from "./sources.ts";
 import type { DbState } from "./state.ts";
 
 /** What of a storage's state queries read. */
-export type QuerierState = Pick<DbState, "catalog" | "clock" | "metadata" | "retentionMs" | "sources" | "stats">;
+export type QuerierState = Pick<
+  DbState,
+  "catalog" | "clock" | "metadata" | "retentionMs" | "side" | "sources" | "stats"
+>;
 
 export class DbQuerier implements Queryable {
   private readonly state: QuerierState;
@@ -28,8 +32,8 @@ export class DbQuerier implements Queryable {
   }
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
-    const { catalog, sources, clock, stats } = this.state;
-    const result = await evaluateLeaf(leaf, context, catalog, sources, clock, this.plans);
+    const { catalog, sources, side, clock, stats } = this.state;
+    const result = await evaluateLeaf(leaf, context, catalog, sources, side, clock, this.plans);
     stats.leaves++;
     stats.samplesRead += result.samplesRead;
     return result;
@@ -78,11 +82,13 @@ export class DbQuerier implements Queryable {
     range: TimeRange,
     context: QueryContext,
   ): Promise<Uint32Array | undefined> {
-    const { catalog, clock, retentionMs, sources } = this.state;
+    const { catalog, clock, retentionMs, sources, side } = this.state;
     const pace = new Pace(clock, context);
     const captured = new CapturedSources(sources, range.minMs, range.maxMs);
+    const capturedSide = CapturedSide.of(side, ["histograms"], range.minMs, range.maxMs);
     try {
       await captured.register(pace);
+      await capturedSide?.load(pace);
       const unbounded = range.minMs <= clock.nowMs() - retentionMs && range.maxMs >= clock.nowMs();
       if (sets.length === 0 && unbounded) return undefined;
       let found: Uint32Array;
@@ -92,8 +98,9 @@ export class DbQuerier implements Queryable {
         for (const set of sets) for (const series of catalog.index.select(context.tenant, set)) union.add(series);
         found = Uint32Array.from(union).sort();
       }
-      return unbounded ? found : await seriesWithin(found, captured, pace);
+      return unbounded ? found : await seriesWithin(found, captured, capturedSide, pace);
     } finally {
+      capturedSide?.release();
       captured.release();
     }
   }

@@ -5,6 +5,7 @@ import type { BlockRegistry } from "../block/index.ts";
 import type { Clock, FileSystem } from "../env/index.ts";
 import { decodeSamplesRecord, newestTimeOf } from "../kernel/index.ts";
 import { CorruptionError, decodeSeriesKey, InternalError, InvalidError } from "../model/index.ts";
+import { decodeSideRecord, newestSideMs } from "../side/index.ts";
 import {
   type DirectoryIdentity,
   type Registration,
@@ -15,6 +16,7 @@ import {
 import type { SeriesCatalog } from "./catalog.ts";
 import { headFullError } from "./head.ts";
 import { decodeMetadata, type MetadataStore } from "./metadata-store.ts";
+import type { SideWindows } from "./side-windows.ts";
 import type { Windows } from "./windows.ts";
 
 /**
@@ -29,6 +31,7 @@ export async function recover(
   catalog: SeriesCatalog,
   windows: Windows,
   metadata: MetadataStore,
+  side: SideWindows,
   { covered, walFrom }: Pick<BlockRegistry, "covered" | "walFrom">,
 ): Promise<ReplayReport> {
   const registered = new RegisteredSeries(catalog, windows);
@@ -45,6 +48,14 @@ export async function recover(
     },
     metadata: (body) => {
       metadata.put(decodeMetadata(body));
+    },
+    side: (body, segment) => {
+      registered.finish();
+      const parts = decodeSideRecord(body);
+      const lost = registered.reserve(Uint32Array.from(parts, ({ series }) => series));
+      side.replay(parts, segment < covered.segment);
+      if (lost > 0) throw new CorruptionError(`histograms of ${lost} series that have no registration`, "", 0);
+      return Math.max(...parts.map((part) => newestSideMs(part.side)));
     },
   };
   const report = await replay(fs, clock, dataDir, identity, handler, { firstSegment: walFrom });

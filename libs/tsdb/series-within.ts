@@ -3,15 +3,22 @@
 import type { Head, TimeColumn } from "./head.ts";
 import { LeafBlock } from "./leaf-blocks.ts";
 import type { Pace } from "./pace.ts";
+import type { CapturedSide } from "./side-sources.ts";
 import type { CapturedSources, LoadedBlock } from "./sources.ts";
 
 /** Series between two looks at the clock. */
 const STRIDE = 64;
 
-/** Those of ascending series that have a sample in the range that was captured. Errors: CorruptionError; those of the pace. */
-export async function seriesWithin(series: Uint32Array, captured: CapturedSources, pace: Pace): Promise<Uint32Array> {
+/** Those of ascending series that have a sample in the range that was captured, or, of `side`, a histogram. Errors: CorruptionError; those of the pace. */
+export async function seriesWithin(
+  series: Uint32Array,
+  captured: CapturedSources,
+  side: CapturedSide | undefined,
+  pace: Pace,
+): Promise<Uint32Array> {
   const { lowMs, highMs } = captured;
   const seen = new Uint8Array(series.length);
+  if (side !== undefined) for (let i = 0; i < series.length; i++) if (side.holds(series[i]!)) seen[i] = 1;
   for (const loaded of await captured.load(pace)) {
     await markSeen(seen, series, loaded, lowMs, highMs, pace);
     if (pace.isDue) await pace.rest();

@@ -8,12 +8,15 @@ import {
   InvalidError,
   type MetadataEntry,
   type Rejection,
+  type SideAck,
   type StorageIdentity,
   UnavailableError,
 } from "../model/index.ts";
 import { RECORD, RegistrationBody } from "../wal/index.ts";
 import { headFullError } from "./head.ts";
 import { encodeMetadata } from "./metadata-store.ts";
+import { rejectionText } from "./rejection-text.ts";
+import { appendSideBatch } from "./side-append.ts";
 import type { DbState } from "./state.ts";
 import type { WindowsDictionary } from "./windows.ts";
 
@@ -71,13 +74,13 @@ export class DbSession implements IngestSession {
     if (done.status === "full") throw headFullError();
     state.stats.appendMs(state.clock.monotonicMs() - began);
     const rejections: Rejection[] = [];
-    const reject = (reason: Rejection["reason"], count: number, text: string): void => {
-      if (count > 0) rejections.push({ reason, count, text });
+    const reject = (reason: Rejection["reason"], count: number): void => {
+      if (count > 0) rejections.push({ reason, count, text: rejectionText(state, reason, minMs, maxMs) });
     };
-    reject("future", done.future, `out of bounds: later than ${new Date(maxMs).toISOString()} (now + --max-future)`);
-    reject("too-old", done.tooOld, `too old sample: before ${new Date(minMs).toISOString()} (now - --retention raw)`);
-    reject("series-limit", done.refusedLimit, `series limit: ${state.seriesLimitText()}`);
-    reject("id-collision", done.refusedCollision, "series id meets other labels");
+    reject("future", done.future);
+    reject("too-old", done.tooOld);
+    reject("series-limit", done.refusedLimit);
+    reject("id-collision", done.refusedCollision);
     return { seq, status: "stored", unknownRefs: NO_REFS, rejections };
   }
 
@@ -91,6 +94,12 @@ export class DbSession implements IngestSession {
     const news = state.metadata.put(entries);
     if (news.length > 0) state.wal.append(RECORD.metadata, encodeMetadata(news));
     await state.wal.durable(state.wal.position);
+  }
+
+  async appendSide(batch: Uint8Array): Promise<SideAck> {
+    if (this.ended || this.state.closing)
+      throw new UnavailableError("cannot append histograms: got a session that is closed; want it open");
+    return appendSideBatch(this.state, batch);
   }
 
   async close(): Promise<void> {

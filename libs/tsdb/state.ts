@@ -1,11 +1,13 @@
 // libs/tsdb/state.ts: everything mutable of one storage, owned by one event loop, and its counters.
 import type { Clock } from "../env/index.ts";
+import type { NumberedSide } from "../side/index.ts";
 import type { DirectoryIdentity, Wal } from "../wal/index.ts";
 import type { BlockMemory } from "./block-memory.ts";
 import type { SeriesCatalog } from "./catalog.ts";
 import type { HeadAppend } from "./head.ts";
 import type { MetadataStore } from "./metadata-store.ts";
 import type { DbSession } from "./session.ts";
+import type { SideData } from "./side-data.ts";
 import type { Sources } from "./sources.ts";
 import type { Windows } from "./windows.ts";
 
@@ -29,6 +31,11 @@ export class DbStats {
   walBytes = 0;
   walSyncSumMs = 0;
   walSyncMaxMs = 0;
+  histogramsStored = 0;
+  exemplarsStored = 0;
+  startsStored = 0;
+  sideDuplicate = 0;
+  sideOutvoted = 0;
   leaves = 0;
   samplesRead = 0;
 
@@ -43,6 +50,16 @@ export class DbStats {
     this.samplesTooOld += done.tooOld;
     this.samplesSeriesLimit += done.refusedLimit;
     this.samplesIdCollision += done.refusedCollision;
+  }
+
+  countSide(stored: readonly NumberedSide[], duplicates: number, outvoted: number): void {
+    for (const { side } of stored) {
+      this.histogramsStored += side.histograms.length;
+      this.exemplarsStored += side.exemplars.length;
+      this.startsStored += side.starts.length;
+    }
+    this.sideDuplicate += duplicates;
+    this.sideOutvoted += outvoted;
   }
 
   appendMs(ms: number): void {
@@ -60,6 +77,8 @@ export interface DbState {
   readonly blockMemory: BlockMemory;
   readonly catalog: SeriesCatalog;
   readonly metadata: MetadataStore;
+  /** Histograms, exemplars and start times. */
+  readonly side: SideData;
   readonly wal: Wal;
   readonly stats: DbStats;
   readonly sessions: Set<DbSession>;

@@ -21,6 +21,7 @@ const TARGETS = 20;
 const SCRAPES = 480;
 const SHARDS = 16;
 const STEPS = 105;
+const NO_SIDE_DATA = { sources: [] };
 const fs = new NodeFileSystem();
 const folder = mkdtempSync(join(tmpdir(), "joined-bench-"));
 process.on("exit", () => rmSync(folder, { recursive: true }));
@@ -130,7 +131,7 @@ for (const [name, leaf] of Object.entries(leaves)) {
     let samples = 0;
     for (let i = 0; i < 40; i++) {
       const started = performance.now();
-      const result = await evaluateLeaf(leaf, context, catalog, sources, clock, plans);
+      const result = await evaluateLeaf(leaf, context, catalog, sources, NO_SIDE_DATA, clock, plans);
       best = Math.min(best, performance.now() - started);
       samples = result.samplesRead;
     }
@@ -143,7 +144,7 @@ for (const [name, leaf] of Object.entries(leaves)) {
 /** The first use of a block: keys, numbers, headers and times. */
 for (const block of storages.blocks!.blocks) block.drop();
 const began = performance.now();
-await evaluateLeaf(leaves["count of all"]!, context, catalog, storages.blocks!, clock, plans);
+await evaluateLeaf(leaves["count of all"]!, context, catalog, storages.blocks!, NO_SIDE_DATA, clock, plans);
 const first = ((performance.now() - began) * 1e3) / all.length;
 const bytes = storages.blocks!.blocks.reduce((sum, block) => sum + block.keptBytes, 0) / all.length;
 console.log(`${"first use of blocks".padEnd(34)} ${first.toFixed(2)} µs/series, ${bytes.toFixed(0)} B/series kept`);

@@ -23,6 +23,7 @@ import {
   type Queryable,
   type QueryContext,
   type Rejection,
+  type SideAck,
   type StepColumn,
   type StorageIdentity,
   TimeoutError,
@@ -31,6 +32,7 @@ import {
   withoutLabels,
 } from "../../libs/model/index.ts";
 import type { StorageEngine } from "../../libs/rpc/index.ts";
+import { decodeSideBatch, type NamedSide } from "../../libs/side/index.ts";
 import { type Batch, readBatch } from "./ingest-batch.ts";
 
 interface Series {
@@ -59,6 +61,8 @@ export class MemoryEngine implements StorageEngine {
   readonly nowMs: number;
   readonly durable: () => Promise<void>;
   openSessions = 0;
+  /** Side data as it came. */
+  readonly side: NamedSide[] = [];
   /** Batches in the order they came, with their lengths. */
   readonly batchBytes: number[] = [];
 
@@ -135,6 +139,20 @@ class MemorySession implements IngestSession {
     if (this.#closed) throw new UnavailableError("cannot append: got a closed session");
     for (const entry of entries) this.#engine.metadata.set(`${entry.tenant}/${entry.family}`, entry);
     await this.#engine.durable();
+  }
+
+  /** Batches are kept as they come; a rejection is made of each histogram that is too new. */
+  async appendSide(batch: Uint8Array): Promise<SideAck> {
+    if (this.#closed) throw new UnavailableError("cannot append: got a closed session");
+    const maxMs = this.#engine.nowMs + MAX_FUTURE_MS;
+    let future = 0;
+    for (const part of decodeSideBatch(batch.slice(), this.identity.shardCount)) {
+      this.#engine.side.push(part);
+      future += part.side.histograms.filter(({ timeMs }) => timeMs > maxMs).length;
+    }
+    await this.#engine.durable();
+    if (future === 0) return { rejections: [] };
+    return { rejections: [{ kind: "histogram", reason: "future", count: future, text: `later than ${maxMs}` }] };
   }
 
   async close(): Promise<void> {

@@ -30,6 +30,8 @@ export interface Walked {
   readonly symbols: Uint8Array[];
   exemplars: number;
   histograms: number;
+  /** Start times of samples. */
+  starts: number;
   timeRefused: number;
   empty: number;
   refsRefused: number;
@@ -138,6 +140,7 @@ class Walk {
     symbols: [],
     exemplars: 0,
     histograms: 0,
+    starts: 0,
     timeRefused: 0,
     empty: 0,
     refsRefused: 0,
@@ -157,6 +160,7 @@ class Walk {
     for (const field of fields(this.bytes, from, to, known)) {
       if (field.number === 1) value = field.value;
       else if (field.number === 2) time = BigInt.asIntN(64, field.value);
+      else if (field.number === 3 && known === V2_SAMPLE && field.value !== 0n) this.result.starts++;
     }
     if (time > TIME_MAX || time < -TIME_MAX) {
       this.result.timeRefused++;

@@ -37,7 +37,7 @@ describe("messages of one bytes field", () => {
     (length) => {
       const payload = Buffer.alloc(length, 7);
       const { serialize, deserialize } = contracts().appendRequest;
-      const generic = serialize({ batches: payload, metadata: { seq: 5, entries: [] } });
+      const generic = serialize({ batches: payload, metadata: { seq: 5, entries: [] }, side: null });
       const rest = serialize({ metadata: { seq: 5, entries: [] } } as never);
       // An empty field need not be written; the generic encoder does when it is given.
       const expected = length === 0 ? generic.subarray(2) : generic;

@@ -16,6 +16,7 @@ import {
 import { exportSeries } from "../../../libs/tsdb/export.ts";
 import { MetadataStore } from "../../../libs/tsdb/metadata-store.ts";
 import { DbQuerier } from "../../../libs/tsdb/querier.ts";
+import { SideData } from "../../../libs/tsdb/side-data.ts";
 import { DbStats } from "../../../libs/tsdb/state.ts";
 import { bitsOf, HOLE, STALE } from "../kernel/head-batches.ts";
 import { NOW, TENANT } from "./db-fixture.ts";
@@ -170,6 +171,7 @@ function querierOf(storage: SplitStorage): DbQuerier {
   const { catalog, clock } = storage;
   return new DbQuerier({
     ...{ catalog, clock, metadata: new MetadataStore(), retentionMs: 24 * 3_600_000, stats: new DbStats() },
+    side: new SideData(Number.NEGATIVE_INFINITY, 0),
     get sources() {
       return storage.sources;
     },

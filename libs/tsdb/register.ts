@@ -1,0 +1,34 @@
+// libs/tsdb/register.ts: gives a series that is named by id and key its number: the one it has, or a new one, which is to be logged.
+import { decodeSeriesKey, type Hash64 } from "../model/index.ts";
+import type { RegistrationBody } from "../wal/index.ts";
+import type { DbState } from "./state.ts";
+
+export interface SeriesName {
+  readonly shard: number;
+  readonly home: Hash64;
+  /** Holds the 16-byte id at `idAt`. */
+  readonly idView: DataView;
+  readonly idAt: number;
+  readonly key: Uint8Array;
+}
+
+/**
+ * The number of a series. A new one is added to `registrations`, which the caller logs before anything of the series; a string says
+ * why it is refused. Errors: InvalidError for a malformed key.
+ */
+export function registerSeries(
+  { catalog, windows, seriesMax }: DbState,
+  { shard, home, idView, idAt, key }: SeriesName,
+  registrations: RegistrationBody,
+): number | "series-limit" | "id-collision" {
+  const { tenant, labels } = decodeSeriesKey(key);
+  const known = catalog.find(idView, idAt);
+  if (known >= 0) return catalog.agrees(known, tenant, labels) ? known : "id-collision";
+  const fits = catalog.seriesEnd < seriesMax && catalog.index.hasRoomFor(tenant);
+  const series = fits ? windows.addSeries(home.high, home.low) : -1;
+  if (series < 0) return "series-limit";
+  catalog.add(idView, idAt, tenant, labels, shard, home);
+  const id = new Uint8Array(idView.buffer, idView.byteOffset + idAt, 16);
+  registrations.add(series, shard, BigInt(home.low) | (BigInt(home.high) << 32n), id, key);
+  return series;
+}

@@ -1,0 +1,37 @@
+// libs/tsdb/side-data.ts: all side data of a storage: stores in memory, and files.
+import type { SidePart, SideSeries } from "../side/index.ts";
+import { SideWindows } from "./side-windows.ts";
+
+/** Something that holds side data of series, by their numbers. */
+export interface SideSource {
+  /** Whether any series may have something of a sort in [lowMs, highMs]. */
+  overlaps(part: SidePart, lowMs: number, highMs: number): boolean;
+  /** Whether a series may. */
+  holds(part: SidePart, series: number, lowMs: number, highMs: number): boolean;
+  /** What a query of [lowMs, highMs] needs of a series, as relevantSide says. */
+  read(series: number, lowMs: number, highMs: number): SideSeries;
+  /** Of files: stay open until release; find out which series there are, before the others are asked. */
+  acquire?(): void;
+  load?(): void;
+  release?(): void;
+}
+
+export class SideData {
+  readonly windows: SideWindows;
+  /** What may wait in memory for files. */
+  readonly bytesMax: number;
+
+  constructor(fromMs: number, bytesMax: number) {
+    this.windows = new SideWindows(fromMs);
+    this.bytesMax = bytesMax;
+  }
+
+  get isFull(): boolean {
+    return this.windows.sizeBytes >= this.bytesMax;
+  }
+
+  /** Everything there is, as it is now. */
+  get sources(): readonly SideSource[] {
+    return this.windows.stores;
+  }
+}
