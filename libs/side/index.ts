@@ -8,7 +8,19 @@ export {
   newestSideMs,
   SIDE_TIME_MAX,
 } from "./side-bytes.ts";
+export { type SideEntry, SideFileReader, SideFileWriter } from "./side-file.ts";
 export {
+  isSideDraft,
+  isSideFile,
+  planSideExpiry,
+  planSideMerges,
+  type SideFileName,
+  sideFileName,
+  sideFolder,
+} from "./side-folder.ts";
+export type { SideFileOptions, SideFooter } from "./side-footer.ts";
+export {
+  exactSide,
   type HistogramSample,
   isEmptySide,
   mergeSide,

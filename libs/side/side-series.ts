@@ -103,6 +103,16 @@ function ordered<T>(list: readonly T[], order: (a: T, b: T) => number, winner: (
   return out;
 }
 
+/** The part of (minMs, maxMs]. */
+export function exactSide({ histograms, exemplars, starts }: SideSeries, minMs: number, maxMs: number): SideSeries {
+  const inside = ({ timeMs }: { readonly timeMs: number }): boolean => timeMs > minMs && timeMs <= maxMs;
+  return {
+    histograms: histograms.filter(inside),
+    exemplars: exemplars.filter(inside),
+    starts: starts.filter(inside),
+  };
+}
+
 /** How far back a start time is looked for: inserts repeat them in half of it. */
 export const STARTS_REACH_MS = 3_600_000;
 

@@ -63,6 +63,18 @@ export class SideStore {
     return [...this.series.keys()];
   }
 
+  /** The days, by their starts, that a series has something of; like windows they are (start, end]. */
+  daysOf(series: number, dayMs: number): number[] {
+    const found = this.series.get(series);
+    if (found === undefined) return [];
+    const days = new Set<number>();
+    const add = (timeMs: number): unknown => days.add((Math.ceil(timeMs / dayMs) - 1) * dayMs);
+    for (let i = 0; i < found.count; i++) add(found.times[i]!);
+    for (const { timeMs } of found.exemplars) add(timeMs);
+    for (const { timeMs } of found.starts) add(timeMs);
+    return [...days];
+  }
+
   /** Whether any series may have something of a sort in [lowMs, highMs]. */
   overlaps(part: SidePart, lowMs: number, highMs: number): boolean {
     return this.spans[part].overlaps(lowMs, highMs);

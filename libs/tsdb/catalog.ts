@@ -57,6 +57,11 @@ export class SeriesCatalog implements RegistrationSource {
     this.unused.add(this.end++);
   }
 
+  /** Whether a number stands for a series. */
+  knows(series: number): boolean {
+    return series < this.end && !this.unused.has(series);
+  }
+
   shardOf(series: number): number {
     return this.places[series * 3]!;
   }

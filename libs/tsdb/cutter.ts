@@ -19,10 +19,13 @@ import {
 } from "../block/index.ts";
 import { errorText, type FileSystem, type Random } from "../env/index.ts";
 import { InternalError, UnavailableError } from "../model/index.ts";
+import type { SideStore } from "../side/index.ts";
 import type { Head } from "./head.ts";
 import { HeadPieces, RangeTooLong, seriesByShard } from "./head-pieces.ts";
+import type { SideFiles } from "./side-files.ts";
 import type { DbState } from "./state.ts";
 import type { StoredBlock } from "./stored-block.ts";
+import type { StoredSide } from "./stored-side.ts";
 import type { FrozenHead } from "./windows.ts";
 
 export interface CutterOptions {
@@ -42,6 +45,7 @@ export interface CutterOptions {
   readonly openBlock: (entry: BlockEntry) => StoredBlock;
   /** The live blocks by file name; the cutter keeps it. */
   readonly stored: Map<string, StoredBlock>;
+  readonly sideFiles: SideFiles;
   /** What could not be done now and is tried again. */
   readonly onProblem: (problem: string) => void;
   /** Nothing may be built on this directory any more: the process must stop. */
@@ -60,6 +64,7 @@ export interface CutReport {
 /** Heads on their way into blocks. */
 interface Cut {
   readonly frozen: readonly FrozenHead[];
+  readonly side: readonly SideStore[];
   /** Every sample up to here that the WAL has below `segment` is in the heads, or in blocks already. */
   readonly maxMs: number;
   readonly segment: number;
@@ -91,11 +96,13 @@ export class Cutter {
     this.options.state.blockMemory.sweep();
     void this.exclusively(async (report) => {
       await this.endWindowWhenDue();
-      const { windows, clock } = this.options.state;
-      const isDue = windows.hasOlder && clock.nowMs() >= windows.fromMs + this.options.lateWindowMs;
+      const { windows, side, clock } = this.options.state;
+      const isDue =
+        (windows.hasOlder || side.windows.hasOlder) && clock.nowMs() >= windows.fromMs + this.options.lateWindowMs;
       if (isDue || this.pending !== undefined) await this.cut(report);
       this.expire(report);
       await this.merge(report, MERGES_PER_TICK);
+      report.merged += await this.options.sideFiles.merge();
     }).catch(() => undefined);
   }
 
@@ -103,7 +110,7 @@ export class Cutter {
   flush(): Promise<CutReport> {
     return this.exclusively(async (report) => {
       const { state } = this.options;
-      if (this.pending !== undefined || state.windows.hasOlder) await this.cut(report);
+      if (this.pending !== undefined || state.windows.hasOlder || state.side.windows.hasOlder) await this.cut(report);
       await this.endWindow(state.clock.nowMs());
       await this.cut(report);
     });
@@ -114,6 +121,7 @@ export class Cutter {
     return this.exclusively(async (report) => {
       this.expire(report);
       await this.merge(report, Number.POSITIVE_INFINITY);
+      for (let done = 1; done > 0 && !this.closing; report.merged += done) done = await this.options.sideFiles.merge();
     });
   }
 
@@ -159,22 +167,29 @@ export class Cutter {
   }
 
   private async endWindow(toMs: number): Promise<void> {
-    const { windows, wal } = this.options.state;
+    const { windows, side, wal } = this.options.state;
     await windows.prepare();
     // A segment of the WAL begins with the window, so that the older ones can go when the window before is cut.
-    await wal.rotate(() => windows.endWindow(toMs));
+    await wal.rotate(() => {
+      windows.endWindow(toMs);
+      side.windows.endWindow(toMs);
+    });
   }
 
   private async cut(report: CutReport): Promise<void> {
     const { registry, state, stored } = this.options;
     const { windows, wal } = state;
+    const { sideFiles } = this.options;
     const cut = this.pending ?? (await this.freeze());
     this.pending = cut;
     const entries: BlockEntry[] = [];
+    let made: StoredSide[] = [];
     try {
+      made = await sideFiles.cut(cut.side);
       for (const frozen of cut.frozen) await this.build(frozen, entries);
     } catch (error) {
       this.discard(entries);
+      sideFiles.discard(made);
       throw error;
     }
     const covered = {
@@ -182,10 +197,11 @@ export class Cutter {
       segment: Math.max(cut.segment, registry.covered.segment),
     };
     const walFrom = this.walFrom(covered.maxMs, covered.segment);
-    const opened = this.replaceRegistry({ add: entries, covered, walFrom });
+    const opened = this.replaceRegistry({ add: entries, covered, walFrom }, () => sideFiles.discard(made));
     for (const [file, block] of opened) stored.set(file, block);
     this.pending = undefined;
     windows.release(cut.frozen);
+    state.side.adopt(made, cut.side);
     this.replaceSources();
     for (const { head } of cut.frozen) head.whenIdle(() => void windows.recycle(head));
     for (const entry of entries) {
@@ -197,14 +213,16 @@ export class Cutter {
   }
 
   private async freeze(): Promise<Cut> {
-    const { windows, wal } = this.options.state;
+    const { windows, side, wal } = this.options.state;
     await windows.prepare();
     let frozen: readonly FrozenHead[] = [];
+    let frozenSide: readonly SideStore[] = [];
     const maxMs = windows.fromMs;
     const segment = await wal.rotate(() => {
       frozen = windows.freeze();
+      frozenSide = side.windows.freeze();
     });
-    return { frozen, maxMs, segment };
+    return { frozen, side: frozenSide, maxMs, segment };
   }
 
   /** The first segment that is still needed: it has newer samples, or what later ones don't repeat yet. */
@@ -276,6 +294,7 @@ export class Cutter {
 
   private expire(report: CutReport): void {
     const { registry, state } = this.options;
+    report.expired += this.options.sideFiles.expire();
     const expired = planExpiry(registry.blocks, state.clock.nowMs(), state.retentionMs);
     if (expired.length === 0) return;
     this.replaceBlocks({ remove: expired });
@@ -313,12 +332,13 @@ export class Cutter {
   }
 
   /** Makes a change durable; returns the blocks it adds, opened. A change that the disk had no room for leaves nothing. */
-  private replaceRegistry(change: RegistryChange): Map<string, StoredBlock> {
+  private replaceRegistry(change: RegistryChange, onGivenUp = (): void => {}): Map<string, StoredBlock> {
     const { registry, openBlock, onProblem } = this.options;
     const opened = new Map<string, StoredBlock>();
     const giveUp = (): void => {
       for (const block of opened.values()) block.retire();
       this.discard(change.add ?? []);
+      onGivenUp();
     };
     try {
       for (const entry of change.add ?? []) opened.set(entry.file, openBlock(entry));

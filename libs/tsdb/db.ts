@@ -25,6 +25,7 @@ import { DbQuerier } from "./querier.ts";
 import { recover } from "./recover.ts";
 import { DbSession } from "./session.ts";
 import { SideData } from "./side-data.ts";
+import { SideFiles } from "./side-files.ts";
 import { type DbState, DbStats } from "./state.ts";
 import { Windows } from "./windows.ts";
 
@@ -105,6 +106,7 @@ export class Db {
   private readonly lock: DirectoryLock;
   private readonly cutter: Cutter;
   private readonly registry: BlockRegistry;
+  private readonly sideFiles: SideFiles;
   private readonly ticker: Timer;
 
   private constructor(
@@ -114,8 +116,10 @@ export class Db {
     cutter: Cutter,
     registry: BlockRegistry,
     damagedBlocks: readonly string[],
+    sideFiles: SideFiles,
     failure: Promise<Error>,
   ) {
+    this.sideFiles = sideFiles;
     this.state = state;
     this.lock = lock;
     this.cutter = cutter;
@@ -186,13 +190,28 @@ export class Db {
         seriesLimitText: () => seriesLimitText(catalog, seriesMax),
       };
       opened = state;
-      const { stored, openBlock, damaged } = openBlocks(fs, dataDir, state, registry);
+      const { stored, openBlock, kernel, numberOf, damaged } = openBlocks(fs, dataDir, state, registry);
+      const { random, onProblem = () => {} } = options;
+      const sideFiles = new SideFiles(state, { fs, dataDir, random, kernel, numberOf, onProblem });
       state.sources = { heads: windows.heads, blocks: [...stored.values()] };
       const failure = new Promise<Error>((resolve) => {
         const builder = options.walMode === "worker" ? new WorkerBlockBuilder() : new InlineBlockBuilder(fs);
-        const { random, windowMs = WINDOW_MS, lateWindowMs = LATE_WINDOW_MS, onProblem = () => {} } = options;
+        const { windowMs = WINDOW_MS, lateWindowMs = LATE_WINDOW_MS } = options;
         cutter = new Cutter({
-          ...{ state, fs, dataDir, registry, builder, random, windowMs, lateWindowMs, openBlock, stored, onProblem },
+          ...{
+            state,
+            fs,
+            dataDir,
+            registry,
+            builder,
+            random,
+            windowMs,
+            lateWindowMs,
+            openBlock,
+            stored,
+            sideFiles,
+            onProblem,
+          },
           isNew: replayed.counts.samples === 0 && registry.blocks.length === 0,
           onFailure: (error) => {
             markSuspect(fs, dataDir, `${new Date(clock.nowMs()).toISOString()} ${error.message}`);
@@ -200,7 +219,7 @@ export class Db {
           },
         });
       });
-      return new Db(state, lock, replayed, cutter!, registry, damaged, failure);
+      return new Db(state, lock, replayed, cutter!, registry, [...damaged, ...sideFiles.damaged], sideFiles, failure);
     } catch (error) {
       lock.release();
       throw error;
@@ -280,6 +299,7 @@ export class Db {
     const { blocks } = this.state.sources;
     this.state.sources = { heads: this.state.windows.heads, blocks: [] };
     for (const block of blocks) block.retire();
+    this.sideFiles.close();
     this.state.catalog.index.dispose();
     this.lock.release();
   }

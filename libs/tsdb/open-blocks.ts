@@ -6,13 +6,15 @@ import { decodeSeriesKey, type Hash128, placeSeries } from "../model/index.ts";
 import { RECORD, RegistrationBody } from "../wal/index.ts";
 import { headFullError } from "./head.ts";
 import type { DbState } from "./state.ts";
-import { StoredBlock } from "./stored-block.ts";
+import { type NumberOf, StoredBlock } from "./stored-block.ts";
 
 export interface OpenedBlocks {
   /** By file name. */
   readonly stored: Map<string, StoredBlock>;
   /** Opens a block that was made later. Errors: CorruptionError. */
   readonly openBlock: (entry: BlockEntry) => StoredBlock;
+  readonly kernel: ColumnKernel;
+  readonly numberOf: NumberOf;
   /** Blocks that could not be opened, a sentence each. */
   readonly damaged: readonly string[];
 }
@@ -34,7 +36,7 @@ export function openBlocks(fs: FileSystem, dataDir: string, state: DbState, regi
       damaged.push(`${entry.file}: ${errorText(error)}`);
     }
   }
-  return { stored, openBlock, damaged };
+  return { stored, openBlock, kernel, numberOf, damaged };
 }
 
 /** The number of a block's series. One that the log has lost is registered anew, and logged, as if an insert had named it. */

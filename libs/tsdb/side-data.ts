@@ -1,6 +1,7 @@
 // libs/tsdb/side-data.ts: all side data of a storage: stores in memory, and files.
-import type { SidePart, SideSeries } from "../side/index.ts";
+import type { SidePart, SideSeries, SideStore } from "../side/index.ts";
 import { SideWindows } from "./side-windows.ts";
+import type { StoredSide } from "./stored-side.ts";
 
 /** Something that holds side data of series, by their numbers. */
 export interface SideSource {
@@ -20,6 +21,8 @@ export class SideData {
   readonly windows: SideWindows;
   /** What may wait in memory for files. */
   readonly bytesMax: number;
+  /** The live files. */
+  files: readonly StoredSide[] = [];
 
   constructor(fromMs: number, bytesMax: number) {
     this.windows = new SideWindows(fromMs);
@@ -32,6 +35,12 @@ export class SideData {
 
   /** Everything there is, as it is now. */
   get sources(): readonly SideSource[] {
-    return this.windows.stores;
+    return [...this.windows.stores, ...this.files];
+  }
+
+  /** From now on files hold what frozen stores held. */
+  adopt(files: readonly StoredSide[], frozen: readonly SideStore[]): void {
+    this.files = [...this.files, ...files];
+    this.windows.release(frozen);
   }
 }

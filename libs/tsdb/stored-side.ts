@@ -1,0 +1,87 @@
+// libs/tsdb/stored-side.ts: a file of side data on this node: which of the node's series it has is found when it is first asked for.
+// It is open as long as somebody uses it: its owner until it is retired, and every query that captured it before.
+import { InternalError } from "../model/index.ts";
+import {
+  NO_SIDE,
+  relevantSide,
+  type SideEntry,
+  type SideFileReader,
+  type SidePart,
+  type SideSeries,
+} from "../side/index.ts";
+import type { SideSource } from "./side-data.ts";
+import type { NumberOf } from "./stored-block.ts";
+
+export class StoredSide implements SideSource {
+  /** Name of the file. */
+  readonly file: string;
+  readonly reader: SideFileReader;
+  private readonly numberOf: NumberOf;
+  private entries: ReadonlyMap<number, SideEntry> | undefined;
+  private users = 1;
+  private retired = false;
+
+  /** Takes the reader over. */
+  constructor(file: string, reader: SideFileReader, numberOf: NumberOf) {
+    this.file = file;
+    this.reader = reader;
+    this.numberOf = numberOf;
+  }
+
+  get shard(): number {
+    return this.reader.footer.shard;
+  }
+
+  get minMs(): number {
+    return this.reader.footer.minMs;
+  }
+
+  get maxMs(): number {
+    return this.reader.footer.maxMs;
+  }
+
+  overlaps(part: SidePart, lowMs: number, highMs: number): boolean {
+    return this.reader.footer.parts[part].span.overlaps(lowMs, highMs);
+  }
+
+  /** Reads which series there are; all of them are in the catalogue afterwards. Errors: CorruptionError; those of numberOf. */
+  load(): void {
+    if (this.entries !== undefined) return;
+    const entries = new Map<number, SideEntry>();
+    for (const entry of this.reader.directory()) entries.set(this.numberOf(entry.key), entry);
+    this.entries = entries;
+  }
+
+  holds(part: SidePart, series: number, lowMs: number, highMs: number): boolean {
+    return this.loaded.get(series)?.parts[part].span.overlaps(lowMs, highMs) ?? false;
+  }
+
+  read(series: number, lowMs: number, highMs: number): SideSeries {
+    const entry = this.loaded.get(series);
+    return entry === undefined ? NO_SIDE : relevantSide(this.reader.read(entry), lowMs, highMs);
+  }
+
+  private get loaded(): ReadonlyMap<number, SideEntry> {
+    if (this.entries === undefined)
+      throw new InternalError("cannot read side file: got one not loaded; want it loaded");
+    return this.entries;
+  }
+
+  acquire(): void {
+    if (this.users === 0)
+      throw new InternalError("cannot use side file: got one that is closed; want it captured before");
+    this.users++;
+  }
+
+  release(): void {
+    this.users--;
+    if (this.users === 0) this.reader.close();
+  }
+
+  /** The owner lets the file go: it is closed when nobody uses it any more. */
+  retire(): void {
+    if (this.retired) return;
+    this.retired = true;
+    this.release();
+  }
+}
