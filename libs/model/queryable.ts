@@ -1,6 +1,7 @@
 // libs/model/queryable.ts: the seam between PromQL and any storage: leaves in, step-aligned columns out.
 // A leaf is all that is computed per series: select, offset, range function, and perhaps a first aggregation.
 // Raw samples do not cross this seam. promql knows this file and nothing of storage or network.
+import type { SeriesExemplars } from "./exemplar.ts";
 import type { HistogramColumn } from "./histogram.ts";
 import type { MetadataEntry } from "./ingest.ts";
 import type { Labels } from "./labels.ts";
@@ -195,4 +196,6 @@ export interface Queryable {
   series(sets: readonly (readonly Matcher[])[], range: TimeRange, limit: number, c: QueryContext): Promise<Labels[]>;
   /** Metadata of one family, or of all when `family` is "". */
   metadata(family: string, c: QueryContext): Promise<MetadataEntry[]>;
+  /** Exemplars of the series that match any of the matcher sets; each counts as a sample of c.samplesMax. Series without are left out. */
+  exemplars(sets: readonly (readonly Matcher[])[], range: TimeRange, c: QueryContext): Promise<SeriesExemplars[]>;
 }

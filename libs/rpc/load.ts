@@ -11,6 +11,7 @@ import type {
   AppendRequest,
   EvaluateReply,
   EvaluateRequest,
+  ExemplarsReply,
   FailureMessage,
   HandshakeReply,
   HandshakeRequest,
@@ -44,6 +45,7 @@ export type QueryMethods = {
   LabelValues: MethodDefinition<LookupRequest, StringsReply>;
   Series: MethodDefinition<LookupRequest, SeriesReply>;
   Metadata: MethodDefinition<MetadataRequest, MetadataReply>;
+  Exemplars: MethodDefinition<LookupRequest, ExemplarsReply>;
   Status: MethodDefinition<StatusRequest, StatusReply>;
 };
 

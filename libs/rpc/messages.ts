@@ -159,6 +159,7 @@ export interface LookupRequest {
   readonly maxMs: number;
   readonly limit: number;
   readonly name: string;
+  readonly samplesMax: number;
 }
 
 export interface StringsReply {
@@ -176,6 +177,21 @@ export interface MetadataRequest {
 
 export interface MetadataReply {
   readonly entries: readonly MetadataMessage[];
+}
+
+export interface ExemplarMessage {
+  readonly labels: readonly string[];
+  readonly value: number;
+  readonly timeMs: number;
+}
+
+export interface SeriesExemplarsMessage {
+  readonly labels: readonly string[];
+  readonly exemplars: readonly ExemplarMessage[];
+}
+
+export interface ExemplarsReply {
+  readonly series: readonly SeriesExemplarsMessage[];
 }
 
 export type StatusRequest = Record<string, never>;

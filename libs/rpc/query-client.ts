@@ -3,6 +3,7 @@
 // by the first question and kept.
 import type { Client, MethodDefinition } from "@grpc/grpc-js";
 import {
+  equalLabels,
   type Labels,
   type Leaf,
   type LeafResult,
@@ -10,6 +11,7 @@ import {
   type MetadataEntry,
   type Queryable,
   type QueryContext,
+  type SeriesExemplars,
   type TimeRange,
   UnavailableError,
 } from "../model/index.ts";
@@ -135,6 +137,22 @@ class GrpcQueryable implements RemoteQueryable {
     return entries;
   }
 
+  async exemplars(
+    sets: readonly (readonly Matcher[])[],
+    range: TimeRange,
+    context: QueryContext,
+  ): Promise<SeriesExemplars[]> {
+    const out: SeriesExemplars[] = [];
+    await this.#ask("Exemplars", lookup("", sets, range, 0, context), context, (reply) => {
+      for (const part of reply.series) {
+        const last = out.at(-1);
+        if (last === undefined || !equalLabels(last.labels, part.labels)) out.push(part);
+        else out[out.length - 1] = { labels: last.labels, exemplars: [...last.exemplars, ...part.exemplars] };
+      }
+    });
+    return out;
+  }
+
   async #strings(
     method: "LabelNames" | "LabelValues",
     request: LookupRequest,
@@ -168,5 +186,6 @@ function lookup(
   limit: number,
   context: QueryContext,
 ): LookupRequest {
-  return { tenant: context.tenant, sets: setsToMessage(sets), minMs: range.minMs, maxMs: range.maxMs, limit, name };
+  const { tenant, samplesMax } = context;
+  return { tenant, sets: setsToMessage(sets), minMs: range.minMs, maxMs: range.maxMs, limit, name, samplesMax };
 }

@@ -1,8 +1,8 @@
 // libs/side/side-bytes.ts: a series' side data as bytes, for batches, the WAL and exemplars in files. FORMAT.md, "Side data".
 import { ByteSink, ByteSource } from "../block/index.ts";
-import { type BucketLayout, CorruptionError, type Exemplar, sameLayout } from "../model/index.ts";
+import { type BucketLayout, CorruptionError, compareExemplars, type Exemplar, sameLayout } from "../model/index.ts";
 import { decodeCounts, decodeLayout, encodeCounts, encodeLayout } from "./histogram-bytes.ts";
-import { compareExemplars, type HistogramSample, type SideSeries, type StartTime } from "./side-series.ts";
+import type { HistogramSample, SideSeries, StartTime } from "./side-series.ts";
 
 /** Times beyond are refused before they come here: their differences must be exact. */
 export const SIDE_TIME_MAX = 2 ** 51;

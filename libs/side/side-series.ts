@@ -1,7 +1,7 @@
 // libs/side/side-series.ts: what a series has besides float samples: histograms, exemplars, start times. As values, and merged.
 // Invariants: histograms have ascending times, one at each; exemplars and starts are ordered and no two of them are the same. At one
 // time a histogram counts rather than the end of a series; of two, the winner of histogram-bytes.ts; of two start times the greater.
-import { compareLabels, type Exemplar, type FloatHistogram } from "../model/index.ts";
+import { compareExemplars, type Exemplar, type FloatHistogram } from "../model/index.ts";
 import { compareHistograms } from "./histogram-bytes.ts";
 
 /** A histogram sample; without a histogram a stale marker: the series ended. */
@@ -36,17 +36,6 @@ export function compareSamples(a: HistogramSample, b: HistogramSample): number {
     return Number(a.histogram !== undefined) - Number(b.histogram !== undefined);
   }
   return compareHistograms(a.histogram, b.histogram);
-}
-
-/** The order of exemplars: time, value, labels. 0: the same exemplar. */
-export function compareExemplars(a: Exemplar, b: Exemplar): number {
-  if (a.timeMs !== b.timeMs) return a.timeMs - b.timeMs;
-  if (!Object.is(a.value, b.value)) {
-    // NaN comes last; -0 before 0.
-    if (Number.isNaN(a.value) || Number.isNaN(b.value)) return Number.isNaN(a.value) ? 1 : -1;
-    return a.value - b.value || (Object.is(a.value, -0) ? -1 : 1);
-  }
-  return compareLabels(a.labels, b.labels);
 }
 
 /** Parts of one series as one. */

@@ -3,10 +3,9 @@
 // Invariants: the lists of a series are those of side-series.ts. What was put and is not in `put`'s result was there before, or lost
 // by the rule for equal times: only what is returned has to be logged.
 import { ByteSink, ByteSource } from "../block/index.ts";
-import type { BucketLayout, Exemplar, FloatHistogram } from "../model/index.ts";
+import { type BucketLayout, compareExemplars, type Exemplar, type FloatHistogram } from "../model/index.ts";
 import { decodeCounts, encodeCounts, encodeLayout } from "./histogram-bytes.ts";
 import {
-  compareExemplars,
   compareSamples,
   type HistogramSample,
   NO_SIDE,

@@ -7,9 +7,11 @@ import type {
   MetadataEntry,
   Queryable,
   QueryContext,
+  SeriesExemplars,
   TimeRange,
 } from "../model/index.ts";
 import { evaluateLeaf } from "./evaluate.ts";
+import { findExemplars } from "./exemplars.ts";
 import { Pace } from "./pace.ts";
 import { PlanPool } from "./plan-pool.ts";
 import { seriesWithin } from "./series-within.ts";
@@ -74,6 +76,15 @@ export class DbQuerier implements Queryable {
 
   async metadata(family: string, context: QueryContext): Promise<MetadataEntry[]> {
     return this.state.metadata.find(context.tenant, family);
+  }
+
+  async exemplars(
+    sets: readonly (readonly Matcher[])[],
+    range: TimeRange,
+    context: QueryContext,
+  ): Promise<SeriesExemplars[]> {
+    const { catalog, clock, side } = this.state;
+    return findExemplars(sets, range, context, catalog, side, new Pace(clock, context));
   }
 
   /** Series that match any set and have a sample in the range, ascending; undefined: all series, unrestricted. */

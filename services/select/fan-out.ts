@@ -2,6 +2,7 @@
 // Invariants: an answer is complete or an error that names the storage it is for; the first failure cancels the rest.
 import {
   AppError,
+  compareExemplars,
   compareUtf8,
   type Labels,
   type Leaf,
@@ -12,6 +13,7 @@ import {
   type Queryable,
   type QueryContext,
   type Reaction,
+  type SeriesExemplars,
   type TimeRange,
   UnavailableError,
 } from "../../libs/model/index.ts";
@@ -117,6 +119,29 @@ class FanOut implements Queryable {
     const answers = await askAll(this.#nodes, context, (q, c) => q.metadata(family, c));
     return distinct(answers, (e) => JSON.stringify([e.tenant, e.family, e.type, e.help, e.unit]), 0);
   }
+
+  async exemplars(
+    sets: readonly (readonly Matcher[])[],
+    range: TimeRange,
+    context: QueryContext,
+  ): Promise<SeriesExemplars[]> {
+    return joined(await askAll(this.#nodes, context, (q, c) => q.exemplars(sets, range, c)));
+  }
+}
+
+/** Each series once, its exemplars of all answers in order, each once. */
+function joined(answers: readonly SeriesExemplars[][]): SeriesExemplars[] {
+  if (answers.length === 1) return answers[0]!;
+  const bySeries = new Map<string, SeriesExemplars[]>();
+  for (const one of answers.flat()) {
+    const key = labelsKey(one.labels);
+    bySeries.set(key, [...(bySeries.get(key) ?? []), one]);
+  }
+  return Array.from(bySeries.values(), (parts) => {
+    const all = parts.flatMap(({ exemplars }) => exemplars).sort(compareExemplars);
+    const exemplars = all.filter((exemplar, i) => i === 0 || compareExemplars(all[i - 1]!, exemplar) !== 0);
+    return { labels: parts[0]!.labels, exemplars };
+  });
 }
 
 /** The strings of sorted lists, each once, sorted, at most `limit` (0: all). */

@@ -3,6 +3,7 @@ import type { Queryable } from "../../libs/model/index.ts";
 import { ALL_OPTIONS, Engine, STOCK_OPTIONS } from "../../libs/promql/index.ts";
 import type { Readings, Route } from "../../libs/runtime/index.ts";
 import { apiRoutes } from "./api.ts";
+import { exemplarEndpoint } from "./exemplar-endpoint.ts";
 import { metadataEndpoints } from "./metadata-endpoints.ts";
 import { queryEndpoints } from "./query-endpoints.ts";
 import { type QueryLimits, QueryRunner } from "./run-query.ts";
@@ -35,6 +36,7 @@ export function createSelectApi(options: SelectOptions): SelectApi {
   const endpoints = [
     ...queryEndpoints({ queryable, engine, runner, nowMs }),
     ...metadataEndpoints(queryable, runner),
+    exemplarEndpoint(queryable, runner),
     ...statusEndpoints(options.version),
   ];
   return { routes: apiRoutes(endpoints, options.bodyMaxBytes), readings: () => readings(runner) };

@@ -3,9 +3,11 @@
 import {
   type BatchAck,
   CanceledError,
+  compareExemplars,
   compareUtf8,
   compileMatcher,
   decodeSeriesKey,
+  type Exemplar,
   type IngestSession,
   InvalidError,
   isStale,
@@ -23,6 +25,7 @@ import {
   type Queryable,
   type QueryContext,
   type Rejection,
+  type SeriesExemplars,
   type SideAck,
   type StepColumn,
   type StorageIdentity,
@@ -245,6 +248,29 @@ class MemoryQueryable implements Queryable {
     return [...this.#engine.metadata.values()].filter(
       (e) => e.tenant === c.tenant && (family === "" || e.family === family),
     );
+  }
+
+  async exemplars(
+    sets: readonly (readonly Matcher[])[],
+    { minMs, maxMs }: TimeRange,
+    c: QueryContext,
+  ): Promise<SeriesExemplars[]> {
+    await this.#before(c);
+    const compiled = sets.map((set) => set.map(compileMatcher));
+    const found = new Map<string, { labels: Labels; exemplars: Exemplar[] }>();
+    for (const { name, side } of this.#engine.side) {
+      const { tenant, labels } = decodeSeriesKey(name.key);
+      if (tenant !== c.tenant || !compiled.some((set) => matchLabels(set, labels))) continue;
+      const known = found.get(labelsKey(labels)) ?? { labels, exemplars: [] };
+      known.exemplars.push(...side.exemplars.filter(({ timeMs }) => timeMs >= minMs && timeMs <= maxMs));
+      if (known.exemplars.length > 0) found.set(labelsKey(labels), known);
+    }
+    const out = [...found.values()];
+    for (const { exemplars } of out) exemplars.sort(compareExemplars);
+    if (out.reduce((sum, { exemplars }) => sum + exemplars.length, 0) > c.samplesMax) {
+      throw new LimitError("samples", "too many exemplars");
+    }
+    return out;
   }
 }
 

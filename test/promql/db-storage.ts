@@ -11,9 +11,10 @@ import {
   type TimeRange,
   writeStale,
 } from "../../libs/model/index.ts";
-import { SideBatchWriter, type StartTime } from "../../libs/side/index.ts";
+import type { StartTime } from "../../libs/side/index.ts";
 import { Db } from "../../libs/tsdb/index.ts";
 import { register, writeBatch } from "../contract/ingest-batch.ts";
+import { sideBatch } from "../contract/side-batch.ts";
 import type { ScriptStorage } from "./execute.ts";
 import type { StoredSeries } from "./script-samples.ts";
 
@@ -80,12 +81,10 @@ export class DbStorage implements ScriptStorage {
       ? samples.map(({ timeMs, startMs }) => ({ timeMs, startMs }))
       : [];
     if (histograms.length + starts.length === 0) return;
-    const { shard, home, id, key } = register(this.session.identity, 1, this.tenant, labels);
-    const view = new DataView(home.buffer);
-    const writer = new SideBatchWriter();
-    const name = { shard, homeLow: view.getUint32(0, true), homeHigh: view.getUint32(4, true), id, key };
-    writer.add(name, { histograms, exemplars: [], starts });
-    const { rejections } = await this.session.appendSide(writer.finish());
+    const side = { histograms, exemplars: [], starts };
+    const { rejections } = await this.session.appendSide(
+      sideBatch(this.session.identity, this.tenant, [[labels, side]]),
+    );
     if (rejections.length > 0) throw new Error(`cannot load: ${JSON.stringify(rejections)}`);
   }
 
@@ -118,6 +117,14 @@ export class DbStorage implements ScriptStorage {
 
   series(sets: readonly (readonly Matcher[])[], range: TimeRange, limit: number, c: QueryContext): Promise<Labels[]> {
     return this.queryable.series(sets, range, limit, this.own(c));
+  }
+
+  exemplars(
+    sets: readonly (readonly Matcher[])[],
+    range: TimeRange,
+    c: QueryContext,
+  ): ReturnType<Queryable["exemplars"]> {
+    return this.queryable.exemplars(sets, range, this.own(c));
   }
 
   metadata(family: string, c: QueryContext): ReturnType<Queryable["metadata"]> {

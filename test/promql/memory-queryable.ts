@@ -16,6 +16,7 @@ import {
   type PartialOp,
   type Queryable,
   type QueryContext,
+  type SeriesExemplars,
   type StepColumn,
   type TimeRange,
 } from "../../libs/model/index.ts";
@@ -91,6 +92,10 @@ export class MemoryQueryable implements Queryable {
   }
 
   async metadata(): Promise<MetadataEntry[]> {
+    return [];
+  }
+
+  async exemplars(): Promise<SeriesExemplars[]> {
     return [];
   }
 

@@ -33,4 +33,8 @@ export class ShardedQueryable implements Queryable {
   async metadata(): Promise<[]> {
     return [];
   }
+
+  async exemplars(): Promise<[]> {
+    return [];
+  }
 }

@@ -1,9 +1,9 @@
 // test/unit/tsdb/side-fixture.ts: side batches for a storage, and what it holds of a series, looked at from inside.
 import { encodeSeriesKey, type Labels, type SideAck } from "../../../libs/model/index.ts";
-import { mergeSide, SideBatchWriter, type SideSeries } from "../../../libs/side/index.ts";
+import { mergeSide, type SideSeries } from "../../../libs/side/index.ts";
 import type { Db } from "../../../libs/tsdb/index.ts";
 import type { DbState } from "../../../libs/tsdb/state.ts";
-import { register } from "../../contract/ingest-batch.ts";
+import { sideBatch } from "../../contract/side-batch.ts";
 import { sipHash } from "../model/siphash-twin.ts";
 import { TENANT } from "./db-fixture.ts";
 
@@ -14,13 +14,7 @@ export async function appendSide(
 ): Promise<SideAck> {
   const session = db.openSession();
   try {
-    const writer = new SideBatchWriter();
-    for (const [labels, side] of parts) {
-      const { shard, home, id, key } = register(session.identity, 1, TENANT, labels);
-      const view = new DataView(home.buffer);
-      writer.add({ shard, homeLow: view.getUint32(0, true), homeHigh: view.getUint32(4, true), id, key }, side);
-    }
-    return await session.appendSide(writer.finish());
+    return await session.appendSide(sideBatch(session.identity, TENANT, parts));
   } finally {
     await session.close();
   }
