@@ -89,6 +89,8 @@ export interface DbReport {
     readonly samples: number;
     readonly damaged: number;
   };
+  /** Histograms, exemplars and start times: not yet in files, and in them. */
+  readonly side: { readonly memoryBytes: number; readonly files: number; readonly sizeBytes: number };
   /** What was cut, merged and dropped since the start. */
   readonly cuts: Readonly<CutReport>;
 }
@@ -284,6 +286,7 @@ export class Db {
         samples: total((entry) => entry.samples),
         damaged: this.damagedBlocks.length,
       },
+      side: state.side.report(),
       cuts: this.cutter.totals,
     };
   }

@@ -33,6 +33,11 @@ export class SideData {
     return this.windows.sizeBytes >= this.bytesMax;
   }
 
+  report(): { readonly memoryBytes: number; readonly files: number; readonly sizeBytes: number } {
+    const sizeBytes = this.files.reduce((sum, file) => sum + file.sizeBytes, 0);
+    return { memoryBytes: this.windows.sizeBytes, files: this.files.length, sizeBytes };
+  }
+
   /** Everything there is, as it is now. */
   get sources(): readonly SideSource[] {
     return [...this.windows.stores, ...this.files];

@@ -16,6 +16,7 @@ export class StoredSide implements SideSource {
   /** Name of the file. */
   readonly file: string;
   readonly reader: SideFileReader;
+  readonly sizeBytes: number;
   private readonly numberOf: NumberOf;
   private entries: ReadonlyMap<number, SideEntry> | undefined;
   private users = 1;
@@ -25,6 +26,7 @@ export class StoredSide implements SideSource {
   constructor(file: string, reader: SideFileReader, numberOf: NumberOf) {
     this.file = file;
     this.reader = reader;
+    this.sizeBytes = reader.sizeBytes;
     this.numberOf = numberOf;
   }
 

@@ -15,6 +15,8 @@ export function selectApi(queryable: () => Queryable, values: SelectValues, vers
     version,
     lookbackMs: values.lookback,
     experimental: values.promqlExperimental,
+    useStartTimestamps: values.promqlStartTimestamps,
+    delayedNameRemoval: values.promqlDelayedNameRemoval,
     bodyMaxBytes: values.queryBodyMax,
     timeoutMs: values.queryTimeout,
     concurrency: values.queryConcurrency,

@@ -18,6 +18,9 @@ export interface SelectOptions extends QueryLimits {
   readonly lookbackMs: number;
   /** Whether queries may use what Prometheus keeps behind feature flags. */
   readonly experimental: boolean;
+  /** Whether counters' functions look at start times, and whether names are dropped at the end of a query only. */
+  readonly useStartTimestamps?: boolean;
+  readonly delayedNameRemoval?: boolean;
   readonly bodyMaxBytes: number;
 }
 
@@ -29,9 +32,9 @@ export interface SelectApi {
 
 /** The routes of the query API and its counters. */
 export function createSelectApi(options: SelectOptions): SelectApi {
-  const { queryable, nowMs, lookbackMs } = options;
+  const { queryable, nowMs, lookbackMs, useStartTimestamps = false, delayedNameRemoval = false } = options;
   const parser = options.experimental ? ALL_OPTIONS : STOCK_OPTIONS;
-  const engine = new Engine({ now: nowMs, lookbackMs, parser });
+  const engine = new Engine({ now: nowMs, lookbackMs, parser, useStartTimestamps, delayedNameRemoval });
   const runner = new QueryRunner(options, nowMs);
   const endpoints = [
     ...queryEndpoints({ queryable, engine, runner, nowMs }),
