@@ -96,7 +96,7 @@ export class RequestView {
     return this.words[REQUEST.timeRefused]!;
   }
 
-  /** Series left out because they hold neither samples nor histograms. */
+  /** Series left out because they hold nothing: neither samples nor histograms, nor, in version 2, exemplars, which may come alone. */
   get emptySeries(): number {
     return this.words[REQUEST.empty]!;
   }

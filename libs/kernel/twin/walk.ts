@@ -279,7 +279,7 @@ function walkSeriesV2(walk: Walk, from: number, to: number): void {
   const times: number[] = [];
   const bits: bigint[] = [];
   const family: [number, number, number] = [0, 0, 0];
-  let histograms = 0;
+  let others = 0;
   let refsBad = false;
   let name: Uint8Array | undefined;
   const takeRef = (ref: bigint): void => {
@@ -313,9 +313,10 @@ function walkSeriesV2(walk: Walk, from: number, to: number): void {
     } else if (field.number === 2) {
       walk.sample(field.from, field.to, V2_SAMPLE, times, bits);
     } else if (field.number === 3) {
-      histograms++;
+      others++;
       result.histograms++;
     } else if (field.number === 4) {
+      others++;
       result.exemplars++;
     } else if (field.number === 5) {
       for (const f of fields(bytes, field.from, field.to, METADATA)) {
@@ -335,7 +336,7 @@ function walkSeriesV2(walk: Walk, from: number, to: number): void {
     walk.push({ labels: concat(labels), times, bits, family });
   } else {
     walk.gathered = gatheredBefore;
-    if (histograms === 0 && result.timeRefused === refusedBefore) result.empty++;
+    if (others === 0 && result.timeRefused === refusedBefore) result.empty++;
   }
 }
 
