@@ -1,6 +1,7 @@
 // test/e2e/histograms.test.ts: a real Prometheus scrapes native histograms, custom buckets, exemplars and start times from itself and from an
 // exporter, and remote-writes them in both versions into one process and into three storages; then all are asked the same questions,
-// before and after what they hold is cut into files and the processes are started anew.
+// before and after what they hold is cut into files and the processes are started anew. An older Prometheus (Debian has 2.42) sends what it
+// has in version 1: exemplars.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
@@ -79,6 +80,9 @@ const PLAIN = [
   `last_over_time(${SELF}[30s])`,
 ];
 
+/** What every version of Prometheus has. */
+const FLOATS = ["req_seconds_bucket", "sum(jobs_total)"];
+
 /** Questions that look at start times where the server is told to. */
 const STARTS = [
   "rate(req_seconds[10s])",
@@ -88,7 +92,7 @@ const STARTS = [
   "resets(jobs_total[1h])",
 ];
 
-describe.skipIf(!isRecent)("histograms of a real Prometheus", () => {
+describe.skipIf(!prometheusBin)("histograms of a real Prometheus", () => {
   const dir = mkdtempSync(join(tmpdir(), "tidemark-hist-"));
   const running: Running[] = [];
   const tidemarks: Running[] = [];
@@ -154,27 +158,29 @@ describe.skipIf(!isRecent)("histograms of a real Prometheus", () => {
     await new Promise<void>((resolve) => exporter.listen(ports[10], "127.0.0.1", resolve));
     const queue =
       "send_exemplars: true, send_native_histograms: true, queue_config: {batch_send_deadline: 300ms, min_backoff: 30ms, max_backoff: 1s}";
-    const v2 = "protobuf_message: io.prometheus.write.v2.Request";
+    const v2 = isRecent ? ", protobuf_message: io.prometheus.write.v2.Request" : "";
+    const native = isRecent ? ", scrape_native_histograms: true" : "";
+    const converted = isRecent
+      ? "convert_classic_histograms_to_nhcb: true, always_scrape_classic_histograms: true, "
+      : "";
+    const features = isRecent ? ",xor2-encoding,histograms-st-encoding,st-storage,use-start-timestamps" : "";
     writeFileSync(
       join(dir, "prometheus.yml"),
-      `global: {scrape_interval: 1s, scrape_timeout: 1s, scrape_native_histograms: true}
+      `global: {scrape_interval: 1s, scrape_timeout: 1s${native}}
 storage: {exemplars: {max_exemplars: 10000}}
 scrape_configs:
 - {job_name: prometheus, static_configs: [{targets: ["${at(11)}"]}]}
-- {job_name: exporter, convert_classic_histograms_to_nhcb: true, always_scrape_classic_histograms: true, static_configs: [{targets: ["${at(10)}"]}]}
+- {job_name: exporter, ${converted}static_configs: [{targets: ["${at(10)}"]}]}
 remote_write:
 - {name: one, url: "http://${at(1)}/insert/one/prometheus/api/v1/write", ${queue}}
-- {name: two, url: "http://${at(1)}/insert/two/prometheus/api/v1/write", ${v2}, ${queue}}
-- {name: cluster, url: "http://${at(8)}/api/v1/write", ${v2}, ${queue}}
+- {name: two, url: "http://${at(1)}/insert/two/prometheus/api/v1/write"${v2}, ${queue}}
+- {name: cluster, url: "http://${at(8)}/api/v1/write"${v2}, ${queue}}
 `,
     );
     running.push(
       start("prometheus", prometheusBin!, [
         ...[`--config.file=${join(dir, "prometheus.yml")}`, `--storage.tsdb.path=${join(dir, "prometheus")}`],
-        ...[
-          `--web.listen-address=${at(11)}`,
-          "--enable-feature=exemplar-storage,xor2-encoding,histograms-st-encoding,st-storage,use-start-timestamps",
-        ],
+        ...[`--web.listen-address=${at(11)}`, `--enable-feature=exemplar-storage${features}`],
       ]),
     );
     prometheus = `http://${at(11)}`;
@@ -224,7 +230,7 @@ remote_write:
   async function compareAll(): Promise<void> {
     const failures: string[] = [];
     let histograms = 0;
-    for (const query of [...PLAIN, ...STARTS]) {
+    for (const query of isRecent ? [...PLAIN, ...STARTS] : FLOATS) {
       for (const [path, params] of [
         ["query", { query, time: String(time) }],
         ["query_range", { query, start: String(time - 12), end: String(time), step: "3" }],
@@ -267,7 +273,7 @@ remote_write:
     }
     expect(failures.join("\n")).toBe("");
     expect(wanted.length).toBeGreaterThanOrEqual(2);
-    expect(histograms).toBeGreaterThan(20);
+    expect(histograms).toBeGreaterThan(isRecent ? 20 : -1);
   }
 
   test("answers agree, exemplars and start times included", compareAll);
