@@ -102,7 +102,7 @@ export class Cutter {
       if (isDue || this.pending !== undefined) await this.cut(report);
       this.expire(report);
       await this.merge(report, MERGES_PER_TICK);
-      report.merged += await this.options.sideFiles.merge();
+      await this.options.sideFiles.merge();
     }).catch(() => undefined);
   }
 
@@ -121,7 +121,7 @@ export class Cutter {
     return this.exclusively(async (report) => {
       this.expire(report);
       await this.merge(report, Number.POSITIVE_INFINITY);
-      for (let done = 1; done > 0 && !this.closing; report.merged += done) done = await this.options.sideFiles.merge();
+      while (!this.closing && (await this.options.sideFiles.merge()));
     });
   }
 
@@ -294,7 +294,7 @@ export class Cutter {
 
   private expire(report: CutReport): void {
     const { registry, state } = this.options;
-    report.expired += this.options.sideFiles.expire();
+    this.options.sideFiles.expire();
     const expired = planExpiry(registry.blocks, state.clock.nowMs(), state.retentionMs);
     if (expired.length === 0) return;
     this.replaceBlocks({ remove: expired });

@@ -244,8 +244,8 @@ export class Db {
     minMs = Number.NEGATIVE_INFINITY,
     maxMs = Number.POSITIVE_INFINITY,
   ): Generator<ExportedSeries> {
-    const { catalog, sources } = this.state;
-    return exportSeries(catalog, sources, tenant, matchers, minMs, maxMs);
+    const { catalog, sources, side } = this.state;
+    return exportSeries(catalog, sources, side, tenant, matchers, minMs, maxMs);
   }
 
   /** Cuts all samples there are into blocks now. Errors: UnavailableError (disk full, stopping), InternalError. */

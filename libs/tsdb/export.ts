@@ -1,8 +1,11 @@
 // libs/tsdb/export.ts: all samples of series, one series after the other, from heads and blocks. Plain rather than fast.
 import { mergeColumns, planTimes } from "../block/index.ts";
 import type { Labels, Matcher } from "../model/index.ts";
+import { exactSide, NO_SIDE, type SideSeries } from "../side/index.ts";
 import type { SeriesCatalog } from "./catalog.ts";
 import { countBelow } from "./leaf-blocks.ts";
+import type { SideData } from "./side-data.ts";
+import { CapturedSide } from "./side-sources.ts";
 import { CapturedSources, type Sources } from "./sources.ts";
 
 export interface ExportedSeries {
@@ -11,6 +14,8 @@ export interface ExportedSeries {
   readonly times: Float64Array;
   /** Stale markers included, by their bits. */
   readonly values: Float64Array;
+  /** Histograms, exemplars and start times with times in the range. */
+  readonly side: SideSeries;
 }
 
 /**
@@ -20,13 +25,16 @@ export interface ExportedSeries {
 export function* exportSeries(
   catalog: SeriesCatalog,
   sources: Sources,
+  sideData: Pick<SideData, "sources">,
   tenant: string,
   matchers: readonly Matcher[],
   minMs: number,
   maxMs: number,
 ): Generator<ExportedSeries> {
   const captured = new CapturedSources(sources, minMs, maxMs);
+  const side = CapturedSide.of(sideData, ["histograms", "exemplars", "starts"], minMs, maxMs);
   try {
+    side?.loadAll();
     const loaded = captured.loadAll();
     for (const series of catalog.index.select(tenant, matchers)) {
       const times: Float64Array[] = [];
@@ -49,9 +57,12 @@ export function* exportSeries(
         values.push(samples.values.slice(0, samples.count));
       }
       const plan = planTimes(times);
-      yield { labels: catalog.index.labelsOf(series), times: plan.times, values: mergeColumns(values, plan) };
+      const labels = catalog.index.labelsOf(series);
+      const beside = side === undefined ? NO_SIDE : exactSide(side.read(series), minMs - 1, maxMs);
+      yield { labels, times: plan.times, values: mergeColumns(values, plan), side: beside };
     }
   } finally {
+    side?.release();
     captured.release();
   }
 }

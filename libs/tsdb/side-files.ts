@@ -181,22 +181,21 @@ export class SideFiles {
     return this.open(name);
   }
 
-  /** Drops files without anything within retention. Returns how many. */
-  expire(): number {
+  /** Drops files without anything within retention. */
+  expire(): void {
     const { side, clock, retentionMs } = this.state;
     const expired = planSideExpiry(side.files, clock.nowMs(), retentionMs);
     this.replace(expired, []);
-    return expired.length;
   }
 
-  /** Merges the files of one day, if the plan has one. Returns how many there were. Errors: as cut; CorruptionError. */
-  async merge(): Promise<number> {
+  /** Merges the files of one day; false when the plan has none. Errors: as cut; CorruptionError. */
+  async merge(): Promise<boolean> {
     const { side, clock } = this.state;
     const inputs = planSideMerges(
       side.files.filter((file) => !this.unmergeable.has(file.file)),
       clock.nowMs(),
     );
-    if (inputs === undefined) return 0;
+    if (inputs === undefined) return false;
     for (const input of inputs) input.acquire();
     try {
       const parents = inputs.map(({ reader }) => reader.footer.id);
@@ -204,7 +203,7 @@ export class SideFiles {
       const day = Math.floor(minMs / DAY_MS) * DAY_MS;
       const merged = await this.write(this.optionsOf(shard, day, day + DAY_MS, parents), keyedOf(inputs));
       this.replace(inputs, merged === undefined ? [] : [merged]);
-      return inputs.length;
+      return true;
     } catch (error) {
       // What is damaged is left as it is, and told when it is read.
       if ((error as { reaction?: unknown }).reaction === "corruption") {

@@ -41,6 +41,11 @@ export class CapturedSide {
     }
   }
 
+  /** Like load, in one piece. */
+  loadAll(): void {
+    for (const source of this.sources) source.load?.();
+  }
+
   /** Whether a series may have anything of what is wanted. */
   holds(series: number): boolean {
     const { wanted, lowMs, highMs } = this;

@@ -35,58 +35,18 @@ export function openScriptDb(): Promise<Db> {
   });
 }
 
-/** A storage, as one tenant sees it. */
-export class DbStorage implements ScriptStorage {
+/** A storage, or several as one, as one tenant sees it. */
+export abstract class TenantStorage implements ScriptStorage {
   readonly nativeMatches = 0;
+  protected readonly tenant: string;
   private readonly queryable: Queryable;
-  private readonly session: IngestSession;
-  private readonly tenant: string;
 
-  constructor(queryable: Queryable, session: IngestSession, tenant: string) {
+  constructor(queryable: Queryable, tenant: string) {
     this.queryable = queryable;
-    this.session = session;
     this.tenant = tenant;
   }
 
-  async store(series: StoredSeries): Promise<void> {
-    await this.storeFloats(series);
-    await this.storeAside(series);
-  }
-
-  private async storeFloats({ labels, samples }: StoredSeries): Promise<void> {
-    const floats = samples.filter(({ histogram }) => histogram === undefined);
-    for (let from = 0; from < floats.length; from += 1000) {
-      const part = floats.slice(from, from + 1000);
-      const values = Float64Array.from(part, ({ value }) => value);
-      part.forEach(({ stale }, i) => {
-        if (stale) writeStale(values, i);
-      });
-      const ack = await this.session.append(
-        writeBatch({
-          registrations: [register(this.session.identity, 1, this.tenant, labels)],
-          refs: part.map(() => 1),
-          timesMs: part.map(({ timeMs }) => timeMs),
-          values,
-        }),
-      );
-      if (ack.status !== "stored" || ack.rejections.length > 0) throw new Error(`cannot load: ${JSON.stringify(ack)}`);
-    }
-  }
-
-  private async storeAside({ labels, samples }: StoredSeries): Promise<void> {
-    const histograms = samples.flatMap(({ timeMs, histogram }) =>
-      histogram === undefined ? [] : [{ timeMs, histogram }],
-    );
-    const starts: StartTime[] = samples.some(({ startMs }) => startMs !== 0)
-      ? samples.map(({ timeMs, startMs }) => ({ timeMs, startMs }))
-      : [];
-    if (histograms.length + starts.length === 0) return;
-    const side = { histograms, exemplars: [], starts };
-    const { rejections } = await this.session.appendSide(
-      sideBatch(this.session.identity, this.tenant, [[labels, side]]),
-    );
-    if (rejections.length > 0) throw new Error(`cannot load: ${JSON.stringify(rejections)}`);
-  }
+  abstract store(series: StoredSeries): Promise<void>;
 
   private own(context: QueryContext): QueryContext {
     return { ...context, tenant: this.tenant };
@@ -129,5 +89,55 @@ export class DbStorage implements ScriptStorage {
 
   metadata(family: string, c: QueryContext): ReturnType<Queryable["metadata"]> {
     return this.queryable.metadata(family, this.own(c));
+  }
+}
+
+/** A storage that is written to by a session. */
+export class DbStorage extends TenantStorage {
+  private readonly session: IngestSession;
+
+  constructor(queryable: Queryable, session: IngestSession, tenant: string) {
+    super(queryable, tenant);
+    this.session = session;
+  }
+
+  async store(series: StoredSeries): Promise<void> {
+    await this.storeFloats(series);
+    await this.storeAside(series);
+  }
+
+  private async storeFloats({ labels, samples }: StoredSeries): Promise<void> {
+    const floats = samples.filter(({ histogram }) => histogram === undefined);
+    for (let from = 0; from < floats.length; from += 1000) {
+      const part = floats.slice(from, from + 1000);
+      const values = Float64Array.from(part, ({ value }) => value);
+      part.forEach(({ stale }, i) => {
+        if (stale) writeStale(values, i);
+      });
+      const ack = await this.session.append(
+        writeBatch({
+          registrations: [register(this.session.identity, 1, this.tenant, labels)],
+          refs: part.map(() => 1),
+          timesMs: part.map(({ timeMs }) => timeMs),
+          values,
+        }),
+      );
+      if (ack.status !== "stored" || ack.rejections.length > 0) throw new Error(`cannot load: ${JSON.stringify(ack)}`);
+    }
+  }
+
+  private async storeAside({ labels, samples }: StoredSeries): Promise<void> {
+    const histograms = samples.flatMap(({ timeMs, histogram }) =>
+      histogram === undefined ? [] : [{ timeMs, histogram }],
+    );
+    const starts: StartTime[] = samples.some(({ startMs }) => startMs !== 0)
+      ? samples.map(({ timeMs, startMs }) => ({ timeMs, startMs }))
+      : [];
+    if (histograms.length + starts.length === 0) return;
+    const side = { histograms, exemplars: [], starts };
+    const { rejections } = await this.session.appendSide(
+      sideBatch(this.session.identity, this.tenant, [[labels, side]]),
+    );
+    if (rejections.length > 0) throw new Error(`cannot load: ${JSON.stringify(rejections)}`);
   }
 }

@@ -12,11 +12,15 @@ export interface ScriptReport {
 }
 
 /** Runs every script of the directories, on storages that `open` makes. Errors: those of reading a directory, and of a script that does not parse. */
-export async function runScripts(directories: readonly string[], open?: () => ScriptStorage): Promise<ScriptReport[]> {
+export async function runScripts(
+  directories: readonly string[],
+  open?: () => ScriptStorage,
+  wanted: (name: string) => boolean = () => true,
+): Promise<ScriptReport[]> {
   const reports: ScriptReport[] = [];
   for (const directory of directories) {
     for (const name of readdirSync(directory).sort()) {
-      if (!name.endsWith(".test")) continue;
+      if (!name.endsWith(".test") || !wanted(name)) continue;
       const file = join(directory, name);
       reports.push({ file, outcomes: await runScript(file, open) });
     }

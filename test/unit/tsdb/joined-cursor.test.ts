@@ -179,7 +179,7 @@ function querierOf(storage: SplitStorage): DbQuerier {
 }
 
 function exported(storage: SplitStorage, minMs: number, maxMs: number): unknown[] {
-  const all = exportSeries(storage.catalog, storage.sources, TENANT, [], minMs, maxMs);
+  const all = exportSeries(storage.catalog, storage.sources, { sources: [] }, TENANT, [], minMs, maxMs);
   return [...all].map(({ labels, times, values }) => [labelsKey(labels), Array.from(times), hex(values)]);
 }
 
@@ -256,7 +256,7 @@ describe("a block that is replaced", () => {
     expect(wanted).toEqual([1900, 1920, 1940]);
     const former = storage.sources;
     const running = sums(storage);
-    const reading = exportSeries(storage.catalog, storage.sources, TENANT, [], START, NOW);
+    const reading = exportSeries(storage.catalog, storage.sources, { sources: [] }, TENANT, [], START, NOW);
     expect(reading.next().value!.times.length).toBe(20);
     storage.sources = { ...former, blocks: storage.makeBlocks(samplesOf(0, 10)) };
     for (const block of former.blocks) block.retire();

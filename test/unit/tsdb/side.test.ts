@@ -71,6 +71,7 @@ describe("a storage", () => {
     expect(db.replayed.damage).toEqual([]);
     await check();
     expect(sideOf(db, H).histograms).toEqual([at(NOW - 1000, 5)]);
+    expect([...db.export(TENANT, [])].map(({ labels, side }) => [labels, side])).toEqual([[H, sideOf(db, H)]]);
     await db.close();
   });
 
