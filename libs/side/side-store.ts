@@ -79,16 +79,16 @@ export class SideStore {
     return this.spans[part].overlaps(lowMs, highMs);
   }
 
-  /** Whether a series may. */
-  holds(part: SidePart, series: number, lowMs: number, highMs: number): boolean {
-    const found = this.series.get(series);
-    if (found === undefined) return false;
-    if (part === "histograms") {
+  /** The series that may. */
+  *seriesWith(part: SidePart, lowMs: number, highMs: number): Generator<number, void> {
+    if (!this.overlaps(part, lowMs, highMs)) return;
+    for (const [series, found] of this.series) {
       const { times, count } = found;
-      return count > 0 && times[0]! <= highMs && times[count - 1]! >= lowMs;
+      if (part === "histograms" && count === 0) continue;
+      const first = part === "histograms" ? times[0] : found[part][0]?.timeMs;
+      const last = part === "histograms" ? times[count - 1] : found[part].at(-1)?.timeMs;
+      if (first !== undefined && last !== undefined && first <= highMs && last >= lowMs) yield series;
     }
-    const list = found[part];
-    return list.length > 0 && list[0]!.timeMs <= highMs && list.at(-1)!.timeMs >= lowMs;
   }
 
   /** The lists ascend. */

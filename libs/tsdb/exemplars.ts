@@ -18,12 +18,19 @@ export async function findExemplars(
   if (captured === undefined) return [];
   try {
     await captured.load(pace);
-    const series = new Set(sets.flatMap((set) => Array.from(catalog.index.select(context.tenant, set))));
+    const wanted = new Set<number>();
+    for (const set of sets) {
+      const series = catalog.index.select(context.tenant, set);
+      const members = captured.membersOf(series);
+      members?.forEach((is, i) => {
+        if (is === 1) wanted.add(series[i]!);
+      });
+      if (pace.isDue) await pace.rest();
+    }
     const out: SeriesExemplars[] = [];
     let count = 0;
-    for (const one of series) {
+    for (const one of wanted) {
       if (pace.isDue) await pace.rest();
-      if (!captured.holds(one)) continue;
       const { exemplars } = captured.read(one);
       if (exemplars.length === 0) continue;
       count += exemplars.length;

@@ -29,16 +29,10 @@ export class LeafSide {
     this.lowMs = lowMs;
   }
 
-  /** Undefined when none of the series has anything that the leaf wants. */
+  /** Undefined when none of the series, which ascend, has anything that the leaf wants. */
   static of(leaf: Leaf, captured: CapturedSide, series: Uint32Array, lowMs: number): LeafSide | undefined {
-    const members = new Uint8Array(series.length);
-    let any = false;
-    for (let i = 0; i < series.length; i++) {
-      if (!captured.holds(series[i]!)) continue;
-      members[i] = 1;
-      any = true;
-    }
-    return any ? new LeafSide(leaf, captured, members, lowMs) : undefined;
+    const members = captured.membersOf(series);
+    return members === undefined ? undefined : new LeafSide(leaf, captured, members, lowMs);
   }
 
   /** Whether the series at a position of the selection goes this way. */

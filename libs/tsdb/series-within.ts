@@ -17,8 +17,7 @@ export async function seriesWithin(
   pace: Pace,
 ): Promise<Uint32Array> {
   const { lowMs, highMs } = captured;
-  const seen = new Uint8Array(series.length);
-  if (side !== undefined) for (let i = 0; i < series.length; i++) if (side.holds(series[i]!)) seen[i] = 1;
+  const seen = side?.membersOf(series) ?? new Uint8Array(series.length);
   for (const loaded of await captured.load(pace)) {
     await markSeen(seen, series, loaded, lowMs, highMs, pace);
     if (pace.isDue) await pace.rest();

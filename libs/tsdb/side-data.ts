@@ -7,8 +7,8 @@ import type { StoredSide } from "./stored-side.ts";
 export interface SideSource {
   /** Whether any series may have something of a sort in [lowMs, highMs]. */
   overlaps(part: SidePart, lowMs: number, highMs: number): boolean;
-  /** Whether a series may. */
-  holds(part: SidePart, series: number, lowMs: number, highMs: number): boolean;
+  /** The series that may. */
+  seriesWith(part: SidePart, lowMs: number, highMs: number): Iterable<number>;
   /** What a query of [lowMs, highMs] needs of a series, as relevantSide says. */
   read(series: number, lowMs: number, highMs: number): SideSeries;
   /** Of files: stay open until release; find out which series there are, before the others are asked. */

@@ -81,7 +81,7 @@ export class SideFiles {
     const { shardCount, hashSeed } = this.state.identity;
     const { footer } = reader;
     if (footer.shardCount === shardCount && compareBytes(footer.hashSeed, hashSeed) === 0) {
-      return new StoredSide(name, reader, numberOf);
+      return new StoredSide(name, reader, numberOf, this.state.blockMemory);
     }
     reader.close();
     throw new InvalidError(`cannot use ${name}: got a file of another cluster; want one of this directory's`);

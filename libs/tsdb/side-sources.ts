@@ -46,12 +46,24 @@ export class CapturedSide {
     for (const source of this.sources) source.load?.();
   }
 
-  /** Whether a series may have anything of what is wanted. */
-  holds(series: number): boolean {
+  /**
+   * Which of ascending series may have anything of what is wanted: 1 at their positions; undefined when none has. Takes time by the series
+   * that have something, not by those that are asked about.
+   */
+  membersOf(series: Uint32Array): Uint8Array | undefined {
     const { wanted, lowMs, highMs } = this;
-    return this.sources.some((source) =>
-      wanted.some((part) => source.holds(part, series, lowestMs(part, lowMs), highMs)),
-    );
+    let members: Uint8Array | undefined;
+    for (const source of this.sources) {
+      for (const part of wanted) {
+        for (const one of source.seriesWith(part, lowestMs(part, lowMs), highMs)) {
+          const at = positionOf(series, one);
+          if (at < 0) continue;
+          members ??= new Uint8Array(series.length);
+          members[at] = 1;
+        }
+      }
+    }
+    return members;
   }
 
   /** What there is of a series, from all sources: see relevantSide. Errors: CorruptionError. */
@@ -62,6 +74,18 @@ export class CapturedSide {
   release(): void {
     for (const source of this.sources) source.release?.();
   }
+}
+
+/** Where a number is in an ascending list; -1: nowhere. */
+function positionOf(list: Uint32Array, number: number): number {
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (list[middle]! < number) low = middle + 1;
+    else high = middle;
+  }
+  return list[low] === number ? low : -1;
 }
 
 function lowestMs(part: SidePart, lowMs: number): number {

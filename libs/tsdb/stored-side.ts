@@ -9,21 +9,27 @@ import {
   type SidePart,
   type SideSeries,
 } from "../side/index.ts";
+import type { BlockMemory, Droppable } from "./block-memory.ts";
 import type { SideSource } from "./side-data.ts";
 import type { NumberOf } from "./stored-block.ts";
 
-export class StoredSide implements SideSource {
+/** What a series of a file takes in memory, about. */
+const ENTRY_BYTES = 600;
+
+export class StoredSide implements SideSource, Droppable {
   /** Name of the file. */
   readonly file: string;
   readonly reader: SideFileReader;
   readonly sizeBytes: number;
   private readonly numberOf: NumberOf;
+  private readonly memory: BlockMemory;
   private entries: ReadonlyMap<number, SideEntry> | undefined;
   private users = 1;
   private retired = false;
 
   /** Takes the reader over. */
-  constructor(file: string, reader: SideFileReader, numberOf: NumberOf) {
+  constructor(file: string, reader: SideFileReader, numberOf: NumberOf, memory: BlockMemory) {
+    this.memory = memory;
     this.file = file;
     this.reader = reader;
     this.sizeBytes = reader.sizeBytes;
@@ -54,8 +60,9 @@ export class StoredSide implements SideSource {
     this.entries = entries;
   }
 
-  holds(part: SidePart, series: number, lowMs: number, highMs: number): boolean {
-    return this.loaded.get(series)?.parts[part].span.overlaps(lowMs, highMs) ?? false;
+  *seriesWith(part: SidePart, lowMs: number, highMs: number): Generator<number, void> {
+    if (!this.overlaps(part, lowMs, highMs)) return;
+    for (const [series, { parts }] of this.loaded) if (parts[part].span.overlaps(lowMs, highMs)) yield series;
   }
 
   read(series: number, lowMs: number, highMs: number): SideSeries {
@@ -77,13 +84,34 @@ export class StoredSide implements SideSource {
 
   release(): void {
     this.users--;
-    if (this.users === 0) this.reader.close();
+    if (this.users === 0) this.close();
+    else if (!this.isInUse) this.memory.used(this);
+  }
+
+  get isInUse(): boolean {
+    return this.users > (this.retired ? 0 : 1);
+  }
+
+  get keptBytes(): number {
+    return (this.entries?.size ?? 0) * ENTRY_BYTES;
+  }
+
+  /** Forgets what can be read again. */
+  drop(): void {
+    this.entries = undefined;
+  }
+
+  private close(): void {
+    this.memory.forget(this);
+    this.drop();
+    this.reader.close();
   }
 
   /** The owner lets the file go: it is closed when nobody uses it any more. */
   retire(): void {
     if (this.retired) return;
     this.retired = true;
-    this.release();
+    this.users--;
+    if (this.users === 0) this.close();
   }
 }

@@ -82,7 +82,9 @@ describe("a store", () => {
     const histograms = [10, 20, 30, 40].map((timeMs) => ({ timeMs, histogram }));
     store.put(1, { histograms, exemplars: [], starts: [] });
     expect(store.read(1, 25, 35).histograms.map(({ timeMs }) => timeMs)).toEqual([20, 30]);
-    expect(store.holds("histograms", 1, 41, 50)).toBe(false);
+    expect([...store.seriesWith("histograms", 41, 50)]).toEqual([]);
+    expect([...store.seriesWith("histograms", 40, 50)]).toEqual([1]);
+    expect([...store.seriesWith("starts", 0, 50)]).toEqual([]);
     expect(store.overlaps("histograms", 40, 50)).toBe(true);
     expect(store.overlaps("exemplars", 0, 50)).toBe(false);
   });
