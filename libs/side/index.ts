@@ -33,3 +33,4 @@ export {
   type StartTime,
 } from "./side-series.ts";
 export { SideStore } from "./side-store.ts";
+export { type SideDamage, verifySideFile } from "./verify.ts";

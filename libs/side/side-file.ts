@@ -66,7 +66,12 @@ export class SideFileWriter {
     this.kernel = kernel;
     if (this.fs.stat(this.draft) !== undefined) this.fs.unlink(this.draft);
     this.file = this.fs.open(this.draft, "create");
-    this.put(preludeBytes());
+    try {
+      this.put(preludeBytes());
+    } catch (error) {
+      this.abandon();
+      throw error;
+    }
   }
 
   get seriesCount(): number {

@@ -100,6 +100,7 @@ export class Cutter {
       const isDue =
         (windows.hasOlder || side.windows.hasOlder) && clock.nowMs() >= windows.fromMs + this.options.lateWindowMs;
       if (isDue || this.pending !== undefined) await this.cut(report);
+      if (side.isCrowded) await this.spillSide();
       this.expire(report);
       await this.merge(report, MERGES_PER_TICK);
       await this.options.sideFiles.merge();
@@ -211,6 +212,18 @@ export class Cutter {
       report.sizeBytes += entry.sizeBytes;
     }
     await wal.truncate(walFrom);
+  }
+
+  /** Puts side data into files before its window ends, because there is much of it. The WAL keeps it all the same, until the window is cut. */
+  private async spillSide(): Promise<void> {
+    const { side } = this.options.state;
+    const frozen = side.windows.freezeAll();
+    try {
+      side.adopt(await this.options.sideFiles.cut(frozen), frozen);
+    } catch (error) {
+      side.windows.thaw(frozen);
+      throw error;
+    }
   }
 
   private async freeze(): Promise<Cut> {

@@ -38,6 +38,11 @@ export class SideData {
     return { memoryBytes: this.windows.sizeBytes, files: this.files.length, sizeBytes };
   }
 
+  /** Whether it is time to make room, before the window ends. */
+  get isCrowded(): boolean {
+    return this.windows.sizeBytes >= this.bytesMax / 2;
+  }
+
   /** Everything there is, as it is now. */
   get sources(): readonly SideSource[] {
     return [...this.windows.stores, ...this.files];

@@ -93,6 +93,19 @@ export class SideWindows {
     return frozen;
   }
 
+  /** Freezes all there is; the window goes on with an empty store. */
+  freezeAll(): readonly SideStore[] {
+    if (!this.current.isEmpty) this.older.push(this.current);
+    this.current = new SideStore();
+    return this.freeze();
+  }
+
+  /** Frozen stores that could not be written: the next cut takes them along. */
+  thaw(frozen: readonly SideStore[]): void {
+    this.release(frozen);
+    this.older = [...frozen, ...this.older];
+  }
+
   /** Forgets frozen stores whose data is in files. */
   release(frozen: readonly SideStore[]): void {
     this.frozen = this.frozen.filter((store) => !frozen.includes(store));

@@ -20,6 +20,7 @@ import {
   SideFileWriter,
   type SideSeries,
   sideFileName,
+  verifySideFile,
 } from "../../../libs/side/index.ts";
 import { decodeSection, encodeSection } from "../../../libs/side/side-section.ts";
 import { anySide } from "./any-side.ts";
@@ -125,10 +126,13 @@ describe("a file", () => {
         const damaged = bytes.slice();
         damaged[at]! ^= 1 << bit;
         expect(() => readAll(fileOf(damaged))).toThrow(AppError);
+        // A version that is damaged looks like a later one, but for the checksum of the footer.
+        expect(verifySideFile(fileOf(damaged), PATH, kernel).length).toBe(1);
       }),
       { numRuns: 150 },
     );
     expect(readAll(fileOf(bytes))).toEqual(good);
+    expect(verifySideFile(fileOf(bytes), PATH, kernel)).toEqual([]);
   });
 
   test("sections whose bytes were made up are errors or other data, in bounded time", () => {

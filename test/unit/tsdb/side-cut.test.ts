@@ -148,3 +148,40 @@ test("a damaged file is told of, and the rest is served; drafts and merged files
   expect(files(fs)).toEqual([first, second]);
   await db.close();
 });
+
+test("much of it goes into files before its window ends, and is there once, after a restart as well", async () => {
+  const fs = new SimFileSystem();
+  let db = await openDb(fs, OPTIONS);
+  const starts = Array.from({ length: 4000 }, (_, i) => ({ timeMs: NOW - 4000 + i, startMs: i }));
+  for (const labels of SERIES) await appendSide(db, [[labels, { ...NO_SIDE, starts }]]);
+  const before = stateOf(db).side.windows.sizeBytes;
+  expect(before).toBeGreaterThan(1 << 19);
+  await clockOf(db).advance(6000);
+  for (let i = 0; i < 100 && stateOf(db).side.windows.sizeBytes > 0; i++) await clockOf(db).advance(1);
+  expect(stateOf(db).side.windows.stores).toEqual([]);
+  expect(files(fs).length).toBeGreaterThan(0);
+  for (const labels of SERIES) expect(sideOf(db, labels)).toEqual({ ...NO_SIDE, starts });
+  await appendSide(db, [[SERIES[0]!, one(NOW)]]);
+  await db.close();
+  db = await openDb(fs, OPTIONS);
+  expect(sideOf(db, SERIES[0]!)).toEqual({ ...NO_SIDE, starts, ...{ histograms: one(NOW).histograms } });
+  expect(sideOf(db, SERIES[1]!)).toEqual({ ...NO_SIDE, starts });
+  await db.close();
+});
+
+test("a full disk keeps it in memory", async () => {
+  const fs = new SimFileSystem();
+  const db = await openDb(fs, OPTIONS);
+  const starts = Array.from({ length: 8000 }, (_, i) => ({ timeMs: NOW - 8000 + i, startMs: i }));
+  await appendSide(db, [[SERIES[0]!, { ...NO_SIDE, starts }]]);
+  fs.faults = (call) => (call.kind === "write" && call.path.includes("/side/") ? "ENOSPC" : undefined);
+  await clockOf(db).advance(6000);
+  expect(sideOf(db, SERIES[0]!).starts.length).toBe(8000);
+  expect(files(fs)).toEqual([]);
+  fs.faults = () => undefined;
+  await clockOf(db).advance(6000);
+  for (let i = 0; i < 100 && files(fs).length === 0; i++) await clockOf(db).advance(1);
+  expect(stateOf(db).side.windows.stores).toEqual([]);
+  expect(sideOf(db, SERIES[0]!).starts.length).toBe(8000);
+  await db.close();
+});
