@@ -3,6 +3,7 @@ import type { Queryable } from "../../libs/model/index.ts";
 import { ALL_OPTIONS, Engine, STOCK_OPTIONS } from "../../libs/promql/index.ts";
 import type { Readings, Route } from "../../libs/runtime/index.ts";
 import { apiRoutes } from "./api.ts";
+import { languageEndpoints } from "./language-endpoints.ts";
 import { metadataEndpoints } from "./metadata-endpoints.ts";
 import { queryEndpoints } from "./query-endpoints.ts";
 import { type QueryLimits, QueryRunner } from "./run-query.ts";
@@ -34,6 +35,7 @@ export function createSelectApi(options: SelectOptions): SelectApi {
   const runner = new QueryRunner(options, nowMs);
   const endpoints = [
     ...queryEndpoints({ queryable, engine, runner, nowMs }),
+    ...languageEndpoints(parser),
     ...metadataEndpoints(queryable, runner),
     ...statusEndpoints(options.version),
   ];

@@ -1,8 +1,9 @@
 // test/unit/promql/printer.test.ts: queries printed as Prometheus 3.14 prints them, and the way back.
 import { describe, expect, test } from "vitest";
 import { parseExpr } from "../../../libs/promql/parser.ts";
+import { prettyExpr } from "../../../libs/promql/pretty.ts";
 import { printExpr, printMatcher } from "../../../libs/promql/printer.ts";
-import { CORPUS_MISSING, corpusQueries } from "./corpus.ts";
+import { CORPUS_MISSING, corpusQueries, ownQueries } from "./corpus.ts";
 import { shape } from "./parse-results.ts";
 
 const PRINTED: readonly (readonly [query: string, printed: string])[] = [
@@ -264,12 +265,19 @@ function expectWayBack(query: string): void {
   const printed = printExpr(first);
   const second = parseExpr(printed);
   expect(printExpr(second)).toBe(printed);
+  expect(printExpr(parseExpr(prettyExpr(first)))).toBe(printed);
   if (!/offset \(/.test(printed)) expect(shape(second)).toEqual(shape(first));
 }
 
 describe("the way back", () => {
   test.each(PRINTED)("%j", (query) => {
     expectWayBack(query);
+  });
+
+  test("every query of our own test scripts", () => {
+    const queries = ownQueries();
+    expect(queries.length).toBeGreaterThan(400);
+    for (const query of queries) expectWayBack(query);
   });
 
   test.skipIf(CORPUS_MISSING)("every query of Prometheus' own test scripts parses and prints to an equal tree", () => {
