@@ -106,18 +106,24 @@ export function limitParameter(form: Form): number {
   const text = form.get("limit");
   if (text === "") return 0;
   const limit = parseGoInteger(text);
+  if (typeof limit === "string") throw invalidParameter("limit", limit);
   if (limit < 0) throw invalidParameter("limit", "limit must be non-negative");
   return limit;
 }
 
-function parseGoInteger(text: string): number {
-  if (!/^[+-]?\d+$/.test(text))
-    throw invalidParameter("limit", `strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`);
+/** A whole number as Go reads it, or why it is none, in Go's words. */
+export function parseGoInteger(text: string): number | string {
+  const refusal = `strconv.Atoi: parsing ${JSON.stringify(text)}: `;
+  if (!/^[+-]?\d+$/.test(text)) return `${refusal}invalid syntax`;
   const n = Number(text);
-  if (Math.abs(n) >= 2 ** 63) {
-    throw invalidParameter("limit", `strconv.Atoi: parsing ${JSON.stringify(text)}: value out of range`);
-  }
-  return n;
+  return Math.abs(n) >= 2 ** 63 ? `${refusal}value out of range` : n;
+}
+
+/** A count; 0, negative or left out: all. */
+export function countParameter(text: string, name: string): number {
+  const n = text === "" ? 0 : parseGoInteger(text);
+  if (typeof n === "string") throw new InvalidError(`${name} must be a number`);
+  return Math.max(0, n);
 }
 
 /** The real name behind a label name in a path: `U__http_2e_status` is `http.status`; any other text is itself. */
