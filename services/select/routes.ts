@@ -4,6 +4,7 @@ import { ALL_OPTIONS, Engine, STOCK_OPTIONS } from "../../libs/promql/index.ts";
 import type { Readings, Route } from "../../libs/runtime/index.ts";
 import { apiRoutes } from "./api.ts";
 import { featuresEndpoint } from "./features-endpoint.ts";
+import { federateRoutes } from "./federate.ts";
 import { languageEndpoints } from "./language-endpoints.ts";
 import { metadataEndpoints } from "./metadata-endpoints.ts";
 import { NO_FACTS, type ProcessFacts, processEndpoints } from "./process-endpoints.ts";
@@ -49,7 +50,11 @@ export function createSelectApi(options: SelectOptions): SelectApi {
     ...metadataEndpoints(queryable, runner),
     ...statusEndpoints(options.version),
   ];
-  return { routes: apiRoutes(endpoints, options.bodyMaxBytes), readings: () => readings(runner) };
+  const routes = [
+    ...apiRoutes(endpoints, options.bodyMaxBytes),
+    ...federateRoutes({ queryable, runner, nowMs, lookbackMs }),
+  ];
+  return { routes, readings: () => readings(runner) };
 }
 
 function readings({ counters, gate }: QueryRunner): Readings {
