@@ -24,10 +24,19 @@ export interface Statistics {
   /** The greatest first, then by name. */
   readonly seriesByMetric: readonly NamedCount[];
   readonly valuesByLabel: readonly (NamedCount & DistinctCount)[];
-  /** Bytes of a label's values, each counted once per series. */
+  /** Bytes of a label's name and values in the keys of all series, as pairBytes counts them. */
   readonly bytesByLabel: readonly NamedCount[];
   /** Names are `name=value`. */
   readonly seriesByPair: readonly NamedCount[];
+}
+
+/** Bytes of a label pair in the key of a series, lengths included: one byte up to 254, else four, as Prometheus has them. */
+export function pairBytes(name: string, value: string): number {
+  const withLength = (text: string): number => {
+    const bytes = Buffer.byteLength(text);
+    return bytes + (bytes < 255 ? 1 : 4);
+  };
+  return withLength(name) + withLength(value);
 }
 
 /** With this many a union of more is estimated within some 3 %. */

@@ -1,6 +1,13 @@
 // libs/tsdb/statistics.ts: what a tenant's series are made of, counted from the index, and what the heads hold.
 // Counting goes through every label pair, a few milliseconds at a time; postings are counted, never read.
-import { DistinctCounter, METRIC_NAME, type QueryContext, type Statistics, TopCounts } from "../model/index.ts";
+import {
+  DistinctCounter,
+  METRIC_NAME,
+  pairBytes,
+  type QueryContext,
+  type Statistics,
+  TopCounts,
+} from "../model/index.ts";
 import { Pace } from "./pace.ts";
 import { CapturedSources } from "./sources.ts";
 import type { DbState } from "./state.ts";
@@ -42,7 +49,7 @@ async function countPairs(catalog: DbState["catalog"], limit: number, tenant: st
       if (++count % STRIDE === 0 && pace.isDue) await pace.rest();
       values.add(value);
       pairs.add(`${name}\0${value}`);
-      bytes += Buffer.byteLength(value) * seriesCount;
+      bytes += pairBytes(name, value) * seriesCount;
       if (name === METRIC_NAME) seriesByMetric.add({ name: value, value: seriesCount });
       if (seriesByPair.accepts(seriesCount)) seriesByPair.add({ name: `${name}=${value}`, value: seriesCount });
     }

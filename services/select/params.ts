@@ -1,6 +1,7 @@
 // services/select/params.ts: the values of request parameters, with Prometheus' defaults and error texts.
 // Source of the rules and texts: Prometheus 3.14's HTTP API.
 import { InvalidError } from "../../libs/model/index.ts";
+import { parseFloatGo } from "../../libs/promql/index.ts";
 import { parseDurationMs } from "../../libs/runtime/index.ts";
 import type { Form } from "./form.ts";
 
@@ -11,7 +12,6 @@ const MAX_TIME_TEXT = "292277025-08-18T07:12:54.999999999Z";
 export const MIN_TIME_MS = -Number.MAX_SAFE_INTEGER;
 export const MAX_TIME_MS = Number.MAX_SAFE_INTEGER;
 
-const FLOAT_FORM = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 const TIME_FORM = /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})(?:[.,](\d+))?(?:Z|([+-])(\d{2}):(\d{2}))$/;
 
 /** `invalid parameter "name": …` */
@@ -21,8 +21,8 @@ export function invalidParameter(name: string, reason: string): InvalidError {
 
 /** Unix seconds (rounded to ms) or RFC 3339 in ms, within ±2^53; undefined for any other text. */
 export function parseTimeMs(text: string): number | undefined {
-  if (FLOAT_FORM.test(text)) {
-    const t = Number(text);
+  const t = parseGoFloat(text);
+  if (t !== undefined && Number.isFinite(t)) {
     const seconds = Math.trunc(t);
     const fraction = Math.round(Math.abs(t - seconds) * 1000);
     return clampTime(seconds * 1000 + (t < 0 ? -fraction : fraction));
@@ -50,6 +50,11 @@ export function parseTimeMs(text: string): number | undefined {
     date.getTime() + ((hour * 60 + minute) * 60 + second) * 1000 + Number((parts[7] ?? "").slice(0, 3).padEnd(3, "0"));
   const zoneMs = (zoneHour * 60 + zoneMinute) * 60_000;
   return parts[8] === "-" ? ms + zoneMs : ms - zoneMs;
+}
+
+/** Go's ParseFloat, underscores between digits included. */
+function parseGoFloat(text: string): number | undefined {
+  return parseFloatGo(text.replace(/(?<=[\da-fA-F])_(?=[\da-fA-F])/g, ""));
 }
 
 function clampTime(ms: number): number {
@@ -80,8 +85,8 @@ export function requiredTimeParameter(form: Form, name: string): number {
 
 /** Seconds or a Prometheus duration in ms. Errors: InvalidError with Prometheus' reason alone. */
 export function parseDurationText(text: string): number {
-  if (FLOAT_FORM.test(text)) {
-    const seconds = Number(text);
+  const seconds = parseGoFloat(text);
+  if (seconds !== undefined) {
     if (Math.abs(seconds) * 1e9 > 2 ** 63) {
       throw new InvalidError(`cannot parse ${JSON.stringify(text)} to a valid duration. It overflows int64`);
     }

@@ -8,16 +8,21 @@ import { countParameter, invalidParameter } from "./params.ts";
 
 /** `targets`, `targets/metadata`, `targets/relabel_steps`, `scrape_pools`, `scrape_pools/config`, `alertmanagers`. */
 export function scrapeEndpoints(): Endpoint[] {
-  const targets = { activeTargets: [], droppedTargets: [], droppedTargetCounts: {} };
   const alertmanagers = { activeAlertmanagers: [], droppedAlertmanagers: [] };
   return [
-    { path: "targets", acceptsPost: false, answer: () => renderData(targets) },
+    { path: "targets", acceptsPost: false, answer: targets },
     { path: "targets/metadata", acceptsPost: false, answer: targetMetadata },
     { path: "targets/relabel_steps", acceptsPost: false, answer: relabelSteps },
     { path: "scrape_pools", acceptsPost: false, answer: () => renderData({ scrapePools: [] }) },
     { path: "scrape_pools/config", acceptsPost: false, answer: ({ form }) => unknownPool(form.get("scrapePool")) },
     { path: "alertmanagers", acceptsPost: false, answer: () => renderData(alertmanagers) },
   ];
+}
+
+function targets({ form }: ApiRequest): Uint8Array {
+  // Without dropped targets in it, an answer has no map for their counts either.
+  const showsDropped = ["", "any", "dropped"].includes(form.get("state").toLowerCase());
+  return renderData({ activeTargets: [], droppedTargets: [], droppedTargetCounts: showsDropped ? {} : null });
 }
 
 function targetMetadata({ form }: ApiRequest): Uint8Array {

@@ -13,7 +13,7 @@ export function naiveStatistics(series: readonly Labels[], limit: number): Stati
     for (let i = 0; i < labels.length; i += 2) {
       const [name, value] = [labels[i]!, labels[i + 1]!];
       count(byPair, `${name}=${value}`, 1);
-      count(bytes, name, Buffer.byteLength(value));
+      count(bytes, name, Buffer.byteLength(name) + Buffer.byteLength(value) + 2);
       if (name === "__name__") count(byMetric, value, 1);
       values.set(name, (values.get(name) ?? new Set()).add(value));
     }

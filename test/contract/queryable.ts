@@ -193,7 +193,7 @@ export function queryableContract(name: string, open: OpenStorage): void {
       expect(found.labelPairs.hashes.length).toBe(9);
       expect(found.seriesByMetric).toEqual([{ name: "m", value: 3 }, { name: "n", value: 1 }]);
       expect(found.valuesByLabel.map(({ name, value }) => [name, value])).toEqual([["s", 4], ["__name__", 2], ["job", 2]]);
-      expect(found.bytesByLabel.map(({ name, value }) => [name, value])).toEqual([["s", 5], ["__name__", 4], ["job", 4]]);
+      expect(found.bytesByLabel.map(({ name, value }) => [name, value])).toEqual([["__name__", 44], ["job", 24], ["label with space", 22]]);
       const pairs = [["__name__=m", 3], ["job=x", 2], ["job=y", 2]];
       expect(found.seriesByPair.map(({ name, value }) => [name, value])).toEqual(pairs);
       const other = await storage.queryable.statistics(3, contextOf({ tenant: "other" }));

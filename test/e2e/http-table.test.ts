@@ -1,0 +1,122 @@
+// test/e2e/http-table.test.ts: the query API over HTTP, request by request, of `tidemark all` with data, and beside a real
+// Prometheus with the same data: answers are equal but for those that http-table.ts names.
+import { request } from "node:http";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { load, presentMinute, type Served, serveAll, worldSeries } from "./api-world.ts";
+import { OTHERWISE, type Row, TABLE } from "./http-table.ts";
+import { findEqualPrometheus, type RealPrometheus, startPrometheus } from "./real-prometheus.ts";
+
+const ERROR_TYPES: Readonly<Record<number, string>> = { 400: "bad_data", 422: "execution" };
+const FORM = { "content-type": "application/x-www-form-urlencoded" };
+
+interface Answer {
+  readonly status: number;
+  readonly type: string | undefined;
+  readonly body: string;
+}
+
+let tidemark: Served;
+let endS = 0;
+
+beforeAll(async () => {
+  tidemark = await serveAll();
+  endS = presentMinute();
+  await load(tidemark.url, worldSeries(endS));
+});
+afterAll(() => tidemark?.stop());
+
+/** Sends the path as it stands, which fetch would not. */
+function ask(base: string, row: Row): Promise<Answer> {
+  const [, method, path, form] = /^(\w+) ([^|]*)(?:\|(.*))?$/.exec(row[0])!;
+  const at = (text: string) => text.replaceAll("{E}", `${endS}`).replaceAll("{S}", `${endS - 1200}`);
+  const { hostname, port } = new URL(base);
+  const options = {
+    host: hostname,
+    port,
+    method: method!,
+    path: `/api/v1/${at(path!)}`,
+    headers: form === undefined ? {} : FORM,
+  };
+  return new Promise((resolve, reject) => {
+    const outgoing = request(options, (response) => {
+      const chunks: Buffer[] = [];
+      response.on("data", (chunk: Buffer) => chunks.push(chunk));
+      response.on("end", () => {
+        const { statusCode, headers } = response;
+        resolve({ status: statusCode!, type: headers["content-type"], body: Buffer.concat(chunks).toString() });
+      });
+    });
+    outgoing.on("error", reject);
+    outgoing.end(at(form ?? ""));
+  });
+}
+
+/** Which of several groups that do not match is named first is left open. */
+function anyGroup(text: string): string {
+  return text.replaceAll(/host-\d/g, "host-N").replaceAll(/job="[ab]"/g, 'job="N"');
+}
+
+test.each(TABLE.map((row): [string, Row] => [row[0], row]))("%s", async (_, row) => {
+  const [, status, text] = row;
+  const got = await ask(tidemark.url, row);
+  expect([got.status, anyGroup(got.body)].slice(0, status === got.status ? 1 : 2)).toEqual([status]);
+  if (status === 204) {
+    expect([got.body, got.type]).toEqual(["", undefined]);
+  } else if (status === 404 || status === 405) {
+    expect([got.body, got.type]).toEqual([text, "text/plain; charset=utf-8"]);
+  } else {
+    expect(got.type).toBe("application/json");
+    const { status: word, errorType, error } = JSON.parse(got.body) as Record<string, string>;
+    if (status === 200) expect(word).toBe("success");
+    else expect([word, errorType, anyGroup(error!)]).toEqual(["error", ERROR_TYPES[status], anyGroup(text!)]);
+  }
+});
+
+test("the table is long, and what differs is in it", () => {
+  expect(TABLE.length).toBeGreaterThan(250);
+  expect(TABLE.filter(([, status]) => status >= 400).length).toBeGreaterThan(120);
+  expect(new Set(TABLE.map(([name]) => name)).size).toBe(TABLE.length);
+  for (const name of OTHERWISE.keys()) expect(TABLE.some((row) => row[0] === name)).toBe(true);
+});
+
+const command = findEqualPrometheus();
+
+describe.skipIf(command === undefined)("beside a real Prometheus", () => {
+  let prometheus: RealPrometheus;
+  beforeAll(async () => {
+    prometheus = await startPrometheus(command!);
+    await load(prometheus.url, worldSeries(endS));
+  });
+  afterAll(() => prometheus?.stop());
+
+  test("every answer is equal", async () => {
+    const unlike: string[] = [];
+    for (const row of TABLE) {
+      if (OTHERWISE.has(row[0])) continue;
+      const [ours, theirs] = await Promise.all([ask(tidemark.url, row), ask(prometheus.url, row)]);
+      const [got, want] = [comparable(ours, row[0]), comparable(theirs, row[0])];
+      if (got !== want) unlike.push(`${row[0]}\n  got  ${got}\n  want ${want}`);
+    }
+    expect(unlike).toEqual([]);
+  });
+});
+
+/** The answer with the keys of objects in order, and vectors, whose order is open unless a query sorts them, too. */
+function comparable({ status, type, body }: Answer, row: string): string {
+  if (type !== "application/json") return JSON.stringify([status, type, body]);
+  const answer = JSON.parse(body) as { error?: string; data?: { resultType?: string; result?: unknown[] } };
+  if (answer.error !== undefined) answer.error = anyGroup(answer.error);
+  if (answer.data?.resultType === "vector" && !row.includes("sort")) {
+    answer.data.result = answer.data
+      .result!.map(ordered)
+      .sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
+  }
+  return JSON.stringify([status, type, ordered(answer)]);
+}
+
+function ordered(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(ordered);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([key, one]) => [key, ordered(one)]));
+}
