@@ -23,6 +23,7 @@ export { printExpr, printMatcher } from "./printer.ts";
 export { evaluateRollup, presenceFollowsTimes, type RollupArgs, readsValues, seesStale } from "./rollup.ts";
 export { hasStale, stripStale } from "./rollup-instant.ts";
 export { evaluateSamples, readsStarts } from "./rollup-samples.ts";
+export type { SampleCounts } from "./sample-counts.ts";
 export * from "./series-description.ts";
 export { rollUpSeries, type SeriesAnswer } from "./series-rollup.ts";
 export { type SeriesSamples, withoutBuckets, withoutStale } from "./series-samples.ts";

@@ -1,7 +1,7 @@
 // services/select/query-endpoints.ts: `query` and `query_range`.
 // Order of the checks, defaults and texts are Prometheus' own, so that a client sees the same first error.
 import { InvalidError, type Queryable } from "../../libs/model/index.ts";
-import type { Engine, QueryResult, QueryValue } from "../../libs/promql/index.ts";
+import type { Engine, QueryChoices, QueryResult, QueryValue } from "../../libs/promql/index.ts";
 import type { ApiRequest, Endpoint } from "./api.ts";
 import type { Form } from "./form.ts";
 import { renderResult } from "./json.ts";
@@ -20,6 +20,8 @@ export interface QueryEndpointOptions {
   readonly engine: Engine;
   readonly runner: QueryRunner;
   readonly nowMs: () => number;
+  /** Whether stats=all tells counts step by step. */
+  readonly perStepStats: boolean;
 }
 
 /** A range query has at most this many steps after its first. */
@@ -36,7 +38,7 @@ export function queryEndpoints(options: QueryEndpointOptions): Endpoint[] {
     const result = await runner.run("instant", exchange, tenant, timeoutMs, (c) =>
       namingQuery(engine.instant(queryable(), form.get("query"), timeMs, c, choices)),
     );
-    return answer(result, limit, form, runner, started);
+    return answer(result, limit, form, options, started, { startMs: timeMs, stepMs: 1 });
   };
   const range = async ({ exchange, tenant, form }: ApiRequest) => {
     const started = performance.now();
@@ -54,7 +56,7 @@ export function queryEndpoints(options: QueryEndpointOptions): Endpoint[] {
     const result = await runner.run("range", exchange, tenant, timeoutMs, (c) =>
       namingQuery(engine.range(queryable(), form.get("query"), startMs, endMs, stepMs, c, choices)),
     );
-    return answer(result, limit, form, runner, started);
+    return answer(result, limit, form, options, started, { startMs, stepMs });
   };
   return [
     { path: "query", acceptsPost: true, answer: instant },
@@ -74,13 +76,14 @@ function stepParameter(form: Form): number {
   throw invalidParameter("step", reason);
 }
 
-function queryChoices(form: Form): { lookbackMs?: number } {
+function queryChoices(form: Form): QueryChoices {
   const text = form.get("lookback_delta");
-  if (text === "") return {};
+  const countSamples = form.get("stats") !== "";
+  if (text === "") return { countSamples };
   try {
     const lookbackMs = Math.floor(parseDurationText(text));
     // As in Prometheus, 0 and less mean the default.
-    return lookbackMs > 0 ? { lookbackMs } : {};
+    return lookbackMs > 0 ? { countSamples, lookbackMs } : { countSamples };
   } catch (error) {
     throw error instanceof InvalidError
       ? new InvalidError(`error parsing lookback delta duration: ${error.message}`)
@@ -101,8 +104,9 @@ function answer(
   result: QueryResult,
   limit: number,
   form: Form,
-  runner: QueryRunner,
+  { runner, perStepStats }: QueryEndpointOptions,
   started: number,
+  steps: Steps,
 ): Iterable<Uint8Array> {
   runner.counters.samplesRead += result.stats.samplesRead;
   const warnings = [...result.warnings];
@@ -114,7 +118,8 @@ function answer(
       `value ${JSON.stringify(asked)} for parameter "stats" is deprecated and will be rejected in the next major release, use "true" or "all"`,
     );
   }
-  const stats = asked === "" ? "" : renderStats(result, (performance.now() - started) / 1000);
+  const seconds = (performance.now() - started) / 1000;
+  const stats = asked === "" ? "" : renderStats(result, seconds, asked === "all" && perStepStats ? steps : undefined);
   return renderResult(value, stats, { warnings, infos: result.infos });
 }
 
@@ -123,8 +128,17 @@ function truncated(value: QueryValue, limit: number): QueryValue {
   return { ...value, columns: value.columns.slice(0, limit) };
 }
 
-/** Times in seconds. Preparing, evaluating and sorting are one pass here, so all of it counts as evaluation. */
-function renderStats({ stats }: QueryResult, seconds: number): string {
+/** Where the steps of a query lie. */
+interface Steps {
+  readonly startMs: number;
+  readonly stepMs: number;
+}
+
+/**
+ * Times in seconds. Preparing, evaluating and sorting are one pass here, so all of it counts as evaluation. `steps`: counts
+ * are told step by step.
+ */
+function renderStats({ stats, counts }: QueryResult, seconds: number, steps: Steps | undefined): string {
   const timings = {
     evalTotalTime: seconds,
     resultSortTime: 0,
@@ -133,10 +147,16 @@ function renderStats({ stats }: QueryResult, seconds: number): string {
     execQueueTime: 0,
     execTotalTime: seconds,
   };
+  const sum = (list: Float64Array): number => list.reduce((total, n) => total + n, 0);
+  const { total, read } = counts!;
+  const perStep = (list: Float64Array) =>
+    Array.from(list, (n, step) => [(steps!.startMs + step * steps!.stepMs) / 1000, n]);
   const samples = {
-    totalQueryableSamples: stats.samplesRead,
+    ...(steps === undefined ? {} : { totalQueryableSamplesPerStep: perStep(total) }),
+    totalQueryableSamples: sum(total),
+    ...(steps === undefined ? {} : { samplesReadPerStep: perStep(read) }),
+    samplesRead: sum(read),
     peakSamples: stats.peakPoints,
-    samplesRead: stats.samplesRead,
   };
   return JSON.stringify({ timings, samples });
 }

@@ -41,7 +41,7 @@ export function createSelectApi(options: SelectOptions): SelectApi {
   const engine = new Engine({ now: nowMs, lookbackMs, parser });
   const runner = new QueryRunner(options, nowMs);
   const endpoints = [
-    ...queryEndpoints({ queryable, engine, runner, nowMs }),
+    ...queryEndpoints({ queryable, engine, runner, nowMs, perStepStats: options.experimental }),
     ...languageEndpoints(parser),
     ...processEndpoints(facts, nowMs),
     ...scrapeEndpoints(),
