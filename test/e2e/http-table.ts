@@ -253,6 +253,7 @@ export const TABLE: readonly Row[] = [
   ["GET status/tsdb?limit=x", 400, "limit must be a positive number"],
   ["GET status/tsdb?limit=10001", 400, "limit must not exceed 10000"],
   ["GET status/tsdb?limit=3", 200],
+  ["GET status/tsdb?limit=100", 200],
   ["GET status/walreplay", 200],
   ["GET status/flags", 200],
   ["GET status/config", 200],
