@@ -1,12 +1,21 @@
-// test/e2e/api-world.ts: a small world of series that ends at the present minute, and a `tidemark all` in this process, or
-// any server that takes remote writes, that holds it.
+// test/e2e/api-world.ts: a small world of series that ends at the present minute, and what holds it: a `tidemark all` or a
+// cluster in this process, or any server that takes remote writes.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
 import { writeStale } from "../../libs/model/index.ts";
-import { createLog, formatHostPort } from "../../libs/runtime/index.ts";
-import { ALL_FLAGS, startAll } from "../../services/cli/index.ts";
+import { createLog, type FlagTable, formatHostPort } from "../../libs/runtime/index.ts";
+import {
+  ALL_FLAGS,
+  INSERT_FLAGS,
+  SELECT_FLAGS,
+  STORAGE_FLAGS,
+  startAll,
+  startInsert,
+  startSelect,
+  startStorage,
+} from "../../services/cli/index.ts";
 import { compress, encodeWriteRequest, post, type WriteSeries } from "./remote-write.ts";
 
 export const SCRAPE_S = 15;
@@ -62,29 +71,62 @@ export async function load(base: string, series: readonly WriteSeries[]): Promis
 }
 
 export interface Served {
+  /** Where queries go. */
   readonly url: string;
+  /** Where writes go. */
+  readonly writes: string;
   stop(): Promise<void>;
+}
+
+const log = createLog({
+  format: "json",
+  level: "error",
+  service: "test",
+  stream: new Writable({ write: (_line, _encoding, done) => done() }),
+});
+
+/** Values of flags: defaults, and what is given as text. */
+function valuesOf(flags: FlagTable, given: Readonly<Record<string, string>>): never {
+  const texts: Record<string, string> = { httpListen: "127.0.0.1:0", headMemory: "32MiB", ...given };
+  const entries = Object.entries(flags).map(([key, flag]) => [key, flag.parse(texts[key] ?? flag.fallback ?? "")]);
+  return Object.fromEntries(entries) as never;
 }
 
 /** `tidemark all` on a free port, with nothing but what a test writes. Flags by key, as text. */
 export async function serveAll(flags: Readonly<Record<string, string>> = {}): Promise<Served> {
   const dir = mkdtempSync(join(tmpdir(), "tidemark-api-"));
-  const texts: Record<string, string> = {
-    ...{ httpListen: "127.0.0.1:0", headMemory: "32MiB", selfScrape: "off", dataDir: join(dir, "data") },
-    ...flags,
-  };
-  const entries = Object.entries(ALL_FLAGS).map(([key, flag]) => {
-    return [key, flag.parse(texts[key] ?? flag.fallback ?? "")];
-  });
-  const stream = new Writable({ write: (_line, _encoding, done) => done() });
-  const log = createLog({ format: "json", level: "error", service: "test", stream });
-  const service = await startAll(Object.fromEntries(entries) as never, "9.9.9", log);
+  const service = await startAll(
+    valuesOf(ALL_FLAGS, { selfScrape: "off", dataDir: join(dir, "data"), ...flags }),
+    "9.9.9",
+    log,
+  );
   await service.ready;
   const stop = async (): Promise<void> => {
     await service.close();
     rmSync(dir, { recursive: true, force: true });
   };
-  return { url: `http://${formatHostPort(service.http)}`, stop };
+  const url = `http://${formatHostPort(service.http)}`;
+  return { url, writes: url, stop };
+}
+
+/** Three storages, an insert and a select, over gRPC. */
+export async function serveCluster(): Promise<Served> {
+  const dir = mkdtempSync(join(tmpdir(), "tidemark-api-"));
+  const storages = await Promise.all(
+    ["a", "b", "c"].map((name) => {
+      const flags = { dataDir: join(dir, name), grpcListen: "127.0.0.1:0", shards: "64" };
+      return startStorage(valuesOf(STORAGE_FLAGS, flags), "9.9.9", log);
+    }),
+  );
+  const storage = storages.map((one) => one.grpc!).join(",");
+  const insert = await startInsert(valuesOf(INSERT_FLAGS, { storage }), "9.9.9", log);
+  const select = await startSelect(valuesOf(SELECT_FLAGS, { storage }), "9.9.9", log);
+  await insert.ready;
+  const stop = async (): Promise<void> => {
+    for (const service of [insert, select, ...storages]) await service.close();
+    rmSync(dir, { recursive: true, force: true });
+  };
+  return { url: `http://${formatHostPort(select.http)}`, writes: `http://${formatHostPort(insert.http)}`, stop };
 }
 
 /** The present minute, in Unix seconds. */

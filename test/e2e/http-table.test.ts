@@ -1,8 +1,8 @@
-// test/e2e/http-table.test.ts: the query API over HTTP, request by request, of `tidemark all` with data, and beside a real
-// Prometheus with the same data: answers are equal but for those that http-table.ts names.
+// test/e2e/http-table.test.ts: the query API over HTTP, request by request, of `tidemark all` with data; beside a cluster and a
+// real Prometheus with the same data: answers are equal but for those that http-table.ts names.
 import { request } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { load, presentMinute, type Served, serveAll, worldSeries } from "./api-world.ts";
+import { load, presentMinute, type Served, serveAll, serveCluster, worldSeries } from "./api-world.ts";
 import { OTHERWISE, type Row, TABLE } from "./http-table.ts";
 import { findEqualPrometheus, type RealPrometheus, startPrometheus } from "./real-prometheus.ts";
 
@@ -79,6 +79,31 @@ test("the table is long, and what differs is in it", () => {
   for (const name of OTHERWISE.keys()) expect(TABLE.some((row) => row[0] === name)).toBe(true);
 });
 
+/** The requests that two servers answer otherwise. */
+async function differences(got: string, want: string, isLeftOut: (name: string) => boolean): Promise<string[]> {
+  const unlike: string[] = [];
+  for (const row of TABLE) {
+    if (isLeftOut(row[0])) continue;
+    const [one, other] = await Promise.all([ask(got, row), ask(want, row)]);
+    const [ours, theirs] = [comparable(one, row[0]), comparable(other, row[0])];
+    if (ours !== theirs) unlike.push(`${row[0]}\n  got  ${ours}\n  want ${theirs}`);
+  }
+  return unlike;
+}
+
+test("a cluster gives the same answers", async () => {
+  const cluster = await serveCluster();
+  try {
+    await load(cluster.writes, worldSeries(endS));
+    const ownReasons = new Set(["about the process", "the present", "order of equal counts"]);
+    expect(await differences(cluster.url, tidemark.url, (name) => ownReasons.has(OTHERWISE.get(name) ?? ""))).toEqual(
+      [],
+    );
+  } finally {
+    await cluster.stop();
+  }
+});
+
 const command = findEqualPrometheus();
 
 describe.skipIf(command === undefined)("beside a real Prometheus", () => {
@@ -90,14 +115,7 @@ describe.skipIf(command === undefined)("beside a real Prometheus", () => {
   afterAll(() => prometheus?.stop());
 
   test("every answer is equal", async () => {
-    const unlike: string[] = [];
-    for (const row of TABLE) {
-      if (OTHERWISE.has(row[0])) continue;
-      const [ours, theirs] = await Promise.all([ask(tidemark.url, row), ask(prometheus.url, row)]);
-      const [got, want] = [comparable(ours, row[0]), comparable(theirs, row[0])];
-      if (got !== want) unlike.push(`${row[0]}\n  got  ${got}\n  want ${want}`);
-    }
-    expect(unlike).toEqual([]);
+    expect(await differences(tidemark.url, prometheus.url, (name) => OTHERWISE.has(name))).toEqual([]);
   });
 });
 
