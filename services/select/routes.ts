@@ -12,7 +12,8 @@ import { queryEndpoints } from "./query-endpoints.ts";
 import { type QueryLimits, QueryRunner } from "./run-query.ts";
 import { scrapeEndpoints } from "./scrape-endpoints.ts";
 import { statisticsEndpoint } from "./statistics-endpoint.ts";
-import { statusEndpoints } from "./status-endpoints.ts";
+import { buildInfo, statusEndpoints } from "./status-endpoints.ts";
+import { webRoutes } from "./web-routes.ts";
 
 export interface SelectOptions extends QueryLimits {
   /** Called per request, and only once the process is ready. */
@@ -52,6 +53,7 @@ export function createSelectApi(options: SelectOptions): SelectApi {
   ];
   const routes = [
     ...apiRoutes(endpoints, options.bodyMaxBytes),
+    ...webRoutes(buildInfo(options.version)),
     ...federateRoutes({ queryable, runner, nowMs, lookbackMs }),
   ];
   return { routes, readings: () => readings(runner) };

@@ -1,6 +1,6 @@
 // test/e2e/federate.test.ts: /federate of `tidemark all`, line by line, and beside that of a real Prometheus with the same data.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { load, presentMinute, type Served, serveAll, worldSeries } from "./api-world.ts";
+import { load, presentMinute, type Served, serveAll, serveCluster, worldSeries } from "./api-world.ts";
 import { findEqualPrometheus, type RealPrometheus, startPrometheus } from "./real-prometheus.ts";
 
 let tidemark: Served;
@@ -102,6 +102,18 @@ describe("the newest samples", () => {
     expect(response.headers.get("content-encoding")).toBe("gzip");
     expect((await response.text()).split("\n").length).toBe(802);
   });
+});
+
+test("a cluster gives the same text", async () => {
+  const cluster = await serveCluster();
+  try {
+    await load(cluster.writes, worldSeries(endS));
+    for (const selectors of [["up"], ['{__name__=~".+",__name__!="many"}'], ["gone", "old", "odd"], ["-x"]]) {
+      expect(await federate(cluster.url, selectors)).toEqual(await federate(tidemark.url, selectors));
+    }
+  } finally {
+    await cluster.stop();
+  }
 });
 
 describe("refusals", () => {

@@ -73,6 +73,16 @@ test("the process", async () => {
   ]);
 });
 
+test("beside the API: the version, and no lifecycle by HTTP", async () => {
+  const base = `http://${formatHostPort(server.address)}`;
+  expect(await (await fetch(`${base}/version`)).json()).toEqual((await ask("status/buildinfo")).data);
+  for (const path of ["/-/reload", "/-/quit"]) {
+    const refused = await fetch(base + path, { method: "POST" });
+    expect([refused.status, await refused.text()]).toEqual([403, "Lifecycle API is not enabled.\n"]);
+    expect((await fetch(base + path)).status).toBe(405);
+  }
+});
+
 test("features: those of the language by the options, none that isn't there", async () => {
   const { data } = await ask("features");
   const features = data as Record<string, Record<string, boolean>>;
