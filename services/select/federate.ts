@@ -5,6 +5,8 @@ import {
   compareUtf8,
   histogramAt,
   InvalidError,
+  type Leaf,
+  type LeafResult,
   labelsKey,
   labelValue,
   type Matcher,
@@ -47,11 +49,13 @@ async function federate(exchange: Exchange, options: FederateOptions): Promise<v
   const timeMs = nowMs();
   const samples = await runner.run("instant", exchange, tenant, undefined, async (context) => {
     const found = new Map<string, ExposedSample>();
+    const budget = new ReadBudget(queryable(), context);
     for (const matchers of sets) {
-      for (const sample of await newestSamples(queryable(), matchers, timeMs, lookbackMs, context)) {
+      for (const sample of await newestSamples(budget, matchers, timeMs, lookbackMs)) {
         found.set(labelsKey(sample.labels), sample);
       }
     }
+    runner.counters.samplesRead += budget.samplesRead;
     return [...found.values()];
   });
   samples.sort((a, b) => compareUtf8(a.name, b.name) || compareLabels(a.labels, b.labels));
@@ -59,21 +63,40 @@ async function federate(exchange: Exchange, options: FederateOptions): Promise<v
   await exchange.stream(200, expositionType(scheme), renderExposition(samples, scheme));
 }
 
+/** What all selectors of a request may read together. */
+class ReadBudget {
+  readonly #queryable: Queryable;
+  readonly #context: QueryContext;
+  samplesRead = 0;
+
+  constructor(queryable: Queryable, context: QueryContext) {
+    this.#queryable = queryable;
+    this.#context = context;
+  }
+
+  /** Errors: those of the storage; LimitError (422) when it has been read too much. */
+  async evaluate(leaf: Leaf): Promise<LeafResult> {
+    const samplesMax = Math.max(0, this.#context.samplesMax - this.samplesRead);
+    const result = await this.#queryable.evaluate(leaf, { ...this.#context, samplesMax });
+    this.samplesRead += result.samplesRead;
+    return result;
+  }
+}
+
 /**
  * First the times of the newest samples, which tell stale series, then the samples from the oldest of these times on:
  * time and value are of one reading, whatever arrives meanwhile.
  */
 async function newestSamples(
-  queryable: Queryable,
+  budget: ReadBudget,
   matchers: readonly Matcher[],
   timeMs: number,
   lookbackMs: number,
-  context: QueryContext,
 ): Promise<ExposedSample[]> {
   const grid = { startMs: timeMs, stepMs: 0, count: 1 };
   const leaf = { matchers, grid, offsetMs: 0, args: [], dropName: false };
   // Both ends of the window count here.
-  const newest = await queryable.evaluate({ ...leaf, rollup: "timestamp", rangeMs: lookbackMs + 1 }, context);
+  const newest = await budget.evaluate({ ...leaf, rollup: "timestamp", rangeMs: lookbackMs + 1 });
   if (newest.columns.length === 0) return [];
   let oldestMs = timeMs;
   const live = new Set<string>();
@@ -82,7 +105,7 @@ async function newestSamples(
     live.add(labelsKey(labels));
   }
   const rangeMs = timeMs - oldestMs + 1;
-  const { columns } = await queryable.evaluate({ ...leaf, rollup: "samples", rangeMs }, context);
+  const { columns } = await budget.evaluate({ ...leaf, rollup: "samples", rangeMs });
   return columns.flatMap((column) => (live.has(labelsKey(column.labels)) ? lastSample(column) : []));
 }
 

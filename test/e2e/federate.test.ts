@@ -116,6 +116,21 @@ test("a cluster gives the same text", async () => {
   }
 });
 
+test("what all selectors read together is limited", async () => {
+  const small = await serveAll({ querySamplesMax: "150" });
+  try {
+    await load(small.url, worldSeries(endS));
+    expect((await federate(small.url, ["up"])).status).toBe(200);
+    const refused = await federate(
+      small.url,
+      Array.from({ length: 10 }, (_, i) => `{__name__=~"up|x${i}"}`),
+    );
+    expect([refused.status, refused.type]).toEqual([422, "text/plain; charset=utf-8"]);
+  } finally {
+    await small.stop();
+  }
+});
+
 describe("refusals", () => {
   test.each([
     ["match[]=-not-a-name", "1:1: parse error: unexpected <op:->"],
