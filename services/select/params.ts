@@ -93,7 +93,9 @@ export function parseDurationText(text: string): number {
     return seconds * 1000;
   }
   const ms = parseDurationMs(text);
-  if (ms === undefined) throw new InvalidError(`cannot parse ${JSON.stringify(text)} to a valid duration`);
+  // Prometheus holds nanoseconds in 63 bits.
+  if (ms === undefined || ms * 1e6 >= 2 ** 63)
+    throw new InvalidError(`cannot parse ${JSON.stringify(text)} to a valid duration`);
   return ms;
 }
 
@@ -120,8 +122,8 @@ export function limitParameter(form: Form): number {
 export function parseGoInteger(text: string): number | string {
   const refusal = `strconv.Atoi: parsing ${JSON.stringify(text)}: `;
   if (!/^[+-]?\d+$/.test(text)) return `${refusal}invalid syntax`;
-  const n = Number(text);
-  return Math.abs(n) >= 2 ** 63 ? `${refusal}value out of range` : n;
+  const n = BigInt(text.replace("+", ""));
+  return BigInt.asIntN(64, n) === n ? Number(n) : `${refusal}value out of range`;
 }
 
 /** A count; 0, negative or left out: all. */

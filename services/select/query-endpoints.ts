@@ -1,6 +1,6 @@
 // services/select/query-endpoints.ts: `query` and `query_range`.
 // Order of the checks, defaults and texts are Prometheus' own, so that a client sees the same first error.
-import { InvalidError, type Queryable } from "../../libs/model/index.ts";
+import { InvalidError, type Queryable, TimeoutError } from "../../libs/model/index.ts";
 import type { Engine, QueryChoices, QueryResult, QueryValue } from "../../libs/promql/index.ts";
 import type { ApiRequest, Endpoint } from "./api.ts";
 import type { Form } from "./form.ts";
@@ -26,6 +26,8 @@ export interface QueryEndpointOptions {
 
 /** A range query has at most this many steps after its first. */
 const INTERVALS_MAX = 11_000;
+/** The resolution of durations in parameters: what is shorter is none. */
+const NANOSECOND_MS = 1e-6;
 
 export function queryEndpoints(options: QueryEndpointOptions): Endpoint[] {
   const { queryable, engine, runner, nowMs } = options;
@@ -46,11 +48,7 @@ export function queryEndpoints(options: QueryEndpointOptions): Endpoint[] {
     const startMs = requiredTimeParameter(form, "start");
     const endMs = requiredTimeParameter(form, "end");
     if (endMs < startMs) throw invalidParameter("end", "end timestamp must not be before start time");
-    const stepMs = stepParameter(form);
-    if ((endMs - startMs) / stepMs >= INTERVALS_MAX + 1) {
-      const advice = "Try decreasing the query resolution (?step=XX)";
-      throw new InvalidError(`exceeded maximum resolution of 11,000 points per timeseries. ${advice}`);
-    }
+    const stepMs = stepParameter(form, endMs - startMs);
     const timeoutMs = timeoutParameter(form);
     const choices = queryChoices(form);
     const result = await runner.run("range", exchange, tenant, timeoutMs, (c) =>
@@ -65,13 +63,20 @@ export function queryEndpoints(options: QueryEndpointOptions): Endpoint[] {
 }
 
 function timeoutParameter(form: Form): number | undefined {
-  return form.get("timeout") === "" ? undefined : durationParameter(form, "timeout");
+  if (form.get("timeout") === "") return undefined;
+  const timeoutMs = durationParameter(form, "timeout");
+  if (timeoutMs >= NANOSECOND_MS) return timeoutMs;
+  throw new TimeoutError("query timed out in query execution");
 }
 
 /** Whole ms: the resolution of time here. */
-function stepParameter(form: Form): number {
-  const stepMs = Math.floor(durationParameter(form, "step"));
-  if (stepMs > 0) return stepMs;
+function stepParameter(form: Form, spanMs: number): number {
+  const stepMs = durationParameter(form, "step");
+  if (stepMs >= NANOSECOND_MS && spanMs / stepMs >= INTERVALS_MAX + 1) {
+    const advice = "Try decreasing the query resolution (?step=XX)";
+    throw new InvalidError(`exceeded maximum resolution of 11,000 points per timeseries. ${advice}`);
+  }
+  if (stepMs >= 1) return Math.floor(stepMs);
   const reason = "zero or negative query resolution step widths are not accepted. Try a positive integer";
   throw invalidParameter("step", reason);
 }

@@ -3,6 +3,7 @@
 import { request } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { load, presentMinute, type Served, serveAll, serveCluster, worldSeries } from "./api-world.ts";
+import { PARAMETER_REQUESTS } from "./http-parameters.ts";
 import { OTHERWISE, type Row, TABLE } from "./http-table.ts";
 import { findEqualPrometheus, type RealPrometheus, startPrometheus } from "./real-prometheus.ts";
 
@@ -72,6 +73,11 @@ test.each(TABLE.map((row): [string, Row] => [row[0], row]))("%s", async (_, row)
   }
 });
 
+test("no parameter of any form is our fault", async () => {
+  expect(PARAMETER_REQUESTS.length).toBeGreaterThan(700);
+  for (const name of PARAMETER_REQUESTS) expect((await ask(tidemark.url, [name, 0])).status, name).toBeLessThan(500);
+});
+
 test("the table is long, and what differs is in it", () => {
   expect(TABLE.length).toBeGreaterThan(250);
   expect(TABLE.filter(([, status]) => status >= 400).length).toBeGreaterThan(120);
@@ -80,9 +86,14 @@ test("the table is long, and what differs is in it", () => {
 });
 
 /** The requests that two servers answer otherwise. */
-async function differences(got: string, want: string, isLeftOut: (name: string) => boolean): Promise<string[]> {
+async function differences(
+  got: string,
+  want: string,
+  rows: readonly Row[],
+  isLeftOut: (name: string) => boolean = () => false,
+): Promise<string[]> {
   const unlike: string[] = [];
-  for (const row of TABLE) {
+  for (const row of rows) {
     if (isLeftOut(row[0])) continue;
     const [one, other] = await Promise.all([ask(got, row), ask(want, row)]);
     const [ours, theirs] = [comparable(one, row[0]), comparable(other, row[0])];
@@ -96,9 +107,9 @@ test("a cluster gives the same answers", async () => {
   try {
     await load(cluster.writes, worldSeries(endS));
     const ownReasons = new Set(["about the process", "the present", "order of equal counts"]);
-    expect(await differences(cluster.url, tidemark.url, (name) => ownReasons.has(OTHERWISE.get(name) ?? ""))).toEqual(
-      [],
-    );
+    expect(
+      await differences(cluster.url, tidemark.url, TABLE, (name) => ownReasons.has(OTHERWISE.get(name) ?? "")),
+    ).toEqual([]);
   } finally {
     await cluster.stop();
   }
@@ -115,7 +126,12 @@ describe.skipIf(command === undefined)("beside a real Prometheus", () => {
   afterAll(() => prometheus?.stop());
 
   test("every answer is equal", async () => {
-    expect(await differences(tidemark.url, prometheus.url, (name) => OTHERWISE.has(name))).toEqual([]);
+    expect(await differences(tidemark.url, prometheus.url, TABLE, (name) => OTHERWISE.has(name))).toEqual([]);
+  });
+
+  test("every parameter in every form", async () => {
+    const rows = PARAMETER_REQUESTS.map((name): Row => [name, 0]);
+    expect(await differences(tidemark.url, prometheus.url, rows)).toEqual([]);
   });
 });
 
