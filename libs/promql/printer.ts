@@ -1,5 +1,5 @@
 // libs/promql/printer.ts: syntax trees to text, the way Prometheus' String() writes them.
-// Invariant: the text parses back to an equal tree (positions and the order of matchers aside). Where Prometheus' own text
+// Invariant: the text parses back to an equal tree (positions, the order of matchers and a plus behind `offset` aside). Where Prometheus' own text
 // would not, ours differs: durations below a millisecond stay numbers, and arithmetic behind `offset` gets parentheses.
 import { compareUtf8, type Matcher, METRIC_NAME } from "../model/index.ts";
 import type {
@@ -144,8 +144,10 @@ function printDuration(duration: Duration): string {
 
 function printOffset(offset: Duration | undefined): string {
   if (offset === undefined) return "";
-  const text = printDuration(offset);
-  return offset.expr !== undefined && isCutByOffset(offset.expr) ? ` offset (${text})` : ` offset ${text}`;
+  const { expr } = offset;
+  // A plus before a call is in the tree and, as in Prometheus, not in the text.
+  const text = expr?.kind === "unary" && expr.op === "+" ? printExpr(expr.expr) : printDuration(offset);
+  return expr !== undefined && isCutByOffset(expr) ? ` offset (${text})` : ` offset ${text}`;
 }
 
 /** Behind `offset` an operator belongs to the duration only when the text begins with a parenthesis or two signs. */

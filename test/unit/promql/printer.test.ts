@@ -242,6 +242,8 @@ describe("printing", () => {
     ["up[0.0005]", "up[0.0005]"],
     ["up offset -0.0005", "up offset -0.0005"],
     ["1001ms", "1s1ms"],
+    ["up offset + step()", "up offset step()"],
+    ["up offset +max_of(1m, 2m)", "up offset max_of(1m, 2m)"],
     ["info(up, {})", "info(up, {})"],
     ["up offset --5m * 2", "up offset (5m * 2)"],
     ["up offset + -2 ^ 2", "up offset (-2 ^ 2)"],
@@ -259,14 +261,17 @@ describe("printing", () => {
   });
 });
 
-/** Parentheses that the printer adds behind an offset are in the second tree and not in the first. */
+/**
+ * Parentheses that the printer adds behind an offset are in the second tree and not in the first; with a plus before a
+ * call it is the other way round.
+ */
 function expectWayBack(query: string): void {
   const first = parseExpr(query);
   const printed = printExpr(first);
   const second = parseExpr(printed);
   expect(printExpr(second)).toBe(printed);
   expect(printExpr(parseExpr(prettyExpr(first)))).toBe(printed);
-  if (!/offset \(/.test(printed)) expect(shape(second)).toEqual(shape(first));
+  if (!/offset \(/.test(printed) && !/offset\s*\+\s*[a-z]/i.test(query)) expect(shape(second)).toEqual(shape(first));
 }
 
 describe("the way back", () => {

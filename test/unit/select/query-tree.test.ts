@@ -27,6 +27,10 @@ const TREES: readonly (readonly [query: string, json: string])[] = [
     "up[1h:] offset (5m)",
     `{"expr":${UP},"offset":0,"offsetExpr":{"lhs":null,"op":"+","rhs":{"duration":true,"type":"numberLiteral","val":"300"},"type":"durationExpr","wrapped":true},"range":3600000,"rangeExpr":null,"startOrEnd":null,"step":0,"stepExpr":null,"timestamp":null,"type":"subquery"}`,
   ],
+  [
+    "up offset +step()",
+    `${UP.replace('"offsetExpr":null', '"offsetExpr":{"lhs":null,"op":"+","rhs":{"lhs":null,"op":"step","rhs":null,"type":"durationExpr","wrapped":false},"type":"durationExpr","wrapped":false}')}`,
+  ],
   ["sum(up)", `{"expr":${UP},"grouping":[],"op":"sum","param":null,"type":"aggregation","without":false}`],
   [
     "topk(3, up) without (a)",
