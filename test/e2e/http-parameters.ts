@@ -61,5 +61,5 @@ function crossed(places: readonly string[], values: readonly string[]): string[]
 
 /** What else it depends on whether the query is done in time. */
 function isLongEnough(duration: string): boolean {
-  return !["0", "0s", "-1", "1e-10", "nan", "1ms", "0.0009"].includes(duration);
+  return !["0", "0s", "-1", "1e-10", "nan", "1ms", "0.0009", "0.5", "1", "+1", "1.5"].includes(duration);
 }
