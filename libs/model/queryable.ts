@@ -6,6 +6,7 @@ import type { HistogramColumn } from "./histogram.ts";
 import type { MetadataEntry } from "./ingest.ts";
 import type { Labels } from "./labels.ts";
 import type { Matcher } from "./matcher.ts";
+import type { Statistics } from "./statistics.ts";
 
 /** Functions a storage evaluates per series over a window (start, end] of raw samples. */
 export type Rollup =
@@ -198,4 +199,6 @@ export interface Queryable {
   metadata(family: string, c: QueryContext): Promise<MetadataEntry[]>;
   /** Exemplars of the series that match any of the matcher sets; each counts as a sample of c.samplesMax. Series without are left out. */
   exemplars(sets: readonly (readonly Matcher[])[], range: TimeRange, c: QueryContext): Promise<SeriesExemplars[]>;
+  /** What the tenant's series are made of: totals, and the `limit` greatest counts of each list. */
+  statistics(limit: number, c: QueryContext): Promise<Statistics>;
 }

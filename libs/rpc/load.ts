@@ -19,6 +19,8 @@ import type {
   MetadataReply,
   MetadataRequest,
   SeriesReply,
+  StatisticsReply,
+  StatisticsRequest,
   StatusReply,
   StatusRequest,
   StringsReply,
@@ -46,6 +48,7 @@ export type QueryMethods = {
   Series: MethodDefinition<LookupRequest, SeriesReply>;
   Metadata: MethodDefinition<MetadataRequest, MetadataReply>;
   Exemplars: MethodDefinition<LookupRequest, ExemplarsReply>;
+  Statistics: MethodDefinition<StatisticsRequest, StatisticsReply>;
   Status: MethodDefinition<StatusRequest, StatusReply>;
 };
 

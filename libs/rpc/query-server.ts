@@ -25,11 +25,14 @@ import type {
   MetadataReply,
   MetadataRequest,
   SeriesReply,
+  StatisticsReply,
+  StatisticsRequest,
   StatusReply,
   StatusRequest,
   StringsReply,
 } from "./messages.ts";
 import { checkHeaders, type VersionRange } from "./peer.ts";
+import { statisticsReplies } from "./statistics-codec.ts";
 import { statusOfError } from "./status.ts";
 
 export interface QueryServiceOptions {
@@ -75,6 +78,9 @@ export class QueryService {
       ),
       Exemplars: this.#streaming<LookupRequest, ExemplarsReply>("exemplars", async (r, c) =>
         exemplarReplies(await queryable.exemplars(setsFromMessage(r.sets), r, c)),
+      ),
+      Statistics: this.#streaming<StatisticsRequest, StatisticsReply>("statistics", async (r, c) =>
+        statisticsReplies(await queryable.statistics(r.limit, c)),
       ),
       Status: (_call: ServerUnaryCall<StatusRequest, StatusReply>, done: sendUnaryData<StatusReply>) => {
         const { engine, versions, epoch } = this.#options;

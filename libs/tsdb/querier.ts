@@ -1,4 +1,4 @@
-// libs/tsdb/querier.ts: this storage as a Queryable: leaves, label names, label values, series, metadata.
+// libs/tsdb/querier.ts: this storage as a Queryable: leaves, label names, label values, series, metadata, statistics.
 import type {
   Labels,
   Leaf,
@@ -8,6 +8,7 @@ import type {
   Queryable,
   QueryContext,
   SeriesExemplars,
+  Statistics,
   TimeRange,
 } from "../model/index.ts";
 import { evaluateLeaf } from "./evaluate.ts";
@@ -18,6 +19,7 @@ import { seriesWithin } from "./series-within.ts";
 import { CapturedSide } from "./side-sources.ts";
 import { CapturedSources } from "./sources.ts";
 import type { DbState } from "./state.ts";
+import { countStatistics } from "./statistics.ts";
 
 /** What of a storage's state queries read. */
 export type QuerierState = Pick<
@@ -85,6 +87,10 @@ export class DbQuerier implements Queryable {
   ): Promise<SeriesExemplars[]> {
     const { catalog, clock, side } = this.state;
     return findExemplars(sets, range, context, catalog, side, new Pace(clock, context));
+  }
+
+  statistics(limit: number, context: QueryContext): Promise<Statistics> {
+    return countStatistics(this.state, limit, context);
   }
 
   /** Series that match any set and have a sample in the range, ascending; undefined: all series, unrestricted. */

@@ -10,10 +10,12 @@ import {
   labelsKey,
   type Matcher,
   type MetadataEntry,
+  mergeStatistics,
   type Queryable,
   type QueryContext,
   type Reaction,
   type SeriesExemplars,
+  type Statistics,
   type TimeRange,
   UnavailableError,
 } from "../../libs/model/index.ts";
@@ -126,6 +128,12 @@ class FanOut implements Queryable {
     context: QueryContext,
   ): Promise<SeriesExemplars[]> {
     return joined(await askAll(this.#nodes, context, (q, c) => q.exemplars(sets, range, c)));
+  }
+
+  async statistics(limit: number, context: QueryContext): Promise<Statistics> {
+    // A count that is among the greatest of all need not be among those of each storage.
+    const each = this.#nodes.length > 1 ? limit * 10 + 100 : limit;
+    return mergeStatistics(await askAll(this.#nodes, context, (q, c) => q.statistics(each, c)), limit);
   }
 }
 

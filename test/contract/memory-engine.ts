@@ -27,6 +27,7 @@ import {
   type Rejection,
   type SeriesExemplars,
   type SideAck,
+  type Statistics,
   type StepColumn,
   type StorageIdentity,
   TimeoutError,
@@ -37,6 +38,7 @@ import {
 import type { StorageEngine } from "../../libs/rpc/index.ts";
 import { decodeSideBatch, type NamedSide } from "../../libs/side/index.ts";
 import { type Batch, readBatch } from "./ingest-batch.ts";
+import { naiveStatistics } from "./naive-statistics.ts";
 
 interface Series {
   readonly tenant: string;
@@ -239,6 +241,14 @@ class MemoryQueryable implements Queryable {
     );
     return cut(
       live.map((s) => s.labels),
+      limit,
+    );
+  }
+
+  async statistics(limit: number, c: QueryContext): Promise<Statistics> {
+    const series = await this.#select([], c);
+    return naiveStatistics(
+      series.map(({ labels }) => labels),
       limit,
     );
   }

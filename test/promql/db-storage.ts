@@ -87,6 +87,10 @@ export abstract class TenantStorage implements ScriptStorage {
     return this.queryable.exemplars(sets, range, this.own(c));
   }
 
+  statistics(limit: number, c: QueryContext): ReturnType<Queryable["statistics"]> {
+    return this.queryable.statistics(limit, this.own(c));
+  }
+
   metadata(family: string, c: QueryContext): ReturnType<Queryable["metadata"]> {
     return this.queryable.metadata(family, this.own(c));
   }

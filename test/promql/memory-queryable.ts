@@ -17,9 +17,11 @@ import {
   type Queryable,
   type QueryContext,
   type SeriesExemplars,
+  type Statistics,
   type StepColumn,
   type TimeRange,
 } from "../../libs/model/index.ts";
+import { naiveStatistics } from "../contract/naive-statistics.ts";
 import { naiveRollup, type Sample } from "./naive-rollup.ts";
 
 interface StoredSeries {
@@ -97,6 +99,13 @@ export class MemoryQueryable implements Queryable {
 
   async exemplars(): Promise<SeriesExemplars[]> {
     return [];
+  }
+
+  async statistics(limit: number): Promise<Statistics> {
+    return naiveStatistics(
+      [...this.#series.values()].map((series) => series.labels),
+      limit,
+    );
   }
 
   #matching(sets: readonly (readonly Matcher[])[]): StoredSeries[] {

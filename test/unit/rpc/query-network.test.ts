@@ -58,6 +58,7 @@ async function storageOf(
     series: (...args) => q.series(...args),
     metadata: (...args) => q.metadata(...args),
     exemplars: (...args) => q.exemplars(...args),
+    statistics: (...args) => q.statistics(...args),
     ...answers,
   };
   const engine = { identity: memory.identity, openSession: () => memory.openSession(), queryable };

@@ -1,6 +1,7 @@
 // test/unit/select/exemplars.test.ts: query_exemplars: which series a query asks about, and exemplars as Prometheus writes them.
 import { expect, test } from "vitest";
 import type { Queryable, SeriesExemplars } from "../../../libs/model/index.ts";
+import { STOCK_OPTIONS } from "../../../libs/promql/index.ts";
 import type { Exchange } from "../../../libs/runtime/index.ts";
 import { exemplarEndpoint } from "../../../services/select/exemplar-endpoint.ts";
 import { Form } from "../../../services/select/form.ts";
@@ -25,7 +26,7 @@ async function ask(query: string): Promise<{ text: string; asked: string[] }> {
     return [...FOUND];
   };
   const runner = new QueryRunner({ timeoutMs: 10_000, samplesMax: 100, concurrency: 1, queueMax: 1 }, () => Date.now());
-  const endpoint = exemplarEndpoint(() => ({ exemplars }) as Queryable, runner);
+  const endpoint = exemplarEndpoint(() => ({ exemplars }) as Queryable, runner, STOCK_OPTIONS);
   const exchange = { abort: new AbortController() } as Exchange;
   const answer = await endpoint.answer({
     exchange,
