@@ -1,6 +1,6 @@
 // libs/model/queryable.ts: the seam between PromQL and any storage: leaves in, step-aligned columns out.
 // A leaf is all that is computed per series: select, offset, range function, and perhaps a first aggregation.
-// Raw samples do not cross this seam. promql knows this file and nothing of storage or network.
+// Raw samples cross this seam in a stream, for those who ask for nothing else. promql knows this file and nothing of storage or network.
 import type { HistogramColumn } from "./histogram.ts";
 import type { MetadataEntry } from "./ingest.ts";
 import type { Labels } from "./labels.ts";
@@ -174,8 +174,26 @@ export interface TimeRange {
   readonly maxMs: number;
 }
 
+/** Which raw samples: those of every series that satisfies all matchers, with times in the range. */
+export interface RawRequest {
+  readonly matchers: readonly Matcher[];
+  readonly range: TimeRange;
+}
+
+/**
+ * Raw samples of a series, or of a part of it: a column whose points lie at `times`, ascending, all present. Stale
+ * markers are among them, by their bits.
+ */
+export type RawColumn = StepColumn & { readonly times: Float64Array };
+
 export interface Queryable {
   evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult>;
+  /**
+   * Streams raw samples, no faster than they are taken, in batches of bounded size. Series come ordered by compareLabels, each
+   * as one or more columns that follow each other and whose times go on. Who stops early must say so by `return`, as `for await`
+   * does. Errors: LimitError beyond context.samplesMax, TimeoutError, CanceledError, those of storages.
+   */
+  rawSamples(request: RawRequest, context: QueryContext): AsyncGenerator<readonly RawColumn[], void, void>;
   /** Sorted label names of the series that match any of the matcher sets (no set: all series). limit 0: all. */
   labelNames(
     sets: readonly (readonly Matcher[])[],

@@ -135,6 +135,20 @@ export interface EvaluateReply {
   readonly summary: EvaluateSummary | null;
 }
 
+export interface RawSamplesRequest {
+  readonly tenant: string;
+  readonly samplesMax: number;
+  readonly matchers: readonly MatcherMessage[];
+  readonly minMs: number;
+  readonly maxMs: number;
+}
+
+export interface RawSamplesReply {
+  readonly frame: Uint8Array;
+  readonly more: boolean;
+  readonly complete: boolean;
+}
+
 export interface LookupRequest {
   readonly tenant: string;
   readonly sets: readonly { readonly matchers: readonly MatcherMessage[] }[];

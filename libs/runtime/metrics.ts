@@ -84,6 +84,7 @@ export const METRICS = {
   tidemark_storage_append_max_seconds: { type: "gauge", help: "The longest of these times since the start." },
   tidemark_storage_metadata_dropped_total: { type: "counter", help: "Metadata entries beyond the limit of families." },
   tidemark_storage_leaves_total: { type: "counter", help: "Query leaves evaluated." },
+  tidemark_storage_leaves_running: { type: "gauge", help: "Query leaves and raw reads under way." },
   tidemark_storage_samples_read_total: { type: "counter", help: "Samples read by query leaves." },
   tidemark_head_memory_bytes: { type: "gauge", help: "Memory reserved for the head (--head-memory)." },
   tidemark_head_arena_bytes: { type: "gauge", help: "Memory of the head that chunks can use." },

@@ -7,11 +7,14 @@ import type {
   MetadataEntry,
   Queryable,
   QueryContext,
+  RawColumn,
+  RawRequest,
   TimeRange,
 } from "../model/index.ts";
 import { evaluateLeaf } from "./evaluate.ts";
 import { Pace } from "./pace.ts";
 import { PlanPool } from "./plan-pool.ts";
+import { streamRawSamples } from "./raw-samples.ts";
 import { seriesWithin } from "./series-within.ts";
 import { CapturedSources } from "./sources.ts";
 import type { DbState } from "./state.ts";
@@ -29,10 +32,29 @@ export class DbQuerier implements Queryable {
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
     const { catalog, sources, clock, stats } = this.state;
-    const result = await evaluateLeaf(leaf, context, catalog, sources, clock, this.plans);
-    stats.leaves++;
-    stats.samplesRead += result.samplesRead;
-    return result;
+    stats.leavesRunning++;
+    try {
+      const result = await evaluateLeaf(leaf, context, catalog, sources, clock, this.plans);
+      stats.leaves++;
+      stats.samplesRead += result.samplesRead;
+      return result;
+    } finally {
+      stats.leavesRunning--;
+    }
+  }
+
+  async *rawSamples(request: RawRequest, context: QueryContext): AsyncGenerator<readonly RawColumn[], void, void> {
+    const { catalog, sources, clock, stats } = this.state;
+    stats.leavesRunning++;
+    try {
+      for await (const batch of streamRawSamples(request, context, catalog, sources, clock)) {
+        for (const { times } of batch) stats.samplesRead += times.length;
+        yield batch;
+      }
+      stats.leaves++;
+    } finally {
+      stats.leavesRunning--;
+    }
   }
 
   async labelNames(

@@ -2,6 +2,7 @@
 // Invariants: an answer is complete or an error that names the storage it is for; the first failure cancels the rest.
 import {
   AppError,
+  CanceledError,
   compareUtf8,
   type Labels,
   type Leaf,
@@ -11,11 +12,14 @@ import {
   type MetadataEntry,
   type Queryable,
   type QueryContext,
+  type RawColumn,
+  type RawRequest,
   type Reaction,
   type TimeRange,
   UnavailableError,
 } from "../../libs/model/index.ts";
 import { mergePartials, mergeSeries } from "../../libs/promql/index.ts";
+import { mergeRawStreams, type RawStream } from "./raw-merge.ts";
 
 /** A storage and the name that errors call it by, usually its address. */
 export interface FanOutNode {
@@ -43,14 +47,27 @@ async function ask<T>(
   try {
     return await question(node.queryable, context);
   } catch (error) {
-    if (context.signal.aborted) throw error;
-    if (error instanceof AppError && ABOUT_THE_QUESTION.has(error.reaction)) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new UnavailableError(
-      `cannot answer completely: got an error from storage ${node.name}: ${reason}`,
-      error instanceof UnavailableError ? error.retryAfterSeconds : 1,
-      { cause: error },
-    );
+    throw named(error, node, context);
+  }
+}
+
+/** What a storage's failure is to the asker. */
+function named(error: unknown, node: FanOutNode, context: QueryContext): unknown {
+  if (context.signal.aborted) return error;
+  if (error instanceof AppError && ABOUT_THE_QUESTION.has(error.reaction)) return error;
+  const reason = error instanceof Error ? error.message : String(error);
+  return new UnavailableError(
+    `cannot answer completely: got an error from storage ${node.name}: ${reason}`,
+    error instanceof UnavailableError ? error.retryAfterSeconds : 1,
+    { cause: error },
+  );
+}
+
+async function* rawSamplesOf(node: FanOutNode, request: RawRequest, context: QueryContext): RawStream {
+  try {
+    yield* node.queryable.rawSamples(request, context);
+  } catch (error) {
+    throw named(error, node, context);
   }
 }
 
@@ -60,7 +77,7 @@ async function askAll<T>(
   context: QueryContext,
   question: (queryable: Queryable, context: QueryContext) => Promise<T>,
 ): Promise<T[]> {
-  if (nodes.length === 0) throw new UnavailableError("cannot answer: got no storage to ask; want at least one");
+  if (nodes.length === 0) throw noStorage();
   const stop = new AbortController();
   const own = { ...context, signal: AbortSignal.any([context.signal, stop.signal]) };
   try {
@@ -69,6 +86,10 @@ async function askAll<T>(
     stop.abort(error);
     throw error;
   }
+}
+
+function noStorage(): UnavailableError {
+  return new UnavailableError("cannot answer: got no storage to ask; want at least one");
 }
 
 class FanOut implements Queryable {
@@ -82,6 +103,20 @@ class FanOut implements Queryable {
     const results = await askAll(this.#nodes, context, (q, c) => q.evaluate(leaf, c));
     const merged = leaf.aggregation === undefined ? mergeSeries(results) : mergePartials(leaf.aggregation.op, results);
     return { ...merged, warnings: [...new Set(merged.warnings)] };
+  }
+
+  async *rawSamples(request: RawRequest, context: QueryContext): AsyncGenerator<readonly RawColumn[], void, void> {
+    if (this.#nodes.length === 0) throw noStorage();
+    const stop = new AbortController();
+    const own = { ...context, signal: AbortSignal.any([context.signal, stop.signal]) };
+    const streams = this.#nodes.map((node) => rawSamplesOf(node, request, own));
+    try {
+      yield* mergeRawStreams(streams);
+    } finally {
+      stop.abort(new CanceledError("cannot go on: got a reader that stopped"));
+      // Who waits for a storage that hears nothing would wait with it.
+      for (const stream of streams) stream.return().catch(() => undefined);
+    }
   }
 
   async labelNames(

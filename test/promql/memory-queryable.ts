@@ -16,8 +16,11 @@ import {
   type PartialOp,
   type Queryable,
   type QueryContext,
+  type RawColumn,
+  type RawRequest,
   type StepColumn,
   type TimeRange,
+  writeStale,
 } from "../../libs/model/index.ts";
 import { naiveRollup, type Sample } from "./naive-rollup.ts";
 
@@ -62,6 +65,18 @@ export class MemoryQueryable implements Queryable {
       : columns;
     const result = leaf.aggregation === undefined ? named : aggregate(leaf, named);
     return { columns: result, seriesCount, samplesRead, warnings: [] };
+  }
+
+  async *rawSamples({ matchers, range }: RawRequest): AsyncGenerator<RawColumn[], void, void> {
+    for (const { labels, samples } of this.#matching([matchers])) {
+      const kept = samples.filter(({ timeMs }) => timeMs >= range.minMs && timeMs <= range.maxMs);
+      const values = Float64Array.from(kept, ({ value }) => value);
+      kept.forEach(({ stale }, i) => {
+        if (stale) writeStale(values, i);
+      });
+      const times = Float64Array.from(kept, ({ timeMs }) => timeMs);
+      if (kept.length > 0) yield [{ labels, times, values, present: null }];
+    }
   }
 
   async labelNames(sets: readonly (readonly Matcher[])[], range: TimeRange, limit: number): Promise<string[]> {

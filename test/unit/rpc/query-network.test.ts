@@ -53,6 +53,7 @@ async function storageOf(
   const q = memory.queryable;
   const queryable: Queryable = {
     evaluate: (...args) => q.evaluate(...args),
+    rawSamples: (...args) => q.rawSamples(...args),
     labelNames: (...args) => q.labelNames(...args),
     labelValues: (...args) => q.labelValues(...args),
     series: (...args) => q.series(...args),
