@@ -134,6 +134,31 @@ export class Exchange {
     out.end();
   }
 
+  /** Answers with a whole body as it is. */
+  binary(status: number, contentType: string, body: Uint8Array, headers: readonly string[] = []): void {
+    this.response
+      .writeHead(status, this.#typed(contentType, ["Content-Length", String(body.length), ...headers]))
+      .end(body);
+  }
+
+  /**
+   * Answers with chunks as they come, uncompressed, no faster than the client reads. The head waits for the first chunk, so that a
+   * failure before it can still be said. Errors: CanceledError when the client goes away; whatever the chunks' source throws.
+   */
+  async pour(status: number, contentType: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const { signal } = this.abort;
+    let begun = false;
+    for await (const chunk of chunks) {
+      signal.throwIfAborted();
+      if (!begun) this.response.writeHead(status, this.#typed(contentType, []));
+      begun = true;
+      if (!this.response.write(chunk)) await drained(this.response, signal);
+    }
+    signal.throwIfAborted();
+    if (!begun) this.response.writeHead(status, this.#typed(contentType, []));
+    this.response.end();
+  }
+
   #typed(contentType: string, headers: readonly string[]): string[] {
     return this.#head(["Content-Type", contentType, "X-Content-Type-Options", "nosniff", ...headers]);
   }

@@ -137,6 +137,7 @@ export const METRICS = {
     labels: ["reason"],
     help: "Queries that ended without an answer, by errorType.",
   },
+  tidemark_reads_total: { type: "counter", labels: ["form"], help: "Remote reads answered, by form." },
   tidemark_query_samples_total: { type: "counter", help: "Samples read by queries." },
   tidemark_self_scrape_failures_total: { type: "counter", help: "Own scrapes that could not be stored." },
 } as const satisfies Record<string, Described>;

@@ -165,6 +165,13 @@ export const selectFlags = {
   queryQueueMax: count(0, 1_000_000, 200, "Queries waiting; further ones are refused with 429."),
   querySamplesMax: count(1, 1e12, "50e6", "Samples one query may read, and points it may hold."),
   queryBodyMax: size(1024, GIB, 10 * MIB, "Form body of a query request; beyond: 413."),
+  readSamplesMax: count(1, 1e12, "50e6", "Samples of one remote read."),
+  readBytesMax: size(
+    MIB,
+    2 * GIB,
+    64 * MIB,
+    "Answer of a remote read that asks for samples instead of a stream of chunks.",
+  ),
   lookback: duration(1, DAY_MS, "5m", "How far back an instant selector looks for a sample."),
   promqlExperimental: toggle("Accept what Prometheus keeps behind feature flags."),
 };

@@ -16,6 +16,8 @@ export function selectApi(queryable: () => Queryable, values: SelectValues, vers
     lookbackMs: values.lookback,
     experimental: values.promqlExperimental,
     bodyMaxBytes: values.queryBodyMax,
+    readSamplesMax: values.readSamplesMax,
+    readBytesMax: values.readBytesMax,
     timeoutMs: values.queryTimeout,
     concurrency: values.queryConcurrency,
     queueMax: values.queryQueueMax,

@@ -5,6 +5,7 @@ import type { Readings, Route } from "../../libs/runtime/index.ts";
 import { apiRoutes } from "./api.ts";
 import { metadataEndpoints } from "./metadata-endpoints.ts";
 import { queryEndpoints } from "./query-endpoints.ts";
+import { readRoutes } from "./remote-read.ts";
 import { type QueryLimits, QueryRunner } from "./run-query.ts";
 import { statusEndpoints } from "./status-endpoints.ts";
 
@@ -18,6 +19,9 @@ export interface SelectOptions extends QueryLimits {
   /** Whether queries may use what Prometheus keeps behind feature flags. */
   readonly experimental: boolean;
   readonly bodyMaxBytes: number;
+  /** Samples of one remote read, and bytes of its answer when that has to be whole. */
+  readonly readSamplesMax: number;
+  readonly readBytesMax: number;
 }
 
 export interface SelectApi {
@@ -37,7 +41,12 @@ export function createSelectApi(options: SelectOptions): SelectApi {
     ...metadataEndpoints(queryable, runner),
     ...statusEndpoints(options.version),
   ];
-  return { routes: apiRoutes(endpoints, options.bodyMaxBytes), readings: () => readings(runner) };
+  const { bodyMaxBytes, readSamplesMax: samplesMax, readBytesMax: bytesMax } = options;
+  const routes = [
+    ...apiRoutes(endpoints, bodyMaxBytes),
+    ...readRoutes(queryable, runner, { samplesMax, bytesMax, bodyMaxBytes }),
+  ];
+  return { routes, readings: () => readings(runner) };
 }
 
 function readings({ counters, gate }: QueryRunner): Readings {
@@ -49,6 +58,7 @@ function readings({ counters, gate }: QueryRunner): Readings {
     tidemark_queries_running: gate.running,
     tidemark_queries_waiting: gate.waiting,
     tidemark_queries_refused_total: [...counters.refused].map(([reason, value]) => ({ labels: { reason }, value })),
+    tidemark_reads_total: Object.entries(counters.reads).map(([form, value]) => ({ labels: { form }, value })),
     tidemark_query_samples_total: counters.samplesRead,
   };
 }

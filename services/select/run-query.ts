@@ -12,7 +12,7 @@ export interface QueryLimits {
   readonly samplesMax: number;
 }
 
-export type QueryKind = "instant" | "range" | "metadata";
+export type QueryKind = "instant" | "range" | "metadata" | "read";
 
 /** Counters of a select, read by its metrics. */
 export interface QueryCounters {
@@ -20,13 +20,21 @@ export interface QueryCounters {
   /** By errorType. */
   readonly refused: Map<string, number>;
   samplesRead: number;
+  /** Remote reads answered. */
+  readonly reads: { samples: number; chunks: number };
 }
 
 export class QueryRunner {
   readonly counters: QueryCounters = {
-    durations: { instant: new DurationHistogram(), range: new DurationHistogram(), metadata: new DurationHistogram() },
+    durations: {
+      instant: new DurationHistogram(),
+      range: new DurationHistogram(),
+      metadata: new DurationHistogram(),
+      read: new DurationHistogram(),
+    },
     refused: new Map(),
     samplesRead: 0,
+    reads: { samples: 0, chunks: 0 },
   };
   readonly gate: QueryGate;
   readonly #limits: QueryLimits;

@@ -68,7 +68,7 @@ beforeAll(async () => {
     version: "9.9.9",
     lookbackMs: 300_000,
     experimental: false,
-    bodyMaxBytes: 4096,
+    ...{ bodyMaxBytes: 4096, readSamplesMax: 1000, readBytesMax: 1 << 20 },
     timeoutMs: 400,
     concurrency: 2,
     queueMax: 1,
