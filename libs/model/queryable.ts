@@ -148,6 +148,16 @@ export interface LeafNote {
   readonly count: number;
 }
 
+/** What one storage did for a leaf. */
+export interface StorageShare {
+  readonly storage: string;
+  readonly durationMs: number;
+  readonly seriesCount: number;
+  readonly samplesRead: number;
+  /** Bytes of its answer. */
+  readonly bytes: number;
+}
+
 export interface LeafResult {
   /** No label set twice, any order. For aggregated leaves these are partials: merge them, then finish them. */
   readonly columns: StepColumn[];
@@ -156,6 +166,10 @@ export interface LeafResult {
   readonly warnings: readonly string[];
   /** Each kind and metric once; absent when there is nothing to note. */
   readonly notes?: readonly LeafNote[];
+  /** Bytes that came over the network; absent where the answer was made in this process. */
+  readonly bytes?: number;
+  /** Where several storages answered: what each did. */
+  readonly shares?: readonly StorageShare[];
 }
 
 /** What every query carries: who asks, until when, how much it may take. */
@@ -166,6 +180,9 @@ export interface QueryContext {
   readonly deadlineMs: number;
   /** Budget of samples read, shared by all leaves of a query; a leaf that passes it fails with LimitError. */
   readonly samplesMax: number;
+  /** Series that one leaf may select, and bytes that its answer may take; more fails with LimitError. Absent: any number. */
+  readonly seriesMax?: number;
+  readonly bytesMax?: number;
 }
 
 /** A time range for metadata lookups, both ends inclusive, ms. */

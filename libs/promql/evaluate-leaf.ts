@@ -39,6 +39,7 @@ import { formatFixed } from "./quote.ts";
 import { evaluateRollup } from "./rollup.ts";
 import { evaluateSamples, readsStarts } from "./rollup-samples.ts";
 import type { SeriesSamples } from "./series-samples.ts";
+import { traceLeaf } from "./trace.ts";
 import { createWindowPlan, planWindows } from "./window-plan.ts";
 
 type Args = (number | Float64Array)[];
@@ -66,6 +67,7 @@ export async function evaluateLeaf(plan: LeafPlan, params: readonly Value[], sco
     ...(plan.aggregation === undefined ? {} : { aggregation: plan.aggregation }),
   };
   const result = await run.leaves.evaluate(leaf);
+  if (scope.node !== undefined) traceLeaf(scope.node, result);
   for (const warning of result.warnings) notes.addStorageWarning(warning);
   noteSamples(plan, result, scope);
   if (plan.rollup === "double_exponential_smoothing" && result.seriesCount > 0) checkFactors(args);

@@ -3,6 +3,7 @@ import type { Grid } from "../model/index.ts";
 import type { Annotations } from "./annotations.ts";
 import type { Budget } from "./budget.ts";
 import type { LeafRequests } from "./leaf-requests.ts";
+import type { Trace, TraceNode } from "./trace.ts";
 
 /** One running query. */
 export interface Run {
@@ -13,6 +14,8 @@ export interface Run {
   readonly delayedNames: boolean;
   /** Whether functions of counters look at start times, and start_timestamp() has results. */
   readonly useStarts: boolean;
+  /** Absent unless the asker wants to know. */
+  readonly trace?: Trace;
 }
 
 /** The place of a node in the evaluation: the query, the grid it is evaluated on, and where its annotations go. */
@@ -22,6 +25,8 @@ export interface Scope {
   /** Whether start and end of the evaluation differ, even when one step is all there is: sorting means nothing then. */
   readonly ranged: boolean;
   readonly notes: Annotations;
+  /** The node of the trace that is being evaluated. */
+  readonly node?: TraceNode;
 }
 
 /** Evaluation times in ms. */

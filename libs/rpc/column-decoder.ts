@@ -6,9 +6,9 @@ import {
   histogramsOf,
   InternalError,
   type Labels,
-  LimitError,
   packHistograms,
   type StepColumn,
+  tooManyBytes,
 } from "../model/index.ts";
 import {
   BITMAP,
@@ -88,10 +88,7 @@ export class ColumnDecoder {
   #charge(bytes: number): void {
     this.#bytes += bytes;
     if (this.#bytes > this.#bytesMax) {
-      throw new LimitError(
-        "answerBytesMax",
-        `cannot take answer: got more than ${this.#bytesMax} bytes of columns; want a narrower query`,
-      );
+      throw tooManyBytes(this.#bytesMax);
     }
   }
 

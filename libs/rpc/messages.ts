@@ -114,6 +114,8 @@ export interface EvaluateRequest {
   readonly tenant: string;
   readonly samplesMax: number;
   readonly leaf: LeafMessage | null;
+  readonly seriesMax: number;
+  readonly bytesMax: number;
 }
 
 export interface NoteMessage {
@@ -141,6 +143,7 @@ export interface RawSamplesRequest {
   readonly matchers: readonly MatcherMessage[];
   readonly minMs: number;
   readonly maxMs: number;
+  readonly seriesMax: number;
 }
 
 export interface RawSamplesReply {
@@ -156,6 +159,7 @@ export interface LookupRequest {
   readonly maxMs: number;
   readonly limit: number;
   readonly name: string;
+  readonly seriesMax: number;
 }
 
 export interface StringsReply {

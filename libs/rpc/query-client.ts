@@ -81,10 +81,13 @@ class GrpcQueryable implements RemoteQueryable {
   }
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
-    const decoder = new ColumnDecoder(this.#answerBytesMax);
+    const { tenant, samplesMax, seriesMax = 0, bytesMax = 0 } = context;
+    const decoder = new ColumnDecoder(Math.min(this.#answerBytesMax, context.bytesMax ?? this.#answerBytesMax));
     let summary: EvaluateSummary | null = null;
-    const request = { tenant: context.tenant, samplesMax: context.samplesMax, leaf: leafToMessage(leaf) };
+    let bytes = 0;
+    const request = { tenant, samplesMax, seriesMax, bytesMax, leaf: leafToMessage(leaf) };
     await this.#ask("Evaluate", request, context, (reply) => {
+      bytes += reply.frame.length;
       if (reply.frame.length > 0) decoder.push(reply.frame);
       if (reply.summary !== null) summary = reply.summary;
     });
@@ -95,6 +98,7 @@ class GrpcQueryable implements RemoteQueryable {
       seriesCount: end.seriesCount,
       samplesRead: end.samplesRead,
       warnings: end.warnings,
+      bytes,
       ...(end.notes.length === 0 ? {} : { notes: notesFromMessage(end.notes) }),
     };
   }
@@ -103,9 +107,9 @@ class GrpcQueryable implements RemoteQueryable {
     { matchers, range }: RawRequest,
     context: QueryContext,
   ): AsyncGenerator<readonly RawColumn[], void, void> {
-    const { tenant, samplesMax } = context;
+    const { tenant, samplesMax, seriesMax = 0 } = context;
     const { minMs, maxMs } = range;
-    const request = { tenant, samplesMax, matchers: matchersToMessage(matchers), minMs, maxMs };
+    const request = { tenant, samplesMax, seriesMax, matchers: matchersToMessage(matchers), minMs, maxMs };
     const headers = await this.#meet(context);
     const { RawSamples } = contracts().query;
     let decoder = new ColumnDecoder(this.#answerBytesMax);
@@ -200,7 +204,8 @@ function lookup(
   limit: number,
   context: QueryContext,
 ): LookupRequest {
-  return { tenant: context.tenant, sets: setsToMessage(sets), minMs: range.minMs, maxMs: range.maxMs, limit, name };
+  const { tenant, seriesMax = 0 } = context;
+  return { tenant, sets: setsToMessage(sets), minMs: range.minMs, maxMs: range.maxMs, limit, name, seriesMax };
 }
 
 /** Errors: InternalError for columns that are no raw samples. */

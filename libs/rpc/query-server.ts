@@ -41,6 +41,14 @@ export interface QueryServiceOptions {
   readonly onFailure: (what: string, remote: string, error: unknown) => void;
 }
 
+/** What requests say of the asker and of what the answer may take. */
+interface Asking {
+  readonly tenant: string;
+  readonly samplesMax?: number;
+  readonly seriesMax?: number;
+  readonly bytesMax?: number;
+}
+
 /** The messages of an answer: at hand, or as they are made. */
 type Replies<Reply> = Iterable<Reply> | AsyncIterable<Reply>;
 
@@ -94,7 +102,7 @@ export class QueryService {
   }
 
   /** A handler that computes an answer and sends it message by message. */
-  #streaming<Request extends { readonly tenant: string }, Reply>(
+  #streaming<Request extends Asking, Reply>(
     what: string,
     answer: (request: Request, context: QueryContext) => Promise<Replies<Reply>>,
   ): (call: ServerWritableStream<Request, Reply>) => void {
@@ -105,7 +113,7 @@ export class QueryService {
     };
   }
 
-  async #serve<Request extends { readonly tenant: string }, Reply>(
+  async #serve<Request extends Asking, Reply>(
     call: ServerWritableStream<Request, Reply>,
     what: string,
     answer: (request: Request, context: QueryContext) => Promise<Replies<Reply>>,
@@ -119,9 +127,7 @@ export class QueryService {
         throw new UnavailableError("cannot take queries: got a storage that is stopping; want its restart");
       }
       checkHeaders(call.metadata, this.#options.engine.identity, this.#options.versions, call.getPeer());
-      const { tenant } = call.request;
-      const samplesMax = "samplesMax" in call.request ? (call.request.samplesMax as number) : Number.POSITIVE_INFINITY;
-      const context = { tenant, signal: aborter.signal, deadlineMs, samplesMax };
+      const context = { ...limitsOf(call.request), tenant: call.request.tenant, signal: aborter.signal, deadlineMs };
       await sendAll(call, await answer(call.request, context), aborter.signal);
       call.end();
     } catch (error) {
@@ -130,6 +136,15 @@ export class QueryService {
       call.emit("error", statusOfError(error));
     }
   }
+}
+
+/** 0, also from a peer that doesn't know a limit, means that there is none. */
+function limitsOf({ samplesMax, seriesMax, bytesMax }: Asking): Omit<QueryContext, "tenant" | "signal" | "deadlineMs"> {
+  return {
+    samplesMax: samplesMax ?? Number.POSITIVE_INFINITY,
+    ...(seriesMax ? { seriesMax } : {}),
+    ...(bytesMax ? { bytesMax } : {}),
+  };
 }
 
 /** Whether a failure says something about this storage rather than about the question. */

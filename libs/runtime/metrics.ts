@@ -137,6 +137,12 @@ export const METRICS = {
     labels: ["reason"],
     help: "Queries that ended without an answer, by errorType.",
   },
+  tidemark_query_limits_total: {
+    type: "counter",
+    labels: ["limit"],
+    help: "Queries refused or stopped by a limit, by its flag.",
+  },
+  tidemark_queries_slow_total: { type: "counter", help: "Queries that took --slow-query or longer." },
   tidemark_reads_total: { type: "counter", labels: ["form"], help: "Remote reads answered, by form." },
   tidemark_query_samples_total: { type: "counter", help: "Samples read by queries." },
   tidemark_self_scrape_failures_total: { type: "counter", help: "Own scrapes that could not be stored." },

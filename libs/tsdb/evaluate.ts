@@ -6,13 +6,15 @@ import { HOLE_HIGH, HOLE_LOW } from "../chunk/index.ts";
 import type { Clock } from "../env/index.ts";
 import { READ_HOLES, READ_STALE } from "../kernel/index.ts";
 import {
+  checkSeries,
   type Leaf,
   type LeafResult,
-  LimitError,
   METRIC_NAME,
   type QueryContext,
   type StepColumn,
   setLabel,
+  tooManyBytes,
+  tooManySamples,
 } from "../model/index.ts";
 import {
   createWindowPlan,
@@ -61,6 +63,7 @@ export async function evaluateLeaf(
     // Blocks may have series that nobody has asked for yet: they come into the catalogue before it is searched.
     const loaded = await captured.load(pace);
     const series = catalog.index.select(context.tenant, leaf.matchers);
+    checkSeries(series.length, context.seriesMax);
     const blocks =
       loaded.length > 0 ? await LeafBlocks.find(series, loaded, lowMs, highMs, pace) : LeafBlocks.none(series.length);
     const heads = captured.heads();
@@ -94,6 +97,8 @@ class LeafEvaluation {
   private ownValues = new Float64Array(0);
   private samplesRead = 0;
   private seriesCount = 0;
+  /** What the answer takes so far. */
+  private bytes = 0;
 
   constructor(
     leaf: Leaf,
@@ -145,7 +150,9 @@ class LeafEvaluation {
         const points = known === undefined ? this.rollUp(shared) : known.points;
         if (points === 0) continue;
         if (slab.length < steps) {
-          slab = new Float64Array(Math.max(steps, Math.min(SLAB_STEPS, steps * (series.length - i))));
+          const size = Math.max(steps, Math.min(SLAB_STEPS, steps * (series.length - i)));
+          this.hold(8 * size);
+          slab = new Float64Array(size);
         }
         // Copied from an answer as well: the columns are the asker's to change, each by itself.
         const values = slab.subarray(0, steps);
@@ -168,6 +175,8 @@ class LeafEvaluation {
         ? labels.filter((n) => n !== METRIC_NAME)
         : labels;
     const groups = this.catalog.index.groupKeys(series, names, without);
+    // Counts have a number per step at the end, sums two all the time.
+    this.hold(groups.labels.length * this.steps * (op === "sum" || op === "avg" ? 16 : 8));
     for (const one of groups.labels) aggregator.addGroup(one);
     const { groupOf } = groups;
     const tallies = (op === "count" || op === "group") && groups.labels.length <= TALLY_GROUPS_MAX;
@@ -285,6 +294,7 @@ class LeafEvaluation {
     const kept = stripStale(times, values, count, this.ownTimes, this.ownValues);
     if (kept === 0) return undefined;
     this.account(kept);
+    this.hold(16 * kept);
     return {
       labels: this.labelsOf(series),
       times: this.ownTimes.slice(0, kept),
@@ -301,12 +311,14 @@ class LeafEvaluation {
   private account(samples: number): void {
     this.seriesCount++;
     this.samplesRead += samples;
-    if (this.samplesRead > this.context.samplesMax) {
-      throw new LimitError(
-        "query-samples-max",
-        "query processing would load too many samples into memory in query execution",
-      );
-    }
+    if (this.samplesRead > this.context.samplesMax) throw tooManySamples();
+  }
+
+  /** Counts memory of the answer before it is allocated. */
+  private hold(bytes: number): void {
+    this.bytes += bytes;
+    const { bytesMax } = this.context;
+    if (bytesMax !== undefined && this.bytes > bytesMax) throw tooManyBytes(bytesMax);
   }
 
   private reserve(n: number): void {

@@ -1,15 +1,16 @@
 // libs/tsdb/querier.ts: this storage as a Queryable: leaves, label names, label values, series, metadata.
-import type {
-  Labels,
-  Leaf,
-  LeafResult,
-  Matcher,
-  MetadataEntry,
-  Queryable,
-  QueryContext,
-  RawColumn,
-  RawRequest,
-  TimeRange,
+import {
+  checkSeries,
+  type Labels,
+  type Leaf,
+  type LeafResult,
+  type Matcher,
+  type MetadataEntry,
+  type Queryable,
+  type QueryContext,
+  type RawColumn,
+  type RawRequest,
+  type TimeRange,
 } from "../model/index.ts";
 import { evaluateLeaf } from "./evaluate.ts";
 import { Pace } from "./pace.ts";
@@ -87,6 +88,7 @@ export class DbQuerier implements Queryable {
     const { catalog } = this.state;
     const found = (await this.selected(sets, range, context)) ?? catalog.index.select(context.tenant, []);
     const wanted = limit > 0 ? found.subarray(0, limit) : found;
+    checkSeries(wanted.length, context.seriesMax);
     return Array.from(wanted, (series) => catalog.index.labelsOf(series));
   }
 

@@ -1,7 +1,7 @@
 // libs/tsdb/raw-samples.ts: streams the raw samples of heads and blocks, series by series in the order of their labels.
 // Invariant: what is held at a time is one series and one batch, whatever the range; blocks and heads stay captured until the stream ends.
 import type { Clock } from "../env/index.ts";
-import { LimitError, type QueryContext, type RawColumn, type RawRequest } from "../model/index.ts";
+import { checkSeries, LimitError, type QueryContext, type RawColumn, type RawRequest } from "../model/index.ts";
 import type { SeriesCatalog } from "./catalog.ts";
 import { HeadCursor } from "./head-cursor.ts";
 import { JoinedCursor } from "./joined-cursor.ts";
@@ -30,6 +30,7 @@ export async function* streamRawSamples(
   try {
     const loaded = await captured.load(pace);
     const series = catalog.index.select(context.tenant, matchers);
+    checkSeries(series.length, context.seriesMax);
     const blocks =
       loaded.length > 0 ? await LeafBlocks.find(series, loaded, minMs, maxMs, pace) : LeafBlocks.none(series.length);
     const heads = captured.heads();

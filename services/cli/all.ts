@@ -36,7 +36,7 @@ export async function startAll(values: AllValues, version: string, log: Logger):
   let db: Db | undefined;
   let handler: IngestHandler | undefined;
   let scrape: SelfScrape | undefined;
-  const api = selectApi(() => db!.queryable, values, version);
+  const api = selectApi(() => db!.queryable, values, version, log);
   const page = startPageRoute(() => ({
     version,
     state: shell.lifecycle.state,

@@ -3,6 +3,7 @@
 import {
   AppError,
   CanceledError,
+  columnBytes,
   compareUtf8,
   type Labels,
   type Leaf,
@@ -15,6 +16,7 @@ import {
   type RawColumn,
   type RawRequest,
   type Reaction,
+  type StorageShare,
   type TimeRange,
   UnavailableError,
 } from "../../libs/model/index.ts";
@@ -42,10 +44,10 @@ export function fanOut(nodes: readonly FanOutNode[]): Queryable {
 async function ask<T>(
   node: FanOutNode,
   context: QueryContext,
-  question: (queryable: Queryable, context: QueryContext) => Promise<T>,
+  question: (queryable: Queryable, context: QueryContext, storage: string) => Promise<T>,
 ): Promise<T> {
   try {
-    return await question(node.queryable, context);
+    return await question(node.queryable, context, node.name);
   } catch (error) {
     throw named(error, node, context);
   }
@@ -75,7 +77,7 @@ async function* rawSamplesOf(node: FanOutNode, request: RawRequest, context: Que
 async function askAll<T>(
   nodes: readonly FanOutNode[],
   context: QueryContext,
-  question: (queryable: Queryable, context: QueryContext) => Promise<T>,
+  question: (queryable: Queryable, context: QueryContext, storage: string) => Promise<T>,
 ): Promise<T[]> {
   if (nodes.length === 0) throw noStorage();
   const stop = new AbortController();
@@ -100,9 +102,17 @@ class FanOut implements Queryable {
   }
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
-    const results = await askAll(this.#nodes, context, (q, c) => q.evaluate(leaf, c));
+    const shares: StorageShare[] = [];
+    const started = performance.now();
+    const results = await askAll(this.#nodes, context, async (q, c, storage) => {
+      const result = await q.evaluate(leaf, c);
+      const { seriesCount, samplesRead, bytes = columnBytes(result.columns) } = result;
+      shares.push({ storage, durationMs: performance.now() - started, seriesCount, samplesRead, bytes });
+      return result;
+    });
     const merged = leaf.aggregation === undefined ? mergeSeries(results) : mergePartials(leaf.aggregation.op, results);
-    return { ...merged, warnings: [...new Set(merged.warnings)] };
+    const bytes = shares.reduce((sum, share) => sum + share.bytes, 0);
+    return { ...merged, warnings: [...new Set(merged.warnings)], bytes, shares };
   }
 
   async *rawSamples(request: RawRequest, context: QueryContext): AsyncGenerator<readonly RawColumn[], void, void> {

@@ -1,7 +1,7 @@
 // services/select/query-endpoints.ts: `query` and `query_range`.
 // Order of the checks, defaults and texts are Prometheus' own, so that a client sees the same first error.
-import { InvalidError, type Queryable } from "../../libs/model/index.ts";
-import type { Engine, QueryResult, QueryValue } from "../../libs/promql/index.ts";
+import { InvalidError, type Queryable, type QueryContext } from "../../libs/model/index.ts";
+import type { Engine, QueryChoices, QueryProgress, QueryResult, QueryValue } from "../../libs/promql/index.ts";
 import type { ApiRequest, Endpoint } from "./api.ts";
 import type { Form } from "./form.ts";
 import { renderResult } from "./json.ts";
@@ -20,22 +20,24 @@ export interface QueryEndpointOptions {
   readonly engine: Engine;
   readonly runner: QueryRunner;
   readonly nowMs: () => number;
+  /** A range query has at most this many steps after its first. */
+  readonly stepsMax: number;
 }
 
-/** A range query has at most this many steps after its first. */
-const INTERVALS_MAX = 11_000;
+type QueryWork = (context: QueryContext, progress: QueryProgress) => Promise<QueryResult>;
 
 export function queryEndpoints(options: QueryEndpointOptions): Endpoint[] {
-  const { queryable, engine, runner, nowMs } = options;
+  const { queryable, engine, runner, nowMs, stepsMax } = options;
   const instant = async ({ exchange, tenant, form }: ApiRequest) => {
     const started = performance.now();
     const limit = limitParameter(form);
     const timeMs = timeParameter(form, "time", nowMs());
     const timeoutMs = timeoutParameter(form);
     const choices = queryChoices(form);
-    const result = await runner.run("instant", exchange, tenant, timeoutMs, (c) =>
-      namingQuery(engine.instant(queryable(), form.get("query"), timeMs, c, choices)),
-    );
+    const query = form.get("query");
+    const work: QueryWork = (c, progress) =>
+      namingQuery(engine.instant(queryable(), query, timeMs, c, { ...choices, progress }));
+    const result = await runner.run("instant", exchange, tenant, timeoutMs, work, query);
     return answer(result, limit, form, runner, started);
   };
   const range = async ({ exchange, tenant, form }: ApiRequest) => {
@@ -45,15 +47,18 @@ export function queryEndpoints(options: QueryEndpointOptions): Endpoint[] {
     const endMs = requiredTimeParameter(form, "end");
     if (endMs < startMs) throw invalidParameter("end", "end timestamp must not be before start time");
     const stepMs = stepParameter(form);
-    if ((endMs - startMs) / stepMs >= INTERVALS_MAX + 1) {
+    if ((endMs - startMs) / stepMs >= stepsMax + 1) {
       const advice = "Try decreasing the query resolution (?step=XX)";
-      throw new InvalidError(`exceeded maximum resolution of 11,000 points per timeseries. ${advice}`);
+      const most = stepsMax.toLocaleString("en-US");
+      runner.countLimit("query-steps-max");
+      throw new InvalidError(`exceeded maximum resolution of ${most} points per timeseries. ${advice}`);
     }
     const timeoutMs = timeoutParameter(form);
     const choices = queryChoices(form);
-    const result = await runner.run("range", exchange, tenant, timeoutMs, (c) =>
-      namingQuery(engine.range(queryable(), form.get("query"), startMs, endMs, stepMs, c, choices)),
-    );
+    const query = form.get("query");
+    const work: QueryWork = (c, progress) =>
+      namingQuery(engine.range(queryable(), query, startMs, endMs, stepMs, c, { ...choices, progress }));
+    const result = await runner.run("range", exchange, tenant, timeoutMs, work, query);
     return answer(result, limit, form, runner, started);
   };
   return [
@@ -74,7 +79,12 @@ function stepParameter(form: Form): number {
   throw invalidParameter("step", reason);
 }
 
-function queryChoices(form: Form): { lookbackMs?: number } {
+function queryChoices(form: Form): QueryChoices {
+  const trace = form.get("trace") === "1" || form.get("trace") === "true";
+  return { ...lookbackChoice(form), ...(trace ? { trace } : {}) };
+}
+
+function lookbackChoice(form: Form): QueryChoices {
   const text = form.get("lookback_delta");
   if (text === "") return {};
   try {
@@ -115,7 +125,7 @@ function answer(
     );
   }
   const stats = asked === "" ? "" : renderStats(result, (performance.now() - started) / 1000);
-  return renderResult(value, stats, { warnings, infos: result.infos });
+  return renderResult(value, stats, { warnings, infos: result.infos }, result.trace);
 }
 
 function truncated(value: QueryValue, limit: number): QueryValue {

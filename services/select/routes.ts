@@ -4,6 +4,7 @@ import { ALL_OPTIONS, Engine, STOCK_OPTIONS } from "../../libs/promql/index.ts";
 import type { Readings, Route } from "../../libs/runtime/index.ts";
 import { apiRoutes } from "./api.ts";
 import { metadataEndpoints } from "./metadata-endpoints.ts";
+import { queriesRoutes } from "./queries-endpoint.ts";
 import { queryEndpoints } from "./query-endpoints.ts";
 import { readRoutes } from "./remote-read.ts";
 import { type QueryLimits, QueryRunner } from "./run-query.ts";
@@ -19,6 +20,8 @@ export interface SelectOptions extends QueryLimits {
   /** Whether queries may use what Prometheus keeps behind feature flags. */
   readonly experimental: boolean;
   readonly bodyMaxBytes: number;
+  /** Steps of a range query after its first. */
+  readonly stepsMax: number;
   /** Samples of one remote read, and bytes of its answer when that has to be whole. */
   readonly readSamplesMax: number;
   readonly readBytesMax: number;
@@ -34,16 +37,17 @@ export interface SelectApi {
 export function createSelectApi(options: SelectOptions): SelectApi {
   const { queryable, nowMs, lookbackMs } = options;
   const parser = options.experimental ? ALL_OPTIONS : STOCK_OPTIONS;
-  const engine = new Engine({ now: nowMs, lookbackMs, parser });
+  const engine = new Engine({ now: nowMs, monotonicMs: () => performance.now(), lookbackMs, parser });
   const runner = new QueryRunner(options, nowMs);
   const endpoints = [
-    ...queryEndpoints({ queryable, engine, runner, nowMs }),
+    ...queryEndpoints({ queryable, engine, runner, nowMs, stepsMax: options.stepsMax }),
     ...metadataEndpoints(queryable, runner),
     ...statusEndpoints(options.version),
   ];
   const { bodyMaxBytes, readSamplesMax: samplesMax, readBytesMax: bytesMax } = options;
   const routes = [
     ...apiRoutes(endpoints, bodyMaxBytes),
+    ...queriesRoutes(runner.queries, bodyMaxBytes),
     ...readRoutes(queryable, runner, { samplesMax, bytesMax, bodyMaxBytes }),
   ];
   return { routes, readings: () => readings(runner) };
@@ -58,6 +62,8 @@ function readings({ counters, gate }: QueryRunner): Readings {
     tidemark_queries_running: gate.running,
     tidemark_queries_waiting: gate.waiting,
     tidemark_queries_refused_total: [...counters.refused].map(([reason, value]) => ({ labels: { reason }, value })),
+    tidemark_query_limits_total: [...counters.limits].map(([limit, value]) => ({ labels: { limit }, value })),
+    tidemark_queries_slow_total: counters.slow,
     tidemark_reads_total: Object.entries(counters.reads).map(([form, value]) => ({ labels: { form }, value })),
     tidemark_query_samples_total: counters.samplesRead,
   };

@@ -7,7 +7,6 @@ import {
   type Labels,
   type Leaf,
   type LeafResult,
-  LimitError,
   labelsKey,
   labelValue,
   type Matcher,
@@ -20,6 +19,7 @@ import {
   type RawRequest,
   type StepColumn,
   type TimeRange,
+  tooManySamples,
   writeStale,
 } from "../../libs/model/index.ts";
 import { naiveRollup, type Sample } from "./naive-rollup.ts";
@@ -56,7 +56,7 @@ export class MemoryQueryable implements Queryable {
       seriesCount++;
       if (samples.some((sample) => sample.histogram)) this.nativeMatches++;
       samplesRead += samples.length;
-      if (samplesRead > context.samplesMax) throw new LimitError("query-samples-max", "too many samples in a leaf");
+      if (samplesRead > context.samplesMax) throw tooManySamples();
       const column = leaf.rollup === "samples" ? rawColumn(labels, samples, leaf) : stepColumn(labels, samples, leaf);
       if (column !== undefined) columns.push(column);
     }

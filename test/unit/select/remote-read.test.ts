@@ -1,6 +1,5 @@
 // test/unit/select/remote-read.test.ts: remote read over a real server and an in-memory storage: both forms, hints, limits, hostile bodies.
 import { request } from "node:http";
-import { Writable } from "node:stream";
 import fc from "fast-check";
 import { compressSync, uncompressSync } from "snappy";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -13,11 +12,10 @@ import {
   type RawColumn,
   type RawRequest,
 } from "../../../libs/model/index.ts";
-import { createLog, type HttpServer, Lifecycle, listenHttp } from "../../../libs/runtime/index.ts";
-import { createSelectApi } from "../../../services/select/index.ts";
 import { ReadFrames } from "../../../services/select/read-frames.ts";
 import { MemoryQueryable } from "../../promql/memory-queryable.ts";
 import { type AskedQuery, decodeFrames, decodeSamples, type ReadSeries, readBody } from "./read-decoder.ts";
+import { openSelect, type SelectServer } from "./select-server.ts";
 
 const T = 1_700_000_000_000;
 const STALE = "7ff0000000000002";
@@ -62,7 +60,7 @@ class TestStorage extends MemoryQueryable {
 }
 
 const storage = new TestStorage();
-let server: HttpServer;
+let select: SelectServer;
 
 beforeAll(async () => {
   for (const job of ["b", "a", "é"]) {
@@ -74,20 +72,10 @@ beforeAll(async () => {
     }));
     storage.append(labelsFromRecord({ __name__: "m", job }), samples);
   }
-  const limits = { timeoutMs: 700, concurrency: 2, queueMax: 0, samplesMax: 1e6 };
-  const read = { bodyMaxBytes: 1 << 20, readSamplesMax: 200_000, readBytesMax: 30_000 };
-  const api = createSelectApi({
-    ...{ queryable: () => storage, nowMs: Date.now, version: "9", lookbackMs: 300_000, experimental: false },
-    ...{ ...limits, ...read },
-  });
-  const lifecycle = new Lifecycle();
-  lifecycle.becomeReady();
-  const stream = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const log = createLog({ format: "json", level: "error", service: "test", stream });
-  const listen = { host: "127.0.0.1", port: 0 };
-  server = await listenHttp({ listen, routes: api.routes, lifecycle, log, version: "9", connectionsMax: 100 });
+  const limits = { timeoutMs: 700, concurrency: 2, queueMax: 0, readSamplesMax: 200_000, readBytesMax: 30_000 };
+  select = await openSelect({ queryable: () => storage, ...limits });
 });
-afterAll(() => server.close(100));
+afterAll(() => select.close());
 
 interface Answer {
   readonly status: number;
@@ -100,7 +88,7 @@ interface Answer {
 function post(body: Uint8Array, tenant = "default", path = "/api/v1/read"): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const headers = { "X-Scope-OrgID": tenant, "Content-Encoding": "snappy", "Accept-Encoding": "snappy, gzip" };
-    const outgoing = request({ ...server.address, method: "POST", path, headers }, (response) => {
+    const outgoing = request({ ...select.server.address, method: "POST", path, headers }, (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
       response.on("error", () => undefined);
@@ -213,11 +201,14 @@ describe("a streamed answer", () => {
     const before = storage.stopped;
     await new Promise<void>((resolve) => {
       const headers = { "X-Scope-OrgID": "stuck" };
-      const outgoing = request({ ...server.address, method: "POST", path: "/api/v1/read", headers }, (response) => {
-        response.once("data", () => outgoing.destroy());
-        response.on("error", () => undefined);
-        response.on("close", () => resolve());
-      });
+      const outgoing = request(
+        { ...select.server.address, method: "POST", path: "/api/v1/read", headers },
+        (response) => {
+          response.once("data", () => outgoing.destroy());
+          response.on("error", () => undefined);
+          response.on("close", () => resolve());
+        },
+      );
       outgoing.on("error", () => undefined);
       outgoing.end(readBody([query()], [1]));
     });
