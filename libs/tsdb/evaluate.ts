@@ -38,6 +38,8 @@ import { CapturedSources, type Sources } from "./sources.ts";
 
 /** Up to this many groups, series that are only counted are counted per column first: 1 KiB for each column. */
 const TALLY_GROUPS_MAX = 256;
+/** Series before the first look at the clock. */
+const STRIDE_FIRST = 8;
 /** Result columns are cut from arrays of at most this many steps, unless one column is longer. */
 const SLAB_STEPS = 8192;
 
@@ -328,15 +330,24 @@ class LeafEvaluation {
   }
 
   /**
-   * Calls `work` for stretches [from, to) of 0 … count − 1, with pauses. Views of a head's memory must not be kept from
-   * one call to the next.
+   * Calls `work` for stretches [from, to) of 0 … count − 1, with pauses. Stretches get shorter where series take long, so that
+   * neither ingestion nor the end of the query waits for many of them. Views of a head's memory must not be kept from one call
+   * to the next.
    */
   private async inSlices(count: number, work: (from: number, to: number) => void): Promise<void> {
     const { pace } = this;
-    const { stride } = this.cursor;
-    for (let from = 0; from < count; from += stride) {
-      work(from, Math.min(count, from + stride));
-      if (from + stride < count && pace.isDue) await pace.rest();
+    const strideMax = this.cursor.stride;
+    let stride = Math.min(strideMax, STRIDE_FIRST);
+    for (let from = 0, to = 0; from < count; from = to) {
+      to = Math.min(count, from + stride);
+      work(from, to);
+      if (to === count) break;
+      if (!pace.isDue) {
+        stride = Math.min(strideMax, 2 * stride);
+        continue;
+      }
+      stride = Math.max(1, stride >> 1);
+      await pace.rest();
     }
   }
 }
