@@ -32,7 +32,7 @@ export interface SelectServer {
 }
 
 export async function openSelect(
-  options: Pick<SelectOptions, "queryable"> & Partial<SelectOptions>,
+  options: Pick<SelectOptions, "queryable"> & Partial<SelectOptions> & { readonly stallMs?: number },
 ): Promise<SelectServer> {
   const api = createSelectApi({
     ...{ nowMs: Date.now, version: "9.9.9", lookbackMs: 300_000, experimental: false },
@@ -44,7 +44,9 @@ export async function openSelect(
   const stream = new Writable({ write: (_chunk, _encoding, done) => done() });
   const log = createLog({ format: "json", level: "error", service: "test", stream });
   const listen = { host: "127.0.0.1", port: 0 };
-  const server = await listenHttp({ listen, routes: api.routes, lifecycle, log, version: "9", connectionsMax: 1000 });
+  const { stallMs = 60_000 } = options;
+  const settings = { listen, routes: api.routes, lifecycle, log, version: "9", connectionsMax: 1000, stallMs };
+  const server = await listenHttp(settings);
   const ask: SelectServer["ask"] = (path, { method = "GET", headers = {}, body = "", signal } = {}) => {
     return new Promise((resolve, reject) => {
       const outgoing = request({ ...server.address, method, path, headers, ...(signal && { signal }) }, (response) => {
