@@ -27,8 +27,9 @@ export function checkSeries(got: number, max: number | undefined): void {
 /** Bytes of the numbers of columns. */
 export function columnBytes(columns: readonly StepColumn[]): number {
   let bytes = 0;
-  for (const { values, present, weights, times, histograms } of columns) {
-    bytes += values.byteLength + (present?.byteLength ?? 0) + (weights?.byteLength ?? 0) + (times?.byteLength ?? 0);
+  for (const { values, present, weights, lost, times, histograms } of columns) {
+    bytes += values.byteLength + (present?.byteLength ?? 0) + (weights?.byteLength ?? 0);
+    bytes += (lost?.byteLength ?? 0) + (times?.byteLength ?? 0);
     if (histograms !== undefined) bytes += histograms.buckets.byteLength + 34 * histograms.layoutOf.length;
   }
   return bytes;

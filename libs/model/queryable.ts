@@ -108,6 +108,8 @@ export interface StepColumn {
   readonly states?: Uint8Array;
   /** For partial "avg": how many values each step's sum holds. */
   readonly weights?: Float64Array;
+  /** For partial "sum" and "avg": what rounding has taken from each step's sum; absent when it has taken nothing. */
+  readonly lost?: Float64Array;
   /** Only for the rollup "samples": the times of `values` in ms, ascending; the grid does not apply. */
   readonly times?: Float64Array;
 }
