@@ -10,11 +10,12 @@ import {
   type QueryContext,
   type RawColumn,
 } from "../../libs/model/index.ts";
+import { printMatcher, type QueryProgress } from "../../libs/promql/index.ts";
 import { type Exchange, type Route, requestTenant } from "../../libs/runtime/index.ts";
 import { ReadFrames } from "./read-frames.ts";
 import { parseReadRequest, type ReadQuery, type ReadRequest } from "./read-request.ts";
 import { SampledAnswer } from "./read-samples.ts";
-import type { QueryRunner } from "./run-query.ts";
+import type { QueryCounters, QueryRunner } from "./run-query.ts";
 
 export interface ReadLimits {
   /** Samples of one request. */
@@ -36,14 +37,21 @@ export function readRoutes(queryable: () => Queryable, runner: QueryRunner, limi
     const tenant = requestTenant(exchange);
     const body = Buffer.concat(await exchange.readParts(limits.bodyMaxBytes, "--query-body-max"));
     const request = parseReadRequest(body);
-    await runner.run("read", exchange, tenant, undefined, (context) => {
-      return answer(exchange, request, new ReadSource(queryable(), context, limits.samplesMax, runner), limits);
-    });
+    const work = (context: QueryContext, progress: QueryProgress): Promise<void> => {
+      const source = new ReadSource(queryable(), context, limits.samplesMax, runner.counters, progress);
+      return answer(exchange, request, source, limits);
+    };
+    await runner.run("read", exchange, tenant, undefined, work, textOf(request));
     runner.counters.reads[request.form]++;
   };
   return ["/api/v1/read", "/select/:tenant/prometheus/api/v1/read"].map((pattern): Route => {
     return { methods: ["POST"], pattern, needsEngine: true, handle };
   });
+}
+
+/** What is shown of a request while it runs: its selectors. */
+function textOf({ queries, form }: ReadRequest): string {
+  return `${form}: ${queries.map(({ matchers }) => `{${matchers.map(printMatcher).join(",")}}`).join(" ")}`;
 }
 
 async function answer(
@@ -64,14 +72,22 @@ class ReadSource {
   readonly #queryable: Queryable;
   readonly #context: QueryContext;
   readonly #samplesMax: number;
-  readonly #runner: QueryRunner;
+  readonly #counters: QueryCounters;
+  readonly #progress: QueryProgress;
   #samples = 0;
 
-  constructor(queryable: Queryable, context: QueryContext, samplesMax: number, runner: QueryRunner) {
+  constructor(
+    queryable: Queryable,
+    context: QueryContext,
+    samplesMax: number,
+    counters: QueryCounters,
+    progress: QueryProgress,
+  ) {
     this.#queryable = queryable;
     this.#context = context;
     this.#samplesMax = samplesMax;
-    this.#runner = runner;
+    this.#counters = counters;
+    this.#progress = progress;
   }
 
   /** Batches of samples. Errors: LimitError beyond the request's samples; those of storages. */
@@ -82,7 +98,9 @@ class ReadSource {
       let samples = 0;
       for (const { times } of batch) samples += times.length;
       this.#samples += samples;
-      this.#runner.counters.samplesRead += samples;
+      this.#counters.samplesRead += samples;
+      this.#progress.samplesRead += samples;
+      this.#progress.bytes += 16 * samples;
       if (this.#samples > this.#samplesMax) {
         throw new LimitError(
           "read-samples-max",

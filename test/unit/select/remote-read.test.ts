@@ -72,7 +72,7 @@ beforeAll(async () => {
     }));
     storage.append(labelsFromRecord({ __name__: "m", job }), samples);
   }
-  const limits = { timeoutMs: 700, concurrency: 2, queueMax: 0, readSamplesMax: 200_000, readBytesMax: 30_000 };
+  const limits = { timeoutMs: 2000, concurrency: 2, queueMax: 0, readSamplesMax: 200_000, readBytesMax: 30_000 };
   select = await openSelect({ queryable: () => storage, ...limits });
 });
 afterAll(() => select.close());
@@ -195,6 +195,24 @@ describe("a streamed answer", () => {
     const { status, complete } = await post(readBody([query()], [1]), "stuck");
     expect([status, complete]).toEqual([200, false]);
     expect(storage.stopped).toBe(before + 1);
+  });
+
+  test("is among the queries that run, with its selectors and samples", async () => {
+    const asked = post(readBody([query(), query()], [1]), "stuck");
+    interface Shown {
+      readonly data: { readonly running: readonly Record<string, unknown>[] };
+    }
+    const running = async (): Promise<readonly Record<string, unknown>[]> =>
+      ((await select.json("/api/v1/status/queries")) as unknown as Shown).data.running;
+    let shown = await running();
+    for (let i = 0; i < 100 && shown[0]?.samples !== 160_000; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      shown = await running();
+    }
+    const text = 'chunks: {__name__="m"} {__name__="m"}';
+    expect(shown).toMatchObject([{ kind: "read", tenant: "stuck", query: text, samples: 160_000 }]);
+    await select.ask(`/api/v1/status/queries/${shown[0]!.id}`, { method: "DELETE" });
+    expect((await asked).complete).toBe(false);
   });
 
   test("ends the work when its client goes", async () => {
