@@ -1,24 +1,28 @@
 // services/select/read-frames.ts: raw samples → the frames of a streamed remote read.
 // Format: a frame is varint(length), CRC-32C big-endian, a ChunkedReadResponse (proto/remote-read.proto) with one series or,
 // when it is too long for a frame, a part of one. Frames of a query come in the order of labels.
-import { ExecutionError, equalLabels, type Labels, type RawColumn } from "../../libs/model/index.ts";
+import { equalLabels, type Labels, type RawColumn } from "../../libs/model/index.ts";
 import { crc32c } from "./crc32c.ts";
+import { HistogramChunkEncoder } from "./histogram-chunk.ts";
 import { encodeLabels, ProtoWriter, varintBytes } from "./proto-writer.ts";
 import { XorChunkEncoder } from "./xor-chunk.ts";
 
 /** A frame's payload is at most this long, unless labels and one chunk are longer. Clients reckon with it. */
 export const FRAME_BYTES_MAX = 1 << 20;
-/** Type of a chunk of floats. */
+/** Types of chunks. */
 const XOR = 1;
+const FLOAT_HISTOGRAM = 3;
 
 /** The frames of one query. */
 export class ReadFrames {
   readonly #queryIndex: number;
   readonly #bytesMax: number;
-  readonly #encoder = new XorChunkEncoder();
+  readonly #floats = new XorChunkEncoder();
+  readonly #histograms = new HistogramChunkEncoder();
   /** Chunks of the series so far, as fields `chunks`. */
   readonly #chunks = new ProtoWriter(8192);
-  readonly #chunk = new ProtoWriter(64);
+  /** What of a chunk stands before its data. */
+  readonly #head = new ProtoWriter(64);
   #labels: Labels | undefined;
   #labelBytes: Buffer = Buffer.alloc(0);
 
@@ -35,24 +39,31 @@ export class ReadFrames {
       this.#labels = labels;
       this.#labelBytes = encodeLabels(labels);
     }
-    // A chunk of histograms is another field `chunks` with a type of its own; there is no encoder for it.
-    if (histograms !== undefined) {
-      throw new ExecutionError(
-        "cannot stream native histograms as chunks: got some; want accepted_response_types SAMPLES",
-      );
-    }
     for (let from = 0; from < times.length; ) {
-      const to = this.#encoder.encode(times, values, from);
-      this.#describe(times[from]!, times[to - 1]!);
-      const head = this.#chunk;
-      const size = head.at + this.#encoder.size;
-      const field = 1 + varintBytes(size) + size;
-      if (this.#chunks.at > 0 && this.#payloadBytes(field) > this.#bytesMax) yield* this.#flush();
-      this.#chunks.lead(2, size);
-      this.#chunks.raw(head.bytes.subarray(0, head.at));
-      this.#chunks.raw(this.#encoder.bytes.subarray(0, this.#encoder.size));
+      // A series may have both kinds: each chunk has one.
+      const isFloat = histograms === undefined || histograms.layoutOf[from]! < 0;
+      const to = isFloat
+        ? this.#floats.encode(times, values, from, histograms && nextHistogram(histograms.layoutOf, from))
+        : this.#histograms.encode(times, histograms, from);
+      const { chunk } = isFloat ? this.#floats : this.#histograms;
+      yield* this.#add(chunk, times[from]!, times[to - 1]!, isFloat ? XOR : FLOAT_HISTOGRAM);
       from = to;
     }
+  }
+
+  *#add(chunk: Buffer, minMs: number, maxMs: number, type: number): Generator<Uint8Array> {
+    const head = this.#head;
+    head.at = 0;
+    head.int(1, minMs);
+    head.int(2, maxMs);
+    head.int(3, type);
+    head.lead(4, chunk.length);
+    const size = head.at + chunk.length;
+    const field = 1 + varintBytes(size) + size;
+    if (this.#chunks.at > 0 && this.#payloadBytes(field) > this.#bytesMax) yield* this.#flush();
+    this.#chunks.lead(2, size);
+    this.#chunks.raw(head.bytes.subarray(0, head.at));
+    this.#chunks.raw(chunk);
   }
 
   /** Yields the last frame. */
@@ -65,16 +76,6 @@ export class ReadFrames {
   *addLabels(labels: Labels): Generator<Uint8Array> {
     this.#labelBytes = encodeLabels(labels);
     yield this.#frame();
-  }
-
-  /** Everything of a chunk that stands before its data. */
-  #describe(minMs: number, maxMs: number): void {
-    const head = this.#chunk;
-    head.at = 0;
-    head.int(1, minMs);
-    head.int(2, maxMs);
-    head.int(3, XOR);
-    head.lead(4, this.#encoder.size);
   }
 
   /** Bytes of the payload when `more` come to the chunks. */
@@ -102,4 +103,11 @@ export class ReadFrames {
     writer.bytes.writeUInt32BE(crc32c(writer.bytes, checksumAt + 4, writer.at), checksumAt);
     return writer.bytes.subarray(0, writer.at);
   }
+}
+
+/** Where the next histogram stands. */
+function nextHistogram(layoutOf: Int32Array, from: number): number {
+  let at = from;
+  while (at < layoutOf.length && layoutOf[at]! < 0) at++;
+  return at;
 }

@@ -3,6 +3,7 @@ import { loadSync } from "@grpc/proto-loader";
 import { compressSync, uncompressSync } from "snappy";
 import { crc32c } from "../../../services/select/crc32c.ts";
 import { ROOT } from "../../needs.ts";
+import { decodeHistogramChunk } from "./histogram-decoder.ts";
 import { decodeXorChunk } from "./xor-decoder.ts";
 
 interface Codec<T> {
@@ -88,6 +89,9 @@ export function decodeFrames(body: Buffer, frameBytesMax = 1 << 20): ReadSeries[
     if (chunkedSeries.length !== 1) throw new Error(`${chunkedSeries.length} series in a frame`);
     const { labels, chunks } = chunkedSeries[0]!;
     const samples = chunks.flatMap(({ minTimeMs, maxTimeMs, type, data }) => {
+      if (type === 3) {
+        return decodeHistogramChunk(data).map(({ time, hint, numbers }) => `${time} h${hint} ${numbers.join(" ")}`);
+      }
       const { times, values } = decodeXorChunk(data);
       if (type !== 1 || times[0] !== minTimeMs || times.at(-1) !== maxTimeMs) throw new Error("a wrong chunk");
       return times.map((time, i) => sample(time, values[i]!));

@@ -255,9 +255,13 @@ describe("a streamed answer", () => {
     });
   });
 
-  test("of native histograms is refused in words; as samples they come", async () => {
+  test("has native histograms in chunks of their own, floats beside them; as samples they come too", async () => {
     const streamed = await post(readBody([query()], [1]), "native");
-    expect([streamed.status, streamed.body.toString()]).toEqual([422, expect.stringContaining("native histograms")]);
+    const { count, zeroCount, sum, buckets } = HISTOGRAM;
+    const numbers = Array.from(new BigUint64Array(Float64Array.of(count, zeroCount, sum, ...buckets).buffer)).join(" ");
+    expect(decodeFrames(streamed.body)).toEqual([
+      { query: 0, labels: "__name__=h", samples: [`${T} h1 ${numbers}`, `${T + 1}:${hexOf(2)}`] },
+    ]);
     const sampled = await post(readBody([query()], [0]), "native");
     expect(sampled.status).toBe(200);
     expect(decodeSamples(sampled.body)).toEqual([

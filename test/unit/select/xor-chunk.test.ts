@@ -1,4 +1,4 @@
-// test/unit/select/xor-chunk.test.ts: XOR chunks against a chunk written by Prometheus, and against the decoder twin.
+// test/unit/select/xor-chunk.test.ts: XOR chunks (xor-chunk, bit-writer) against bytes counted out by hand, and against the decoder twin.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CHUNK_SAMPLES, XorChunkEncoder } from "../../../services/select/xor-chunk.ts";
@@ -12,7 +12,7 @@ function chunksOf(times: Float64Array, values: Float64Array): Buffer[] {
   const out: Buffer[] = [];
   for (let from = 0; from < times.length; ) {
     from = encoder.encode(times, values, from);
-    out.push(Buffer.from(encoder.bytes.subarray(0, encoder.size)));
+    out.push(Buffer.from(encoder.chunk));
   }
   return out;
 }

@@ -1,7 +1,7 @@
-// test/unit/select/xor-decoder.ts: the decoder twin of services/select/xor-chunk.ts: slow, obvious, 64-bit numbers as BigInt.
+// test/unit/select/xor-decoder.ts: the decoder twin of services/select/xor-chunk.ts and bit-writer.ts: slow, obvious, 64-bit numbers as BigInt.
 // Written from Prometheus' description of its chunk formats.
 
-class Bits {
+export class Bits {
   readonly #bytes: Uint8Array;
   #at: number;
 
@@ -34,6 +34,21 @@ class Bits {
   }
 }
 
+/** The bits in which a value may differ from the one before. */
+export class Window {
+  #leading = 0;
+  #trailing = 0;
+
+  next(reader: Bits, before: bigint): bigint {
+    if (reader.bits(1) === 0n) return before;
+    if (reader.bits(1) === 1n) {
+      this.#leading = Number(reader.bits(5));
+      this.#trailing = 64 - this.#leading - (Number(reader.bits(6)) || 64);
+    }
+    return before ^ (reader.bits(64 - this.#leading - this.#trailing) << BigInt(this.#trailing));
+  }
+}
+
 const SIZES = [0, 14, 17, 20, 64];
 
 export interface DecodedChunk {
@@ -50,8 +65,7 @@ export function decodeXorChunk(bytes: Uint8Array): DecodedChunk {
   let time = 0n;
   let delta = 0n;
   let value = 0n;
-  let leading = 0;
-  let trailing = 0;
+  const window = new Window();
   for (let i = 0; i < count; i++) {
     if (i === 0) {
       const folded = reader.uvarint();
@@ -69,13 +83,7 @@ export function decodeXorChunk(bytes: Uint8Array): DecodedChunk {
         delta += step;
       }
       time += delta;
-      if (reader.bits(1) === 1n) {
-        if (reader.bits(1) === 1n) {
-          leading = Number(reader.bits(5));
-          trailing = 64 - leading - (Number(reader.bits(6)) || 64);
-        }
-        value ^= reader.bits(64 - leading - trailing) << BigInt(trailing);
-      }
+      value = window.next(reader, value);
     }
     times.push(Number(time));
     values.push(value);
