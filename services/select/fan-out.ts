@@ -3,6 +3,7 @@
 import {
   AppError,
   CanceledError,
+  checkSeries,
   columnBytes,
   compareUtf8,
   type Labels,
@@ -155,7 +156,9 @@ class FanOut implements Queryable {
     context: QueryContext,
   ): Promise<Labels[]> {
     const answers = await askAll(this.#nodes, context, (q, c) => q.series(sets, range, limit, c));
-    return distinct(answers, labelsKey, limit);
+    const found = distinct(answers, labelsKey, limit);
+    checkSeries(found.length, context.seriesMax);
+    return found;
   }
 
   async metadata(family: string, context: QueryContext): Promise<MetadataEntry[]> {

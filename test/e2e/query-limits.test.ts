@@ -14,6 +14,7 @@ const END_S = Math.floor(Date.now() / 1000) - 60;
 const LIMITS = [
   ...["--query-samples-max", "2000000", "--query-series-max", "2500", "--query-bytes-max", "32MiB"],
   ...["--query-timeout", "20s", "--query-concurrency", "4", "--query-queue-max", "20", "--query-steps-max", "5000"],
+  ...["--slow-query", "1ms"],
 ];
 /** What a process may keep after heavy queries: V8 gives back late. */
 const KEPT_BYTES_MAX = 250 << 20;
@@ -182,6 +183,16 @@ describe.each(["all", "cluster"] as const)("heavy and hostile queries, %s", (whi
     }
     expect((await memory()) - before).toBeLessThan(KEPT_BYTES_MAX);
   }, 120_000);
+
+  test("a slow query is one line of the log", async () => {
+    await ranged("sum(avg_over_time(even[7m]))", 60);
+    const lines = running.at(-1)!.output().split("\n");
+    const line = lines.find((one) => one.includes("slow query") && one.includes("sum(avg_over_time(even[7m]))"))!;
+    expect(JSON.parse(line)).toMatchObject({
+      ...{ level: "warn", msg: "slow query", kind: "range", tenant: "default", series: 1500, state: "done" },
+      plan: "leaf: sum of avg_over_time even [7m]",
+    });
+  });
 
   test("200 at once: some run, some wait, the rest are refused; samples are taken, cheap queries answered after", async () => {
     const heavy = Array.from({ length: 200 }, () => ranged("sum by (mod) (quantile_over_time(0.5, even[4m]))", 60));
