@@ -182,7 +182,7 @@ export class Engine {
     const lookbackMs = choices.lookbackMs ?? this.#options.lookbackMs;
     const plan = planQuery(expr, { ...times, lookbackMs, defaultSubqueryStepMs, delayedNames, pushDown, useStarts });
     const { progress } = choices;
-    if (progress !== undefined) progress.plan = describePlan(plan);
+    if (progress !== undefined) progress.plan = () => describePlan(plan);
     const budget = new Budget(context, this.#options.now, progress);
     const trace = choices.trace === true ? new Trace(plan, this.#options.monotonicMs) : undefined;
     const notes = new Annotations();

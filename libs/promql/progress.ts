@@ -8,6 +8,6 @@ export class QueryProgress {
   bytes = 0;
   /** The most points that nodes of the query held at a time. */
   peakPoints = 0;
-  /** The plan, one line for each node, indented by depth; "" before there is one. */
-  plan = "";
+  /** The plan, one line for each node, indented by depth; "" before there is one. Most queries end before anybody asks. */
+  plan: () => string = () => "";
 }

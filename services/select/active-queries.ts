@@ -78,7 +78,7 @@ export class ActiveQuery {
     return {
       ...{ id: this.id, state: this.state, kind: this.#kind, tenant: this.tenant, caller: this.#caller },
       ...{ query: this.#query, start: new Date(this.#startMs).toISOString(), durationSeconds: this.seconds },
-      ...{ samples: samplesRead, series: seriesCount, bytes, peakBytes: 8 * peakPoints, plan: cut(plan, TEXT_MAX) },
+      ...{ samples: samplesRead, series: seriesCount, bytes, peakBytes: 8 * peakPoints, plan: cut(plan(), TEXT_MAX) },
       ...(this.#error === undefined ? {} : { error: this.#error }),
     };
   }
