@@ -131,6 +131,8 @@ export interface EvaluateRequest {
   readonly tenant: string;
   readonly samplesMax: number;
   readonly leaf: LeafMessage | null;
+  readonly seriesMax: number;
+  readonly bytesMax: number;
 }
 
 export interface NoteMessage {
@@ -152,6 +154,21 @@ export interface EvaluateReply {
   readonly summary: EvaluateSummary | null;
 }
 
+export interface RawSamplesRequest {
+  readonly tenant: string;
+  readonly samplesMax: number;
+  readonly matchers: readonly MatcherMessage[];
+  readonly minMs: number;
+  readonly maxMs: number;
+  readonly seriesMax: number;
+}
+
+export interface RawSamplesReply {
+  readonly frame: Uint8Array;
+  readonly more: boolean;
+  readonly complete: boolean;
+}
+
 export interface LookupRequest {
   readonly tenant: string;
   readonly sets: readonly { readonly matchers: readonly MatcherMessage[] }[];
@@ -160,6 +177,7 @@ export interface LookupRequest {
   readonly limit: number;
   readonly name: string;
   readonly samplesMax: number;
+  readonly seriesMax: number;
 }
 
 export interface StringsReply {

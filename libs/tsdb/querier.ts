@@ -1,20 +1,24 @@
 // libs/tsdb/querier.ts: this storage as a Queryable: leaves, label names, label values, series, metadata, statistics.
-import type {
-  Labels,
-  Leaf,
-  LeafResult,
-  Matcher,
-  MetadataEntry,
-  Queryable,
-  QueryContext,
-  SeriesExemplars,
-  Statistics,
-  TimeRange,
+import {
+  checkSeries,
+  type Labels,
+  type Leaf,
+  type LeafResult,
+  type Matcher,
+  type MetadataEntry,
+  type Queryable,
+  type QueryContext,
+  type RawColumn,
+  type RawRequest,
+  type SeriesExemplars,
+  type Statistics,
+  type TimeRange,
 } from "../model/index.ts";
 import { evaluateLeaf } from "./evaluate.ts";
 import { findExemplars } from "./exemplars.ts";
 import { Pace } from "./pace.ts";
 import { PlanPool } from "./plan-pool.ts";
+import { streamRawSamples } from "./raw-samples.ts";
 import { seriesWithin } from "./series-within.ts";
 import { CapturedSide } from "./side-sources.ts";
 import { CapturedSources } from "./sources.ts";
@@ -37,10 +41,29 @@ export class DbQuerier implements Queryable {
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
     const { catalog, sources, side, clock, stats } = this.state;
-    const result = await evaluateLeaf(leaf, context, catalog, sources, side, clock, this.plans);
-    stats.leaves++;
-    stats.samplesRead += result.samplesRead;
-    return result;
+    stats.leavesRunning++;
+    try {
+      const result = await evaluateLeaf(leaf, context, catalog, sources, side, clock, this.plans);
+      stats.leaves++;
+      stats.samplesRead += result.samplesRead;
+      return result;
+    } finally {
+      stats.leavesRunning--;
+    }
+  }
+
+  async *rawSamples(request: RawRequest, context: QueryContext): AsyncGenerator<readonly RawColumn[], void, void> {
+    const { catalog, sources, side, clock, stats } = this.state;
+    stats.leavesRunning++;
+    try {
+      for await (const batch of streamRawSamples(request, context, catalog, sources, side, clock)) {
+        for (const { times } of batch) stats.samplesRead += times.length;
+        yield batch;
+      }
+      stats.leaves++;
+    } finally {
+      stats.leavesRunning--;
+    }
   }
 
   async labelNames(
@@ -73,6 +96,7 @@ export class DbQuerier implements Queryable {
     const { catalog } = this.state;
     const found = (await this.selected(sets, range, context)) ?? catalog.index.select(context.tenant, []);
     const wanted = limit > 0 ? found.subarray(0, limit) : found;
+    checkSeries(wanted.length, context.seriesMax);
     return Array.from(wanted, (series) => catalog.index.labelsOf(series));
   }
 

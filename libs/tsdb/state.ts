@@ -37,6 +37,8 @@ export class DbStats {
   sideDuplicate = 0;
   sideOutvoted = 0;
   leaves = 0;
+  /** Leaves and streams of raw samples under way. */
+  leavesRunning = 0;
   samplesRead = 0;
 
   count(received: number, done: HeadAppend): void {

@@ -1,5 +1,12 @@
 // services/select/exemplar-endpoint.ts: `query_exemplars`: the exemplars of all series that the selectors of a query name.
-import { compareLabels, InvalidError, type Matcher, type Queryable } from "../../libs/model/index.ts";
+import {
+  compareLabels,
+  InvalidError,
+  type Matcher,
+  type Queryable,
+  type QueryContext,
+  type SeriesExemplars,
+} from "../../libs/model/index.ts";
 import { type ParserOptions, parseExpr, walk } from "../../libs/promql/index.ts";
 import type { ApiRequest, Endpoint } from "./api.ts";
 import { renderExemplars } from "./exemplar-json.ts";
@@ -13,9 +20,8 @@ export function exemplarEndpoint(queryable: () => Queryable, runner: QueryRunner
     if (maxMs < minMs) throw new InvalidError("end timestamp must not be before start timestamp");
     const sets = selectorsOf(form.get("query"), parser);
     if (sets.length === 0) return "empty";
-    const found = await runner.run("metadata", exchange, tenant, undefined, (c) =>
-      queryable().exemplars(sets, { minMs, maxMs }, c),
-    );
+    const ask = (c: QueryContext): Promise<SeriesExemplars[]> => queryable().exemplars(sets, { minMs, maxMs }, c);
+    const found = await runner.run("metadata", exchange, tenant, undefined, ask, form.get("query"));
     return renderExemplars(found.sort((a, b) => compareLabels(a.labels, b.labels)));
   };
   return { path: "query_exemplars", acceptsPost: true, answer };

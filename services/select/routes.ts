@@ -9,7 +9,9 @@ import { federateRoutes } from "./federate.ts";
 import { languageEndpoints } from "./language-endpoints.ts";
 import { metadataEndpoints } from "./metadata-endpoints.ts";
 import { NO_FACTS, type ProcessFacts, processEndpoints } from "./process-endpoints.ts";
+import { queriesRoutes } from "./queries-endpoint.ts";
 import { queryEndpoints } from "./query-endpoints.ts";
+import { readRoutes } from "./remote-read.ts";
 import { type QueryLimits, QueryRunner } from "./run-query.ts";
 import { scrapeEndpoints } from "./scrape-endpoints.ts";
 import { statisticsEndpoint } from "./statistics-endpoint.ts";
@@ -31,6 +33,11 @@ export interface SelectOptions extends QueryLimits {
   readonly bodyMaxBytes: number;
   /** What is told about the process; left out: nothing that isn't known here. */
   readonly facts?: ProcessFacts;
+  /** Steps of a range query after its first. */
+  readonly stepsMax: number;
+  /** Samples of one remote read, and bytes of its answer when that has to be whole. */
+  readonly readSamplesMax: number;
+  readonly readBytesMax: number;
 }
 
 export interface SelectApi {
@@ -50,10 +57,20 @@ export function createSelectApi(options: SelectOptions): SelectApi {
     delayedNameRemoval = false,
   } = options;
   const parser = options.experimental ? ALL_OPTIONS : STOCK_OPTIONS;
-  const engine = new Engine({ now: nowMs, lookbackMs, parser, useStartTimestamps, delayedNameRemoval });
+  const engine = new Engine({
+    ...{ now: nowMs, monotonicMs: () => performance.now(), lookbackMs, parser },
+    ...{ useStartTimestamps, delayedNameRemoval },
+  });
   const runner = new QueryRunner(options, nowMs);
   const endpoints = [
-    ...queryEndpoints({ queryable, engine, runner, nowMs, perStepStats: options.experimental }),
+    ...queryEndpoints({
+      queryable,
+      engine,
+      runner,
+      nowMs,
+      perStepStats: options.experimental,
+      stepsMax: options.stepsMax,
+    }),
     ...languageEndpoints(parser),
     ...processEndpoints(facts, nowMs),
     ...scrapeEndpoints(),
@@ -63,10 +80,13 @@ export function createSelectApi(options: SelectOptions): SelectApi {
     exemplarEndpoint(queryable, runner, parser),
     ...statusEndpoints(options.version),
   ];
+  const { bodyMaxBytes, readSamplesMax: samplesMax, readBytesMax: bytesMax } = options;
   const routes = [
-    ...apiRoutes(endpoints, options.bodyMaxBytes),
+    ...apiRoutes(endpoints, bodyMaxBytes),
     ...webRoutes(buildInfo(options.version)),
     ...federateRoutes({ queryable, runner, nowMs, lookbackMs }),
+    ...queriesRoutes(runner.queries, bodyMaxBytes),
+    ...readRoutes(queryable, runner, { samplesMax, bytesMax, bodyMaxBytes }),
   ];
   return { routes, readings: () => readings(runner) };
 }
@@ -80,6 +100,9 @@ function readings({ counters, gate }: QueryRunner): Readings {
     tidemark_queries_running: gate.running,
     tidemark_queries_waiting: gate.waiting,
     tidemark_queries_refused_total: [...counters.refused].map(([reason, value]) => ({ labels: { reason }, value })),
+    tidemark_query_limits_total: [...counters.limits].map(([limit, value]) => ({ labels: { limit }, value })),
+    tidemark_queries_slow_total: counters.slow,
+    tidemark_reads_total: Object.entries(counters.reads).map(([form, value]) => ({ labels: { form }, value })),
     tidemark_query_samples_total: counters.samplesRead,
   };
 }

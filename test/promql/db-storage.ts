@@ -8,6 +8,7 @@ import {
   type Matcher,
   type Queryable,
   type QueryContext,
+  type RawRequest,
   type TimeRange,
   writeStale,
 } from "../../libs/model/index.ts";
@@ -85,6 +86,10 @@ export abstract class TenantStorage implements ScriptStorage {
     c: QueryContext,
   ): ReturnType<Queryable["exemplars"]> {
     return this.queryable.exemplars(sets, range, this.own(c));
+  }
+
+  rawSamples(request: RawRequest, c: QueryContext): ReturnType<Queryable["rawSamples"]> {
+    return this.queryable.rawSamples(request, this.own(c));
   }
 
   statistics(limit: number, c: QueryContext): ReturnType<Queryable["statistics"]> {

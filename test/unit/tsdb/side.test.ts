@@ -5,6 +5,8 @@ import { SimFileSystem } from "../../../libs/env/index.ts";
 import {
   exponentialLayout,
   type FloatHistogram,
+  histogramsOf,
+  isStale,
   type Labels,
   type Leaf,
   labelsFromRecord,
@@ -147,6 +149,15 @@ describe("a storage", () => {
     await appendSide(db, [
       [H, only({ histograms: [at(NOW - 2000, 5), { timeMs: NOW - 1000, histogram: undefined }] })],
     ]);
+    const matchers = leafAt(NOW).matchers;
+    for await (const [raw] of db.queryable.rawSamples(
+      { matchers, range: { minMs: NOW - 3000, maxMs: NOW } },
+      CONTEXT,
+    )) {
+      expect([raw!.labels, Array.from(raw!.times)]).toEqual([H, [NOW - 3000, NOW - 2000, NOW - 1000]]);
+      expect([raw!.values[0], isStale(raw!.values[2]!)]).toEqual([1, true]);
+      expect(histogramsOf(raw!.histograms!).map((one) => one?.count)).toEqual([undefined, 5, undefined]);
+    }
     expect(await countsOf(db, leafAt(NOW - 2500))).toEqual([[H, 1]]);
     expect(await countsOf(db, leafAt(NOW - 2000))).toEqual([[H, 5]]);
     expect(await countsOf(db, leafAt(NOW))).toEqual([]);
