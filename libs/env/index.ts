@@ -1,6 +1,7 @@
 // libs/env/index.ts: the seams to the world outside: clock, chance, files, processes; the real ones and simulated ones.
 export { type Clock, nodeClock, SimClock, type Timer } from "./clock.ts";
 export {
+  type DiskSpace,
   ensureDirectory,
   errorCode,
   errorText,
@@ -10,6 +11,7 @@ export {
   type OpenMode,
   parentOf,
   readWhole,
+  removeTree,
   replaceFile,
 } from "./fs.ts";
 export { Gather } from "./gather.ts";
