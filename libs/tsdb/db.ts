@@ -1,9 +1,9 @@
 // libs/tsdb/db.ts: one storage: opens a data directory, takes batches, answers leaves, closes. No network here.
 // Order of a start: lock, identity, replay, WAL open, ready. Order of a stop: no new work, WAL durable, lock released.
 import { type BlockEntry, BlockRegistry, InlineBlockBuilder, WorkerBlockBuilder } from "../block/index.ts";
-import type { Clock, FileSystem, Processes, Random, Timer } from "../env/index.ts";
+import { type Clock, errorText, type FileSystem, type Processes, type Random, type Timer } from "../env/index.ts";
 import { bitmapImplementation } from "../index/index.ts";
-import { type IngestSession, type Matcher, type Queryable, UnavailableError } from "../model/index.ts";
+import { CorruptionError, type IngestSession, type Matcher, type Queryable, UnavailableError } from "../model/index.ts";
 import {
   type DirectoryIdentity,
   type DirectoryLock,
@@ -12,6 +12,8 @@ import {
   openIdentity,
   openWal,
   type ReplayReport,
+  suspectPath,
+  suspicionOf,
   type WalState,
 } from "../wal/index.ts";
 import { BlockMemory } from "./block-memory.ts";
@@ -21,6 +23,7 @@ import { type ExportedSeries, exportSeries } from "./export.ts";
 import type { HeadStats } from "./head.ts";
 import { MetadataStore } from "./metadata-store.ts";
 import { openBlocks } from "./open-blocks.ts";
+import { Quarantine } from "./quarantine.ts";
 import { DbQuerier } from "./querier.ts";
 import { recover } from "./recover.ts";
 import { DbSession } from "./session.ts";
@@ -82,7 +85,10 @@ export interface DbReport {
     readonly count: number;
     readonly sizeBytes: number;
     readonly samples: number;
+    /** Blocks that are not served, and found to be so since the start. */
     readonly damaged: number;
+    readonly damagedBytes: number;
+    readonly quarantined: number;
   };
   /** What was cut, merged and dropped since the start. */
   readonly cuts: Readonly<CutReport>;
@@ -95,8 +101,6 @@ export class Db {
   readonly replayed: ReplayReport;
   /** Resolves with the reason when the storage can't go on: the process must stop. */
   readonly failed: Promise<Error>;
-  /** Blocks that could not be opened: one sentence each. The rest is served. */
-  readonly damagedBlocks: readonly string[];
   private readonly state: DbState;
   private readonly lock: DirectoryLock;
   private readonly cutter: Cutter;
@@ -109,14 +113,12 @@ export class Db {
     replayed: ReplayReport,
     cutter: Cutter,
     registry: BlockRegistry,
-    damagedBlocks: readonly string[],
     failure: Promise<Error>,
   ) {
     this.state = state;
     this.lock = lock;
     this.cutter = cutter;
     this.registry = registry;
-    this.damagedBlocks = damagedBlocks;
     this.identity = state.identity;
     this.replayed = replayed;
     this.failed = Promise.race([state.wal.failed, failure]);
@@ -125,8 +127,8 @@ export class Db {
   }
 
   /**
-   * Opens a data directory, or makes one. Errors: InvalidError when the directory is locked, foreign, marked suspect or of a newer
-   * version; UnavailableError when its samples don't fit into --head-memory.
+   * Opens a data directory, or makes one; one marked suspect is read only. Errors: InvalidError when the directory is locked, foreign or of a
+   * newer version; UnavailableError when its samples don't fit into --head-memory.
    */
   static async open(options: DbOptions): Promise<Db> {
     const { fs, clock, dataDir } = options;
@@ -135,7 +137,9 @@ export class Db {
     try {
       const { shardCount, clusterId, nodeId, hashSeed } = options;
       const identity = openIdentity(fs, dataDir, { shardCount, clusterId, nodeId, hashSeed }, options.random);
-      const registry = BlockRegistry.open(fs, dataDir, identity);
+      const suspicion = suspicionOf(fs, dataDir);
+      const isReadOnly = suspicion !== undefined;
+      const registry = BlockRegistry.open(fs, dataDir, identity, isReadOnly);
       const { covered } = registry;
       const catalog = new SeriesCatalog();
       const windows: Windows = new Windows({
@@ -149,8 +153,10 @@ export class Db {
         },
       });
       const metadata = new MetadataStore();
+      const { onProblem = () => {} } = options;
+      const quarantine = new Quarantine(fs, dataDir, onProblem);
       let opened: DbState | undefined;
-      const replayed = await recover(fs, clock, dataDir, identity, catalog, windows, metadata, registry);
+      const replayed = await recover(fs, clock, dataDir, identity, catalog, windows, metadata, registry, isReadOnly);
       const stats = new DbStats();
       const wal = openWal({
         fs,
@@ -161,6 +167,7 @@ export class Db {
         registrations: catalog,
         metadata,
         mode: options.walMode,
+        readOnly: isReadOnly ? suspectText(dataDir, suspicion) : undefined,
         ...(options.walSegmentBytes === undefined ? {} : { segmentBytes: options.walSegmentBytes }),
         ...(options.walBufferBytes === undefined ? {} : { bufferBytes: options.walBufferBytes }),
         onGroup: (group) => {
@@ -174,6 +181,7 @@ export class Db {
       const state: DbState = {
         ...{ identity, clock, windows, catalog, metadata, wal, stats, retentionMs, maxFutureMs, seriesMax },
         sources: { heads: windows.heads, blocks: [] },
+        quarantine,
         blockMemory: new BlockMemory(clock, options.headMemoryBytes / BLOCK_MEMORY_SHARE, BLOCK_IDLE_MS),
         sessions: new Set(),
         closing: false,
@@ -184,7 +192,7 @@ export class Db {
       state.sources = { heads: windows.heads, blocks: [...stored.values()] };
       const failure = new Promise<Error>((resolve) => {
         const builder = options.walMode === "worker" ? new WorkerBlockBuilder() : new InlineBlockBuilder(fs);
-        const { random, windowMs = WINDOW_MS, lateWindowMs = LATE_WINDOW_MS, onProblem = () => {} } = options;
+        const { random, windowMs = WINDOW_MS, lateWindowMs = LATE_WINDOW_MS } = options;
         cutter = new Cutter({
           ...{ state, fs, dataDir, registry, builder, random, windowMs, lateWindowMs, openBlock, stored, onProblem },
           isNew: replayed.counts.samples === 0 && registry.blocks.length === 0,
@@ -194,11 +202,23 @@ export class Db {
           },
         });
       });
-      return new Db(state, lock, replayed, cutter!, registry, damaged, failure);
+      for (const { entry, error } of damaged) quarantine.add(entry, errorText(error));
+      cutter!.putAside(damaged.filter(({ error }) => error instanceof CorruptionError).map(({ entry }) => entry));
+      return new Db(state, lock, replayed, cutter!, registry, failure);
     } catch (error) {
       lock.release();
       throw error;
     }
+  }
+
+  /** Files of the blocks that are damaged or missing. The rest is served. */
+  get damagedBlocks(): readonly string[] {
+    return this.state.quarantine.missing.map(({ file }) => file);
+  }
+
+  /** Why no writes are taken now, a sentence; undefined while they are. */
+  get readOnlyReason(): string | undefined {
+    return this.state.wal.refusal;
   }
 
   /** A connection for one insert. Errors: UnavailableError when closing or when the head is full. */
@@ -218,7 +238,17 @@ export class Db {
     maxMs = Number.POSITIVE_INFINITY,
   ): Generator<ExportedSeries> {
     const { catalog, sources } = this.state;
-    return exportSeries(catalog, sources, tenant, matchers, minMs, maxMs);
+    return this.watched(exportSeries(catalog, sources, tenant, matchers, minMs, maxMs));
+  }
+
+  /** A block that is found damaged ends the export; the next one goes without it. */
+  private *watched(series: Generator<ExportedSeries>): Generator<ExportedSeries> {
+    try {
+      yield* series;
+    } catch (error) {
+      this.state.quarantine.report(error);
+      throw error;
+    }
   }
 
   /** Cuts all samples there are into blocks now. Errors: UnavailableError (disk full, stopping), InternalError. */
@@ -231,10 +261,16 @@ export class Db {
     return this.cutter.compact();
   }
 
+  /** Makes a snapshot of everything acknowledged so far, by hard links; its name in DIR/snapshots. Errors: as flush. */
+  snapshot(): Promise<string> {
+    return this.cutter.snapshot();
+  }
+
   report(): DbReport {
     const { state, registry } = this;
     const total = (of: (entry: BlockEntry) => number): number => registry.blocks.reduce((sum, b) => sum + of(b), 0);
     const { wal, catalog } = state;
+    const { missing } = state.quarantine;
     return {
       counters: state.stats,
       head: state.windows.current.stats(),
@@ -257,7 +293,9 @@ export class Db {
         count: registry.blocks.length,
         sizeBytes: total((entry) => entry.sizeBytes),
         samples: total((entry) => entry.samples),
-        damaged: this.damagedBlocks.length,
+        damaged: missing.length,
+        damagedBytes: missing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+        quarantined: state.quarantine.foundCount,
       },
       cuts: this.cutter.totals,
     };
@@ -277,6 +315,13 @@ export class Db {
     this.state.catalog.index.dispose();
     this.lock.release();
   }
+}
+
+function suspectText(dataDir: string, suspicion: string): string {
+  return (
+    `cannot take writes: got a directory marked ${suspectPath(dataDir)} (${suspicion}); ` +
+    `want tidemark verify --data-dir ${dataDir} to pass on the stopped storage, then a new start; queries go on`
+  );
 }
 
 function seriesLimitText({ seriesEnd, index }: SeriesCatalog, seriesMax: number): string {

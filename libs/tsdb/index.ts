@@ -3,4 +3,6 @@ export type { CutReport } from "./cutter.ts";
 export { Db, type DbOptions, type DbReport } from "./db.ts";
 export { Head, type HeadAppend, type HeadStats, headFullError, type SeriesSamples, type TimeColumn } from "./head.ts";
 export { METADATA_FAMILIES_MAX } from "./metadata-store.ts";
+export { type SnapshotOptions, snapshotStopped, snapshotsFolder } from "./snapshot.ts";
 export { DbStats } from "./state.ts";
+export { type VerifyOptions, type VerifyReport, verifyDirectory } from "./verify.ts";

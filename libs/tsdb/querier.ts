@@ -17,7 +17,10 @@ import { CapturedSources } from "./sources.ts";
 import type { DbState } from "./state.ts";
 
 /** What of a storage's state queries read. */
-export type QuerierState = Pick<DbState, "catalog" | "clock" | "metadata" | "retentionMs" | "sources" | "stats">;
+export type QuerierState = Pick<
+  DbState,
+  "catalog" | "clock" | "metadata" | "quarantine" | "retentionMs" | "sources" | "stats"
+>;
 
 export class DbQuerier implements Queryable {
   private readonly state: QuerierState;
@@ -28,11 +31,28 @@ export class DbQuerier implements Queryable {
   }
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
-    const { catalog, sources, clock, stats } = this.state;
-    const result = await evaluateLeaf(leaf, context, catalog, sources, clock, this.plans);
+    const { catalog, clock, quarantine, retentionMs, stats } = this.state;
+    const result = await this.withoutDamage(() => {
+      return evaluateLeaf(leaf, context, catalog, this.state.sources, clock, this.plans);
+    });
     stats.leaves++;
     stats.samplesRead += result.samplesRead;
-    return result;
+    const { startMs, stepMs, count } = leaf.grid;
+    const lowMs = startMs - leaf.offsetMs - leaf.rangeMs + 1;
+    const highMs = startMs + (count - 1) * stepMs - leaf.offsetMs;
+    const warnings = quarantine.warnings(lowMs, highMs, clock.nowMs() - retentionMs);
+    return warnings.length === 0 ? result : { ...result, warnings: [...result.warnings, ...warnings] };
+  }
+
+  /** Does the work, again whenever it met a damaged block, which is out of service then. Errors: its own. */
+  private async withoutDamage<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!this.state.quarantine.report(error)) throw error;
+      }
+    }
   }
 
   async labelNames(
@@ -73,7 +93,15 @@ export class DbQuerier implements Queryable {
   }
 
   /** Series that match any set and have a sample in the range, ascending; undefined: all series, unrestricted. */
-  private async selected(
+  private selected(
+    sets: readonly (readonly Matcher[])[],
+    range: TimeRange,
+    context: QueryContext,
+  ): Promise<Uint32Array | undefined> {
+    return this.withoutDamage(() => this.select(sets, range, context));
+  }
+
+  private async select(
     sets: readonly (readonly Matcher[])[],
     range: TimeRange,
     context: QueryContext,

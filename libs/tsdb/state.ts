@@ -5,6 +5,7 @@ import type { BlockMemory } from "./block-memory.ts";
 import type { SeriesCatalog } from "./catalog.ts";
 import type { HeadAppend } from "./head.ts";
 import type { MetadataStore } from "./metadata-store.ts";
+import type { Quarantine } from "./quarantine.ts";
 import type { DbSession } from "./session.ts";
 import type { Sources } from "./sources.ts";
 import type { Windows } from "./windows.ts";
@@ -58,6 +59,7 @@ export interface DbState {
   /** What queries read. Cuts and merges replace it as a whole, and retire its former blocks afterwards. */
   sources: Sources;
   readonly blockMemory: BlockMemory;
+  readonly quarantine: Quarantine;
   readonly catalog: SeriesCatalog;
   readonly metadata: MetadataStore;
   readonly wal: Wal;

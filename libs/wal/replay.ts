@@ -77,10 +77,12 @@ export interface ReplayOptions {
    * durably before it truncated the WAL. 1 when left out.
    */
   readonly firstSegment?: number;
+  /** Reads a directory marked SUSPECT as well: nothing will be built on what is found. */
+  readonly evenSuspect?: boolean;
 }
 
 /**
- * Replays the WAL of a data directory. Errors: InvalidError for a directory marked SUSPECT, for a newer format, and for segments
+ * Replays the WAL of a data directory. Errors: InvalidError for a directory marked SUSPECT, unless `evenSuspect`, for a newer format, and for segments
  * of another directory. Damage is no error.
  */
 export async function replay(
@@ -89,9 +91,9 @@ export async function replay(
   dataDir: string,
   identity: DirectoryIdentity,
   handler: ReplayHandler,
-  { firstSegment = 1 }: ReplayOptions = {},
+  { firstSegment = 1, evenSuspect = false }: ReplayOptions = {},
 ): Promise<ReplayReport> {
-  refuseSuspect(fs, dataDir);
+  if (!evenSuspect) refuseSuspect(fs, dataDir);
   return new Replay(fs, clock, dataDir, identity, handler, firstSegment).run();
 }
 

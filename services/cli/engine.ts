@@ -36,6 +36,7 @@ export async function openEngine(
   log.info({ dataDir: values.dataDir, ...counts, bytes, elapsedMs: Math.round(elapsedMs) }, "data directory is open");
   for (const one of damage.slice(0, DAMAGE_LINES_MAX)) log.warn(`damage in the WAL: ${describeDamage(one)}`);
   if (damage.length > DAMAGE_LINES_MAX) log.warn(`${damage.length - DAMAGE_LINES_MAX} more damaged places in the WAL`);
-  for (const one of db.damagedBlocks.slice(0, DAMAGE_LINES_MAX)) log.warn(`damaged block: ${one}`);
+  if (db.damagedBlocks.length > 0) log.warn(`${db.damagedBlocks.length} damaged blocks are not served`);
+  if (db.readOnlyReason !== undefined) log.error(db.readOnlyReason);
   return db;
 }

@@ -151,7 +151,22 @@ export const engineFlags = {
     "15m",
     "How long a window of two hours takes late samples before it is cut into blocks.",
   ),
-  enableAdminApi: toggle("Serve /api/v1/admin/flush and /api/v1/admin/compact."),
+  enableAdminApi: toggle("Serve what is below /api/v1/admin: flush, compact, snapshots."),
+};
+
+/** Of commands that work on the directory of a stopped storage. */
+export const directoryFlags = {
+  dataDir: text("DIR", "a directory", "./data", "The data directory of a stopped storage."),
+};
+
+export const snapshotFlags = {
+  ...directoryFlags,
+  url: text(
+    "URL",
+    "an address such as http://127.0.0.1:8428",
+    "",
+    "A running storage to ask instead, which has --enable-admin-api.",
+  ),
 };
 
 /** How many shards a new data directory has. */
