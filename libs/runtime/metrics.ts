@@ -111,6 +111,8 @@ export const METRICS = {
   tidemark_blocks_damaged: { type: "gauge", help: "Blocks that are damaged or missing and are not served." },
   tidemark_blocks_damaged_bytes: { type: "gauge", help: "Size of the blocks that are not served." },
   tidemark_blocks_damaged_total: { type: "counter", help: "Blocks found damaged since the start." },
+  tidemark_disk_free_bytes: { type: "gauge", help: "Free room on the data directory's disk." },
+  tidemark_disk_reserve_bytes: { type: "gauge", help: "Room kept free there (--disk-reserve)." },
   tidemark_storage_writable: { type: "gauge", help: "1 while writes are taken; the log and the answers say why not." },
   tidemark_blocks_cut_total: { type: "counter", help: "Blocks written from heads." },
   tidemark_blocks_cut_samples_total: { type: "counter", help: "Samples written from heads into blocks." },

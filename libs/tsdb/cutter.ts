@@ -341,11 +341,12 @@ export class Cutter {
   private async merge(report: CutReport, most: number): Promise<void> {
     const { registry, state, builder, dataDir, random, stored } = this.options;
     for (let done = 0; done < most && !this.closing; done++) {
+      state.reserve.look();
       // What is damaged or missing is merged with nothing.
       const served = registry.blocks.filter(({ file }) => stored.has(file));
       const [plan] = planMerges(served, state.clock.nowMs(), {
         retentionMs: state.retentionMs,
-        freeBytes: Number.POSITIVE_INFINITY,
+        freeBytes: state.reserve.spareBytes,
       });
       if (plan === undefined) return;
       const inputs = plan.inputs.map((entry) => blockPath(dataDir, entry.file));

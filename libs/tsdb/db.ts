@@ -19,6 +19,7 @@ import {
 import { BlockMemory } from "./block-memory.ts";
 import { SeriesCatalog } from "./catalog.ts";
 import { type CutReport, Cutter } from "./cutter.ts";
+import { DiskReserve, type Reserve } from "./disk-reserve.ts";
 import { type ExportedSeries, exportSeries } from "./export.ts";
 import type { HeadStats } from "./head.ts";
 import { MetadataStore } from "./metadata-store.ts";
@@ -53,6 +54,8 @@ export interface DbOptions {
   readonly retentionMs: number;
   readonly maxFutureMs: number;
   readonly seriesMax: number;
+  /** What is kept free on the disk; nothing when left out. */
+  readonly diskReserve?: Reserve;
   /** worker: write and sync in a thread of its own, on the real file system; inline: on `fs`, for simulations. */
   readonly walMode: "worker" | "inline";
   /** Length of a window that becomes a block; by default two hours. */
@@ -78,6 +81,7 @@ export interface DbReport {
   readonly wal: { state: WalState; segment: number; waitingBytes: number; refusals: number };
   readonly metadataDropped: number;
   readonly bitmaps: string;
+  readonly disk: { readonly freeBytes: number; readonly reserveBytes: number };
   /** Heads with samples, and the memory they use. */
   readonly heads: number;
   readonly headsUsedBytes: number;
@@ -122,7 +126,10 @@ export class Db {
     this.identity = state.identity;
     this.replayed = replayed;
     this.failed = Promise.race([state.wal.failed, failure]);
-    this.ticker = state.clock.every(TICK_MS, () => cutter.tick());
+    this.ticker = state.clock.every(TICK_MS, () => {
+      state.reserve.look();
+      cutter.tick();
+    });
     this.queryable = new DbQuerier(state);
   }
 
@@ -155,6 +162,7 @@ export class Db {
       const metadata = new MetadataStore();
       const { onProblem = () => {} } = options;
       const quarantine = new Quarantine(fs, dataDir, onProblem);
+      const reserve = new DiskReserve(fs, dataDir, options.diskReserve ?? { bytes: 0 });
       let opened: DbState | undefined;
       const replayed = await recover(fs, clock, dataDir, identity, catalog, windows, metadata, registry, isReadOnly);
       const stats = new DbStats();
@@ -173,6 +181,7 @@ export class Db {
         onGroup: (group) => {
           stats.walGroups++;
           stats.walBytes += group.bytes;
+          reserve.wrote(group.bytes);
           stats.walSyncSumMs += group.syncMs;
           stats.walSyncMaxMs = Math.max(stats.walSyncMaxMs, group.syncMs);
         },
@@ -182,6 +191,7 @@ export class Db {
         ...{ identity, clock, windows, catalog, metadata, wal, stats, retentionMs, maxFutureMs, seriesMax },
         sources: { heads: windows.heads, blocks: [] },
         quarantine,
+        reserve,
         blockMemory: new BlockMemory(clock, options.headMemoryBytes / BLOCK_MEMORY_SHARE, BLOCK_IDLE_MS),
         sessions: new Set(),
         closing: false,
@@ -218,7 +228,7 @@ export class Db {
 
   /** Why no writes are taken now, a sentence; undefined while they are. */
   get readOnlyReason(): string | undefined {
-    return this.state.wal.refusal;
+    return this.state.wal.refusal ?? this.state.reserve.refusal;
   }
 
   /** A connection for one insert. Errors: UnavailableError when closing or when the head is full. */
@@ -287,6 +297,7 @@ export class Db {
       },
       metadataDropped: state.metadata.dropped,
       bitmaps: bitmapImplementation,
+      disk: { freeBytes: state.reserve.freeBytes, reserveBytes: state.reserve.bytes },
       heads: state.windows.heads.length,
       headsUsedBytes: state.windows.usedBytes,
       blocks: {

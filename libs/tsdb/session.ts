@@ -47,6 +47,7 @@ export class DbSession implements IngestSession {
     const { state } = this;
     if (this.ended || state.closing)
       throw new UnavailableError("cannot append batch: got a session that is closed; want it open");
+    state.reserve.check();
     const began = state.clock.monotonicMs();
     const view = readHeader(batch, state.windows.current.batchBytesMax);
     const seq = view.getUint32(8, true);
@@ -85,6 +86,7 @@ export class DbSession implements IngestSession {
     const { state } = this;
     if (this.ended || state.closing)
       throw new UnavailableError("cannot append metadata: got a session that is closed; want it open");
+    state.reserve.check();
     state.wal.admit(
       entries.reduce((n, e) => n + 64 + 4 * (e.tenant.length + e.family.length + e.help.length + e.unit.length), 0),
     );

@@ -3,6 +3,7 @@ import type { Clock } from "../env/index.ts";
 import type { DirectoryIdentity, Wal } from "../wal/index.ts";
 import type { BlockMemory } from "./block-memory.ts";
 import type { SeriesCatalog } from "./catalog.ts";
+import type { DiskReserve } from "./disk-reserve.ts";
 import type { HeadAppend } from "./head.ts";
 import type { MetadataStore } from "./metadata-store.ts";
 import type { Quarantine } from "./quarantine.ts";
@@ -60,6 +61,7 @@ export interface DbState {
   sources: Sources;
   readonly blockMemory: BlockMemory;
   readonly quarantine: Quarantine;
+  readonly reserve: DiskReserve;
   readonly catalog: SeriesCatalog;
   readonly metadata: MetadataStore;
   readonly wal: Wal;

@@ -28,6 +28,7 @@ export async function openEngine(
     retentionMs: values.retention.rawMs,
     maxFutureMs: values.maxFuture,
     lateWindowMs: values.lateWindow,
+    diskReserve: values.diskReserve,
     seriesMax: values.seriesMax,
     walMode: "worker",
     onProblem: (problem) => log.warn(problem),

@@ -13,6 +13,7 @@ import {
   parseHostPort,
   parseSizeBytes,
 } from "../../libs/runtime/index.ts";
+import type { Reserve } from "../../libs/tsdb/index.ts";
 import { DEFAULT_INSERT_LIMITS } from "../insert/index.ts";
 import { DEFAULT_RETENTION, parseRetention, RETENTION_FORM } from "./retention.ts";
 
@@ -55,6 +56,13 @@ const toggle = (help: string): Flag<boolean> => {
 
 function within(n: number | undefined, min: number, max: number): number | undefined {
   return n === undefined || n < min || n > max ? undefined : n;
+}
+
+function parseReserve(t: string): Reserve | undefined {
+  const percent = /^(\d+(?:\.\d+)?)%$/.exec(t)?.[1];
+  if (percent !== undefined) return Number(percent) <= 90 ? { share: Number(percent) / 100 } : undefined;
+  const bytes = parseSizeBytes(t);
+  return bytes === undefined ? undefined : { bytes };
 }
 
 const MIB = 1024 * 1024;
@@ -143,6 +151,13 @@ export const engineFlags = {
     defaultHeadMemoryBytes(),
     "Memory of one window's head; around a cut up to three are in use. A quarter of the container's by default.",
   ),
+  diskReserve: {
+    placeholder: "SIZE|PERCENT",
+    form: "a size with its unit (B, KiB, MiB, GiB, TiB) or a share of the disk from 0% to 90%, such as 2%",
+    help: "Room kept free on the disk; below it writes get 503, queries go on.",
+    fallback: "2%",
+    parse: parseReserve,
+  },
   seriesMax: count(1, 100_000_000, 10_000_000, "Series stored; new ones beyond are refused."),
   maxFuture: duration(0, 36_500 * DAY_MS, "10m", "How far ahead of the clock a sample may lie."),
   lateWindow: duration(

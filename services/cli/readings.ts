@@ -62,6 +62,8 @@ export function engineReadings(db: Db): Readings {
     tidemark_blocks_damaged: report.blocks.damaged,
     tidemark_blocks_damaged_bytes: report.blocks.damagedBytes,
     tidemark_blocks_damaged_total: report.blocks.quarantined,
+    tidemark_disk_free_bytes: report.disk.freeBytes,
+    tidemark_disk_reserve_bytes: report.disk.reserveBytes,
     tidemark_storage_writable: db.readOnlyReason === undefined ? 1 : 0,
     tidemark_blocks_cut_total: report.cuts.blocks,
     tidemark_blocks_cut_samples_total: report.cuts.samples,

@@ -297,9 +297,9 @@ describe("a disk that fails", () => {
         await suspect.close();
 
         // Once it was verified, also a power cut takes nothing.
-        const judged = suspect.next();
-        const report = await judged.verify();
-        expect(report.damages).toEqual([]);
+        const verifier = suspect.next();
+        expect((await verifier.verify()).damages).toEqual([]);
+        const judged = verifier.next();
         judged.fs.crash(new SeededRandom(taken));
         await judged.open();
         judged.check();
