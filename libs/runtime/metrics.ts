@@ -64,6 +64,15 @@ export const METRICS = {
 
   tidemark_storage_series: { type: "gauge", help: "Series stored." },
   tidemark_storage_series_limit: { type: "gauge", help: "Series that may be stored (--series-max)." },
+  tidemark_storage_tenant_series_limit: {
+    type: "gauge",
+    help: "Series that one tenant may have (--tenant-series-max).",
+  },
+  tidemark_storage_series_refused_total: {
+    type: "counter",
+    labels: ["limit"],
+    help: "New series refused, by the flag of the limit that was met.",
+  },
   tidemark_storage_label_pairs: { type: "gauge", help: "Distinct label pairs in the index." },
   tidemark_storage_catalog_bytes: { type: "gauge", help: "Memory of series, labels and index." },
   tidemark_storage_sessions: { type: "gauge", help: "Connected inserts." },
@@ -85,7 +94,7 @@ export const METRICS = {
   tidemark_storage_metadata_dropped_total: { type: "counter", help: "Metadata entries beyond the limit of families." },
   tidemark_storage_leaves_total: { type: "counter", help: "Query leaves evaluated." },
   tidemark_storage_samples_read_total: { type: "counter", help: "Samples read by query leaves." },
-  tidemark_head_memory_bytes: { type: "gauge", help: "Memory reserved for the head (--head-memory)." },
+  tidemark_head_memory_bytes: { type: "gauge", help: "Memory that all heads together may use (--head-memory)." },
   tidemark_head_arena_bytes: { type: "gauge", help: "Memory of the head that chunks can use." },
   tidemark_head_arena_used_bytes: { type: "gauge", help: "Memory of the head that chunks use." },
   tidemark_head_samples: { type: "gauge", help: "Samples in the head." },
@@ -104,6 +113,10 @@ export const METRICS = {
     help: "Records not taken because too many wait or the disk is full.",
   },
   tidemark_heads: { type: "gauge", help: "Heads that hold samples: one for each window that is not in blocks yet." },
+  tidemark_heads_sealed_early_total: {
+    type: "counter",
+    help: "Windows sealed before their time because memory ran short.",
+  },
   tidemark_heads_used_bytes: { type: "gauge", help: "Memory that all heads use." },
   tidemark_blocks: { type: "gauge", help: "Live blocks." },
   tidemark_blocks_bytes: { type: "gauge", help: "Size of the live blocks." },

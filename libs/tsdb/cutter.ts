@@ -86,6 +86,7 @@ export class Cutter {
   constructor(options: CutterOptions) {
     this.options = options;
     options.state.quarantine.attach((path) => this.takeOut(path));
+    options.state.onPressure = () => this.relieve();
     const { state, windowMs, isNew } = options;
     this.firstMs = isNew ? Math.floor(state.clock.nowMs() / windowMs) * windowMs : Number.NEGATIVE_INFINITY;
   }
@@ -135,6 +136,19 @@ export class Cutter {
       this.expire(report);
       await this.merge(report, MERGES_PER_TICK);
     }).catch(() => undefined);
+  }
+
+  /** Seals the windows before their time and cuts them, because memory runs short. Never rejects. */
+  private relieve(): void {
+    const { state } = this.options;
+    if (this.busy || this.closing || state.wal.state === "read-only" || !state.budget.wantsSeal) return;
+    this.busy = true;
+    state.budget.earlySeals++;
+    // What failed, for want of room on the disk most often, is tried again with the next batch.
+    void this.flush().then(
+      () => state.budget.relieved(),
+      () => undefined,
+    );
   }
 
   /** Cuts all samples there are into blocks now. Errors: UnavailableError (disk full, stopping), InternalError. */

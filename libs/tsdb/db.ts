@@ -22,11 +22,13 @@ import { type CutReport, Cutter } from "./cutter.ts";
 import { DiskReserve, type Reserve } from "./disk-reserve.ts";
 import { type ExportedSeries, exportSeries } from "./export.ts";
 import type { HeadStats } from "./head.ts";
+import { HeadBudget } from "./head-budget.ts";
 import { MetadataStore } from "./metadata-store.ts";
 import { openBlocks } from "./open-blocks.ts";
 import { Quarantine } from "./quarantine.ts";
 import { DbQuerier } from "./querier.ts";
 import { recover } from "./recover.ts";
+import { type SeriesLimit, SeriesLimits } from "./series-limits.ts";
 import { DbSession } from "./session.ts";
 import { type DbState, DbStats } from "./state.ts";
 import { Windows } from "./windows.ts";
@@ -50,10 +52,15 @@ export interface DbOptions {
   readonly clusterId?: string;
   readonly nodeId?: string;
   readonly hashSeed?: Uint8Array;
+  /** Of one head; of all together, unless `headTotalBytes` says less. */
   readonly headMemoryBytes: number;
+  /** Of all heads; no bound of its own when left out. */
+  readonly headTotalBytes?: number;
   readonly retentionMs: number;
   readonly maxFutureMs: number;
   readonly seriesMax: number;
+  /** Series of one tenant; left out: as many as of all. */
+  readonly tenantSeriesMax?: number;
   /** What is kept free on the disk; nothing when left out. */
   readonly diskReserve?: Reserve;
   /** worker: write and sync in a thread of its own, on the real file system; inline: on `fs`, for simulations. */
@@ -75,6 +82,11 @@ export interface DbReport {
   readonly head: HeadStats;
   readonly seriesCount: number;
   readonly seriesMax: number;
+  readonly tenantSeriesMax: number;
+  /** New series refused, by the flag that refused them. */
+  readonly seriesRefused: Readonly<Record<SeriesLimit, number>>;
+  /** Windows sealed before their time, for want of memory. */
+  readonly earlySeals: number;
   readonly labelPairs: number;
   readonly catalogBytes: number;
   readonly sessions: number;
@@ -152,6 +164,7 @@ export class Db {
       const windows: Windows = new Windows({
         clock,
         memoryBytes: options.headMemoryBytes,
+        keepsIdle: (bytes) => budget.fits(bytes),
         seriesEnd: () => catalog.seriesEnd,
         homeOf: (series) => catalog.homeOf(series),
         fromMs: registry.findings.made || covered.segment === 1 ? Number.NEGATIVE_INFINITY : covered.maxMs,
@@ -159,6 +172,7 @@ export class Db {
           if (opened !== undefined) opened.sources = { ...opened.sources, heads: windows.heads };
         },
       });
+      const budget = new HeadBudget(options.headTotalBytes ?? Number.POSITIVE_INFINITY, () => windows.usedBytes);
       const metadata = new MetadataStore();
       const { onProblem = () => {} } = options;
       const quarantine = new Quarantine(fs, dataDir, onProblem);
@@ -186,16 +200,17 @@ export class Db {
           stats.walSyncMaxMs = Math.max(stats.walSyncMaxMs, group.syncMs);
         },
       });
-      const { retentionMs, maxFutureMs, seriesMax } = options;
+      const { retentionMs, maxFutureMs, seriesMax, tenantSeriesMax = seriesMax } = options;
       const state: DbState = {
-        ...{ identity, clock, windows, catalog, metadata, wal, stats, retentionMs, maxFutureMs, seriesMax },
+        ...{ identity, clock, windows, catalog, metadata, wal, stats, retentionMs, maxFutureMs, budget },
+        limits: new SeriesLimits({ seriesMax, tenantSeriesMax, budget }),
         sources: { heads: windows.heads, blocks: [] },
         quarantine,
         reserve,
         blockMemory: new BlockMemory(clock, options.headMemoryBytes / BLOCK_MEMORY_SHARE, BLOCK_IDLE_MS),
         sessions: new Set(),
         closing: false,
-        seriesLimitText: () => seriesLimitText(catalog, seriesMax),
+        onPressure: () => {},
       };
       opened = state;
       const { stored, openBlock, damaged } = openBlocks(fs, dataDir, state, registry);
@@ -285,7 +300,10 @@ export class Db {
       counters: state.stats,
       head: state.windows.current.stats(),
       seriesCount: catalog.index.size,
-      seriesMax: state.seriesMax,
+      seriesMax: state.limits.seriesMax,
+      tenantSeriesMax: state.limits.tenantSeriesMax,
+      seriesRefused: state.limits.refused,
+      earlySeals: state.budget.earlySeals,
       labelPairs: catalog.index.pairCount,
       catalogBytes: catalog.sizeBytes,
       sessions: state.sessions.size,
@@ -333,10 +351,4 @@ function suspectText(dataDir: string, suspicion: string): string {
     `cannot take writes: got a directory marked ${suspectPath(dataDir)} (${suspicion}); ` +
     `want tidemark verify --data-dir ${dataDir} to pass on the stopped storage, then a new start; queries go on`
   );
-}
-
-function seriesLimitText({ seriesEnd, index }: SeriesCatalog, seriesMax: number): string {
-  if (seriesEnd >= seriesMax) return `got ${seriesEnd} series; want at most ${seriesMax} (--series-max)`;
-  if (index.isFullOfTenants) return `got ${index.tenantCount} tenants; want no more`;
-  return `got ${seriesEnd} series and no memory for more (--head-memory)`;
 }

@@ -88,6 +88,11 @@ export class DbQuerier implements Queryable {
     return Array.from(wanted, (series) => catalog.index.labelsOf(series));
   }
 
+  lacking({ minMs, maxMs }: TimeRange): string[] {
+    const { clock, quarantine, retentionMs } = this.state;
+    return quarantine.warnings(minMs, maxMs, clock.nowMs() - retentionMs);
+  }
+
   async metadata(family: string, context: QueryContext): Promise<MetadataEntry[]> {
     return this.state.metadata.find(context.tenant, family);
   }

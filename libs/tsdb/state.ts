@@ -5,8 +5,10 @@ import type { BlockMemory } from "./block-memory.ts";
 import type { SeriesCatalog } from "./catalog.ts";
 import type { DiskReserve } from "./disk-reserve.ts";
 import type { HeadAppend } from "./head.ts";
+import type { HeadBudget } from "./head-budget.ts";
 import type { MetadataStore } from "./metadata-store.ts";
 import type { Quarantine } from "./quarantine.ts";
+import type { SeriesLimits } from "./series-limits.ts";
 import type { DbSession } from "./session.ts";
 import type { Sources } from "./sources.ts";
 import type { Windows } from "./windows.ts";
@@ -69,8 +71,9 @@ export interface DbState {
   readonly sessions: Set<DbSession>;
   readonly retentionMs: number;
   readonly maxFutureMs: number;
-  readonly seriesMax: number;
+  readonly limits: SeriesLimits;
+  readonly budget: HeadBudget;
   closing: boolean;
-  /** What stands in the way of a new series, with the flag that would help. */
-  seriesLimitText(): string;
+  /** Memory of the heads runs short: windows are to be sealed. */
+  onPressure: () => void;
 }

@@ -25,11 +25,13 @@ export async function openEngine(
     processes: nodeProcesses,
     shardCount: values.shards,
     headMemoryBytes: values.headMemory,
+    headTotalBytes: values.headMemory,
     retentionMs: values.retention.rawMs,
     maxFutureMs: values.maxFuture,
     lateWindowMs: values.lateWindow,
     diskReserve: values.diskReserve,
     seriesMax: values.seriesMax,
+    tenantSeriesMax: values.tenantSeriesMax,
     walMode: "worker",
     onProblem: (problem) => log.warn(problem),
   });

@@ -149,7 +149,7 @@ export const engineFlags = {
     16 * MIB,
     Math.floor(3.9 * GIB),
     defaultHeadMemoryBytes(),
-    "Memory of one window's head; around a cut up to three are in use. A quarter of the container's by default.",
+    "Memory of all that is not yet in blocks. A quarter of the container's by default.",
   ),
   diskReserve: {
     placeholder: "SIZE|PERCENT",
@@ -159,6 +159,7 @@ export const engineFlags = {
     parse: parseReserve,
   },
   seriesMax: count(1, 100_000_000, 10_000_000, "Series stored; new ones beyond are refused."),
+  tenantSeriesMax: count(1, 100_000_000, 10_000_000, "Series stored of one tenant; new ones beyond are refused."),
   maxFuture: duration(0, 36_500 * DAY_MS, "10m", "How far ahead of the clock a sample may lie."),
   lateWindow: duration(
     0,

@@ -39,6 +39,10 @@ export function engineReadings(db: Db): Readings {
   return {
     tidemark_storage_series: report.seriesCount,
     tidemark_storage_series_limit: report.seriesMax,
+    tidemark_storage_tenant_series_limit: report.tenantSeriesMax,
+    tidemark_storage_series_refused_total: Object.entries(report.seriesRefused).map(([limit, value]) => {
+      return { labels: { limit: limit.replace(/^--/, "") }, value };
+    }),
     tidemark_storage_label_pairs: report.labelPairs,
     tidemark_storage_catalog_bytes: report.catalogBytes,
     tidemark_storage_sessions: report.sessions,
@@ -55,6 +59,7 @@ export function engineReadings(db: Db): Readings {
     tidemark_storage_leaves_total: c.leaves,
     tidemark_storage_samples_read_total: c.samplesRead,
     tidemark_heads: report.heads,
+    tidemark_heads_sealed_early_total: report.earlySeals,
     tidemark_heads_used_bytes: report.headsUsedBytes,
     tidemark_blocks: report.blocks.count,
     tidemark_blocks_bytes: report.blocks.sizeBytes,

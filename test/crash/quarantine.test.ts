@@ -147,6 +147,8 @@ describe("a damaged block", () => {
     expect(first.warnings).toEqual([expect.stringMatching(WARNING)]);
     expect(first.warnings[0]).toContain(`from ${new Date(FROM).toISOString()}`);
     expect(shown(first, FROM).length).toBeLessThan(all.length);
+    expect(db.queryable.lacking!({ minMs: FROM, maxMs: NOW })).toEqual(first.warnings);
+    expect(db.queryable.lacking!({ minMs: NOW - 60_000, maxMs: NOW })).toEqual([]);
     // Elsewhere nothing is missing.
     expect((await leaf(db, clock, NOW - 60_000, NOW)).warnings).toEqual([]);
     for (let i = 0; i < 3; i++) expect((await leaf(db, clock, FROM, NOW)).warnings).toEqual(first.warnings);
