@@ -7,6 +7,7 @@ import { CorruptionError, type IngestSession, type Matcher, type Queryable, Unav
 import {
   type DirectoryIdentity,
   type DirectoryLock,
+  describeDamage,
   lockDirectory,
   markSuspect,
   openIdentity,
@@ -179,6 +180,14 @@ export class Db {
       const reserve = new DiskReserve(fs, dataDir, options.diskReserve ?? { bytes: 0 });
       let opened: DbState | undefined;
       const replayed = await recover(fs, clock, dataDir, identity, catalog, windows, metadata, registry, isReadOnly);
+      const lost = replayed.damage.filter(({ mayLoseSamples }) => mayLoseSamples).map(describeDamage);
+      if (lost.length > 0 && !isReadOnly) {
+        const nowMs = clock.nowMs();
+        // What is not in blocks, and what comes late for them as a rule.
+        const { lateWindowMs = LATE_WINDOW_MS } = options;
+        const minMs = Math.max(covered.maxMs - lateWindowMs, nowMs - options.retentionMs);
+        quarantine.addLoss({ minMs: Math.floor(minMs), maxMs: nowMs + options.maxFutureMs }, lost);
+      }
       const stats = new DbStats();
       const wal = openWal({
         fs,

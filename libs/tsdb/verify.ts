@@ -250,7 +250,7 @@ class Verification {
   private lookAtQuarantine(): void {
     const folder = quarantineFolder(this.dataDir);
     if (this.fs.stat(folder) === undefined) return;
-    for (const name of this.fs.list(folder)) this.notes.push(`${folder}/${name}: in quarantine, not served`);
+    for (const name of this.fs.list(folder)) this.notes.push(`${folder}/${name}: in quarantine, not read`);
   }
 
   private tell(path: string, sizeBytes: number): void {

@@ -39,6 +39,8 @@ export interface Damage {
   readonly offset: number;
   readonly length: number;
   readonly reason: string;
+  /** False where it is known that no sample was lost: all else is there more than once. */
+  readonly mayLoseSamples: boolean;
 }
 
 export interface ReplayedSegment {
@@ -239,7 +241,8 @@ class Replay {
       },
     );
     for (const region of regions) {
-      if (region.offset < endOffset) this.addDamage(one.path, region.offset, region.length, region.reason);
+      if (region.offset >= endOffset) continue;
+      this.addDamage(one.path, region.offset, region.length, region.reason, "damage", region.type);
     }
     const tail = regions.find((region) => region.offset >= endOffset);
     const successor = next?.header?.previous.segment === one.segment ? next.header.previous : undefined;
@@ -328,7 +331,9 @@ class Replay {
     length: number,
     reason: string,
     kind: Damage["kind"] = "damage",
+    type?: number,
   ): void {
-    this.damage.push({ kind, path, offset, length, reason });
+    const holdsSamples = type === undefined || type === RECORD.samples || type === RECORD.lateSamples;
+    this.damage.push({ kind, path, offset, length, reason, mayLoseSamples: kind === "damage" && holdsSamples });
   }
 }

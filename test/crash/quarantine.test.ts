@@ -17,6 +17,7 @@ import {
   TENANT,
   write,
 } from "../unit/tsdb/db-fixture.ts";
+import { listRecords, REGISTRATIONS, SAMPLES } from "./wal-records.ts";
 
 const series = (i: number) => ({ __name__: "m", i: `${i}` });
 /** Of shards 0 to 3, so that there are several blocks. */
@@ -252,4 +253,58 @@ describe("a damaged block", () => {
       expect(filesIn(fs, BLOCKS)).not.toContain(files[0]);
     }
   }, 60_000);
+});
+
+describe("a damaged log", () => {
+  test("answers over its times say so, for good: after restarts, and after the log has gone into blocks", async () => {
+    const fs = new SimFileSystem();
+    const clock = new SimClock(NOW);
+    let db = await openDb(fs, { clock });
+    await write(db, OLD);
+    await settled(clock, db.flush());
+    await write(db, [NEW[0]!]);
+    await write(db, [NEW[1]!]);
+    await settled(clock, db.close());
+    const segment = `${DATA_DIR}/wal/${fs.list(`${DATA_DIR}/wal`).at(-1)!}`;
+    const records = listRecords(readWhole(fs, segment)!).filter(({ type }) => type === SAMPLES);
+    fs.flip(segment, records[0]!.offset + 20, 1);
+    const texts = new Set<string>();
+    for (let start = 0; start < 4; start++) {
+      db = await openDb(fs, { clock });
+      const { warnings } = await leaf(db, clock, NOW - 60_000, NOW);
+      expect(warnings).toEqual([
+        expect.stringMatching(
+          /^incomplete: the write-ahead log was damaged; samples from \S+Z to \S+Z may be missing$/,
+        ),
+      ]);
+      texts.add(warnings[0]!);
+      // What was in blocks is all there.
+      expect((await leaf(db, clock, NOW - 2 * HOUR, NOW - HOUR)).warnings).toEqual([]);
+      if (start === 2) await settled(clock, db.flush());
+      await settled(clock, db.close());
+      await clock.advance(60_000);
+    }
+    // The damage was noted once, when it was found.
+    expect(texts.size).toBe(1);
+    expect(fs.list(QUARANTINE).length).toBe(1);
+    expect(new TextDecoder().decode(readWhole(fs, `${QUARANTINE}/${fs.list(QUARANTINE)[0]}`))).toContain(
+      "checksum of a record of type 2",
+    );
+  });
+
+  test("that has lost only what is there twice says nothing", async () => {
+    const fs = new SimFileSystem();
+    const clock = new SimClock(NOW);
+    let db = await openDb(fs, { clock });
+    await write(db, NEW);
+    await settled(clock, db.close());
+    const segment = `${DATA_DIR}/wal/00000001.wal`;
+    const records = listRecords(readWhole(fs, segment)!).filter(({ type }) => type === REGISTRATIONS);
+    fs.flip(segment, records[0]!.offset + 20, 1);
+    db = await openDb(fs, { clock });
+    expect(db.replayed.damage.length).toBe(1);
+    expect((await leaf(db, clock, NOW - 60_000, NOW)).warnings).toEqual([]);
+    expect(contents(db)).toEqual(lines(NEW));
+    await settled(clock, db.close());
+  });
 });

@@ -21,7 +21,10 @@ const SITES = [
   "identity-file",
   "identity-found",
   "identity-name",
+  "quarantine-folder",
   "wal-group",
+  "wal-loss-file",
+  "wal-loss-name",
   "wal-replayed",
   "wal-replayed-names",
   "wal-segment",
@@ -31,7 +34,7 @@ const SITES = [
 /**
  * Syncs whose absence this world does not notice. Another sync of the same directory follows before anything relies on the first: that of
  * the blocks folder after those of the identity, the registry's after a block's name. What comes back after a truncation is removed again.
- * test/unit/block/registry.test.ts notices the registry's own.
+ * What was lost is noted again at the next start while the damage is there. test/unit/block/registry.test.ts notices the registry's own.
  */
 const COVERED = [
   "block-name",
@@ -39,6 +42,9 @@ const COVERED = [
   "blocks-folder",
   "identity-found",
   "identity-name",
+  "quarantine-folder",
+  "wal-loss-file",
+  "wal-loss-name",
   "wal-truncated",
 ];
 const NEEDED_SITES = SITES.filter((site) => !COVERED.includes(site));
