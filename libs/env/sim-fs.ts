@@ -17,7 +17,7 @@ export interface SimCall {
 }
 
 /** crash: the process dies before the call; else the system's error name. */
-export type SimFault = "crash" | "EIO" | "ENOSPC" | "EMFILE" | "EACCES";
+export type SimFault = "crash" | "EIO" | "ENOSPC" | "EMFILE" | "EACCES" | "EROFS";
 
 /** Thrown by every call from the moment of the crash until the process is "started" again by `kill` or `crash`. */
 export class SimCrash extends Error {

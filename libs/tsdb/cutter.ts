@@ -128,12 +128,13 @@ export class Cutter {
     if (this.busy || this.closing || this.options.state.wal.state === "read-only") return;
     this.options.state.blockMemory.sweep();
     void this.exclusively(async (report) => {
+      // First, because it makes room for the rest.
+      this.expire(report);
       await this.endWindowWhenDue();
       const { windows, clock } = this.options.state;
       const isDue = windows.hasOlder && clock.nowMs() >= windows.fromMs + this.options.lateWindowMs;
       if (isDue || this.pending !== undefined) await this.cut(report);
       this.putDamagedAside();
-      this.expire(report);
       await this.merge(report, MERGES_PER_TICK);
     }).catch(() => undefined);
   }

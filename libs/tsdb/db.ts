@@ -1,13 +1,22 @@
 // libs/tsdb/db.ts: one storage: opens a data directory, takes batches, answers leaves, closes. No network here.
 // Order of a start: lock, identity, replay, WAL open, ready. Order of a stop: no new work, WAL durable, lock released.
 import { type BlockEntry, BlockRegistry, InlineBlockBuilder, WorkerBlockBuilder } from "../block/index.ts";
-import { type Clock, errorText, type FileSystem, type Processes, type Random, type Timer } from "../env/index.ts";
+import {
+  type Clock,
+  errorCode,
+  errorText,
+  type FileSystem,
+  type Processes,
+  type Random,
+  type Timer,
+} from "../env/index.ts";
 import { bitmapImplementation } from "../index/index.ts";
 import { CorruptionError, type IngestSession, type Matcher, type Queryable, UnavailableError } from "../model/index.ts";
 import {
   type DirectoryIdentity,
   type DirectoryLock,
   describeDamage,
+  identityPath,
   lockDirectory,
   markSuspect,
   openIdentity,
@@ -147,18 +156,19 @@ export class Db {
   }
 
   /**
-   * Opens a data directory, or makes one; one marked suspect is read only. Errors: InvalidError when the directory is locked, foreign or of a
+   * Opens a data directory, or makes one; one marked suspect, or on a disk that can't be written, is read only. Errors: InvalidError when the directory is locked, foreign or of a
    * newer version; UnavailableError when its samples don't fit into --head-memory.
    */
   static async open(options: DbOptions): Promise<Db> {
     const { fs, clock, dataDir } = options;
     let cutter: Cutter | undefined;
-    const lock = await lockDirectory(fs, clock, options.processes, dataDir);
+    const { lock, whyNot } = await lockIfWritable(fs, clock, options.processes, dataDir);
     try {
       const { shardCount, clusterId, nodeId, hashSeed } = options;
       const identity = openIdentity(fs, dataDir, { shardCount, clusterId, nodeId, hashSeed }, options.random);
       const suspicion = suspicionOf(fs, dataDir);
-      const isReadOnly = suspicion !== undefined;
+      const readOnly = suspicion === undefined ? whyNot : suspectText(dataDir, suspicion);
+      const isReadOnly = readOnly !== undefined;
       const registry = BlockRegistry.open(fs, dataDir, identity, isReadOnly);
       const { covered } = registry;
       const catalog = new SeriesCatalog();
@@ -198,7 +208,7 @@ export class Db {
         registrations: catalog,
         metadata,
         mode: options.walMode,
-        readOnly: isReadOnly ? suspectText(dataDir, suspicion) : undefined,
+        readOnly,
         ...(options.walSegmentBytes === undefined ? {} : { segmentBytes: options.walSegmentBytes }),
         ...(options.walBufferBytes === undefined ? {} : { bufferBytes: options.walBufferBytes }),
         onGroup: (group) => {
@@ -352,6 +362,22 @@ export class Db {
     for (const block of blocks) block.retire();
     this.state.catalog.index.dispose();
     this.lock.release();
+  }
+}
+
+/** A disk that takes no lock, because it is mounted so or fails, takes no other process' writes either: it can be read. */
+async function lockIfWritable(
+  fs: FileSystem,
+  clock: Clock,
+  processes: Processes,
+  dataDir: string,
+): Promise<{ readonly lock: DirectoryLock; readonly whyNot?: string }> {
+  try {
+    return { lock: await lockDirectory(fs, clock, processes, dataDir) };
+  } catch (error) {
+    if (!["EROFS", "EIO"].includes(errorCode(error) ?? "") || fs.stat(identityPath(dataDir)) === undefined) throw error;
+    const whyNot = `cannot take writes: got ${errorText(error)}; want a disk that can be written (--data-dir), then a new start; queries go on`;
+    return { lock: { path: "", release: () => {} }, whyNot };
   }
 }
 

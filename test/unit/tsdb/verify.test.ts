@@ -184,6 +184,27 @@ describe("a directory marked suspect", () => {
     await next.close();
   });
 
+  test("so is one on a disk that is mounted read only, marked or not", async () => {
+    const fs = await directory();
+    fs.faults = ({ kind, path }) => {
+      const changes = ["write", "truncate", "makeDirectory", "rename", "link", "unlink", "removeDirectory"].includes(
+        kind,
+      );
+      return changes || (kind === "open" && /LOCK|\.tmp$/.test(path)) ? "EROFS" : undefined;
+    };
+    for (const reason of ["EROFS", "the disk said EIO"]) {
+      const db = await openDb(fs);
+      expect(contents(db)).toEqual(lines([...ROWS, ...LATER]));
+      expect(db.readOnlyReason).toContain(reason);
+      await expect(write(db, LATER)).rejects.toThrow(reason);
+      await db.close();
+      const { faults } = fs;
+      fs.faults = () => undefined;
+      markSuspect(fs, DATA_DIR, "the disk said EIO");
+      fs.faults = faults;
+    }
+  });
+
   test("with damage stays so, and what is damaged is said", async () => {
     const fs = await directory();
     markSuspect(fs, DATA_DIR, "x");
