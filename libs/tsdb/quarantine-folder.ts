@@ -35,6 +35,9 @@ export interface Loss {
 
 const LOSS = /^wal-(-?\d+)-(-?\d+)-[0-9a-f]{8}\.txt$/;
 
+/** More than these are not noted: who has so many knows. */
+const LOSSES_MAX = 50;
+
 /** What a file's name says of a loss; undefined when it is about none. */
 export function lossOf(name: string): Loss | undefined {
   const times = LOSS.exec(name);
@@ -49,7 +52,9 @@ export function noteLoss(fs: FileSystem, dataDir: string, { minMs, maxMs }: Loss
   const text = `${lines.join("\n")}\n`;
   const mark = `-${crc32(text).toString(16).padStart(8, "0")}.txt`;
   ensureDirectory(fs, folder, "quarantine-folder");
-  if (fs.list(folder).some((name) => lossOf(name) !== undefined && name.endsWith(mark))) return false;
+  const noted = fs.list(folder).filter((name) => lossOf(name) !== undefined);
+  if (noted.some((name) => name.endsWith(mark))) return false;
+  if (noted.length >= LOSSES_MAX) return true;
   replaceFile(fs, `${folder}/wal-${minMs}-${maxMs}${mark}`, new TextEncoder().encode(text), "wal-loss");
   return true;
 }
