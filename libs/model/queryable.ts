@@ -5,6 +5,7 @@ import type { HistogramColumn } from "./histogram.ts";
 import type { MetadataEntry } from "./ingest.ts";
 import type { Labels } from "./labels.ts";
 import type { Matcher } from "./matcher.ts";
+import type { Statistics } from "./statistics.ts";
 
 /** Functions a storage evaluates per series over a window (start, end] of raw samples. */
 export type Rollup =
@@ -197,4 +198,6 @@ export interface Queryable {
   metadata(family: string, c: QueryContext): Promise<MetadataEntry[]>;
   /** What answers of names, values and series over a range lack, as warnings. Storages behind the network don't tell. */
   lacking?(range: TimeRange): readonly string[];
+  /** What the tenant's series are made of: totals, and the `limit` greatest counts of each list. */
+  statistics(limit: number, c: QueryContext): Promise<Statistics>;
 }
