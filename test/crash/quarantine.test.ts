@@ -128,7 +128,7 @@ describe("a damaged block", () => {
         fs.open(`${BLOCKS}/registry.json`, "create").write(registry, 0);
       }
     }
-  }, 180_000);
+  }, 600_000);
 
   test("while it is in use: out at once, logged once, counted; the warning stays over restarts; writes and cuts go on", async () => {
     const { fs, files } = await disk();
@@ -252,7 +252,7 @@ describe("a damaged block", () => {
       expect(readWhole(fs, `${QUARANTINE}/${files[0]}`)).toEqual(bytes);
       expect(filesIn(fs, BLOCKS)).not.toContain(files[0]);
     }
-  }, 60_000);
+  }, 240_000);
 });
 
 describe("a damaged log", () => {

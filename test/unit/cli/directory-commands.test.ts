@@ -55,7 +55,7 @@ test("snapshot of a running storage, and of a stopped one; both and the original
     const answer = await fetch(`${url}/api/v1/query?query=up`);
     return ((await answer.json()) as { data: { result: unknown[] } }).data.result.length;
   };
-  await expect.poll(answered, { timeout: 20_000 }).toBe(1);
+  await expect.poll(answered, { timeout: 120_000 }).toBe(1);
   const held = await tidemark("verify", "--data-dir", DATA_DIR);
   expect(held).toMatchObject({ code: 2, out: "" });
   expect(held.err).toMatch(/cannot lock .*held by process/);
@@ -96,7 +96,7 @@ test("snapshot of a running storage, and of a stopped one; both and the original
   const again = await tidemark("inspect", segment);
   expect(again.code).toBe(1);
   expect(again.out).toContain("DAMAGED: checksum of a record");
-}, 60_000);
+}, 240_000);
 
 test("what can't be done is refused with one sentence", async () => {
   const cases: [string[], RegExp][] = [

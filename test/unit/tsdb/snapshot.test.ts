@@ -111,7 +111,7 @@ describe("a snapshot of a running storage", () => {
         expect([...found].filter((key) => !known.has(key))).toEqual([]);
       }
     }
-  }, 60_000);
+  }, 240_000);
 
   test("is refused while the disk is full or the storage stops; nothing is harmed", async () => {
     const fs = new SimFileSystem();
@@ -156,7 +156,7 @@ describe("a snapshot of a running storage", () => {
       if (done) expect(found).toEqual([name]);
     }
     expect(whole).toBeGreaterThan(0);
-  }, 60_000);
+  }, 240_000);
 });
 
 describe("a snapshot of a stopped storage", () => {

@@ -94,7 +94,7 @@ describe("verify", () => {
       }
     }
     expect((await verify(fs)).damages).toEqual([]);
-  }, 180_000);
+  }, 600_000);
 
   test("files that are missing, shorter, unknown, or say something else", async () => {
     const fs = await directory();
@@ -263,5 +263,5 @@ describe("a directory marked suspect", () => {
       if (report !== undefined) expect(after.readOnlyReason).toBeUndefined();
       await after.close();
     }
-  }, 60_000);
+  }, 240_000);
 });
