@@ -1,18 +1,22 @@
 // libs/tsdb/querier.ts: this storage as a Queryable: leaves, label names, label values, series, metadata, statistics.
-import type {
-  Labels,
-  Leaf,
-  LeafResult,
-  Matcher,
-  MetadataEntry,
-  Queryable,
-  QueryContext,
-  Statistics,
-  TimeRange,
+import {
+  checkSeries,
+  type Labels,
+  type Leaf,
+  type LeafResult,
+  type Matcher,
+  type MetadataEntry,
+  type Queryable,
+  type QueryContext,
+  type RawColumn,
+  type RawRequest,
+  type Statistics,
+  type TimeRange,
 } from "../model/index.ts";
 import { evaluateLeaf } from "./evaluate.ts";
 import { Pace } from "./pace.ts";
 import { PlanPool } from "./plan-pool.ts";
+import { streamRawSamples } from "./raw-samples.ts";
 import { seriesWithin } from "./series-within.ts";
 import { CapturedSources } from "./sources.ts";
 import type { DbState } from "./state.ts";
@@ -34,16 +38,21 @@ export class DbQuerier implements Queryable {
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
     const { catalog, clock, quarantine, retentionMs, stats } = this.state;
-    const result = await this.withoutDamage(() => {
-      return evaluateLeaf(leaf, context, catalog, this.state.sources, clock, this.plans);
-    });
-    stats.leaves++;
-    stats.samplesRead += result.samplesRead;
-    const { startMs, stepMs, count } = leaf.grid;
-    const lowMs = startMs - leaf.offsetMs - leaf.rangeMs + 1;
-    const highMs = startMs + (count - 1) * stepMs - leaf.offsetMs;
-    const warnings = quarantine.warnings(lowMs, highMs, clock.nowMs() - retentionMs);
-    return warnings.length === 0 ? result : { ...result, warnings: [...result.warnings, ...warnings] };
+    stats.leavesRunning++;
+    try {
+      const result = await this.withoutDamage(() => {
+        return evaluateLeaf(leaf, context, catalog, this.state.sources, clock, this.plans);
+      });
+      stats.leaves++;
+      stats.samplesRead += result.samplesRead;
+      const { startMs, stepMs, count } = leaf.grid;
+      const lowMs = startMs - leaf.offsetMs - leaf.rangeMs + 1;
+      const highMs = startMs + (count - 1) * stepMs - leaf.offsetMs;
+      const warnings = quarantine.warnings(lowMs, highMs, clock.nowMs() - retentionMs);
+      return warnings.length === 0 ? result : { ...result, warnings: [...result.warnings, ...warnings] };
+    } finally {
+      stats.leavesRunning--;
+    }
   }
 
   /** Does the work, again whenever it met a damaged block, which is out of service then. Errors: its own. */
@@ -54,6 +63,30 @@ export class DbQuerier implements Queryable {
       } catch (error) {
         if (!this.state.quarantine.report(error)) throw error;
       }
+    }
+  }
+
+  async *rawSamples(request: RawRequest, context: QueryContext): AsyncGenerator<readonly RawColumn[], void, void> {
+    const { catalog, clock, quarantine, stats } = this.state;
+    stats.leavesRunning++;
+    let begun = false;
+    try {
+      for (;;) {
+        try {
+          for await (const batch of streamRawSamples(request, context, catalog, this.state.sources, clock)) {
+            for (const { times } of batch) stats.samplesRead += times.length;
+            begun = true;
+            yield batch;
+          }
+          stats.leaves++;
+          return;
+        } catch (error) {
+          // What was sent can't be taken back: the next request goes without the damaged block.
+          if (!quarantine.report(error) || begun) throw error;
+        }
+      }
+    } finally {
+      stats.leavesRunning--;
     }
   }
 
@@ -87,6 +120,7 @@ export class DbQuerier implements Queryable {
     const { catalog } = this.state;
     const found = (await this.selected(sets, range, context)) ?? catalog.index.select(context.tenant, []);
     const wanted = limit > 0 ? found.subarray(0, limit) : found;
+    checkSeries(wanted.length, context.seriesMax);
     return Array.from(wanted, (series) => catalog.index.labelsOf(series));
   }
 

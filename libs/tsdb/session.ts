@@ -56,7 +56,9 @@ export class DbSession implements IngestSession {
       throw headFullError();
     }
     // References refused for want of memory stay refused on this connection: the next one asks again.
-    if (this.refusedForMemory && !state.budget.isTight) this.end("got series refused for memory that is there now");
+    if (this.refusedForMemory && !state.budget.isTight && state.windows.hasSeriesRoom) {
+      this.end("got series refused for memory that is there now");
+    }
     const began = state.clock.monotonicMs();
     const view = readHeader(batch, state.windows.current.batchBytesMax);
     const seq = view.getUint32(8, true);

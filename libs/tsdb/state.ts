@@ -34,6 +34,8 @@ export class DbStats {
   walSyncSumMs = 0;
   walSyncMaxMs = 0;
   leaves = 0;
+  /** Leaves and streams of raw samples under way. */
+  leavesRunning = 0;
   samplesRead = 0;
 
   count(received: number, done: HeadAppend): void {

@@ -90,6 +90,11 @@ export class Windows {
     return [this.active, this.previous?.head, this.past, spare].filter((head) => head !== undefined);
   }
 
+  /** Whether every head takes another series. */
+  get hasSeriesRoom(): boolean {
+    return this.complete.every((head) => head.hasSeriesRoom);
+  }
+
   /** Bytes that all heads use. */
   get usedBytes(): number {
     let bytes = this.active.usedBytes + (this.previous?.head.usedBytes ?? 0) + (this.past?.usedBytes ?? 0);
