@@ -236,6 +236,8 @@ export interface Queryable {
   metadata(family: string, c: QueryContext): Promise<MetadataEntry[]>;
   /** Exemplars of the series that match any of the matcher sets; each counts as a sample of c.samplesMax. Series without are left out. */
   exemplars(sets: readonly (readonly Matcher[])[], range: TimeRange, c: QueryContext): Promise<SeriesExemplars[]>;
+  /** What answers of names, values and series over a range lack, as warnings. Storages behind the network don't tell. */
+  lacking?(range: TimeRange): readonly string[];
   /** What the tenant's series are made of: totals, and the `limit` greatest counts of each list. */
   statistics(limit: number, c: QueryContext): Promise<Statistics>;
 }

@@ -28,7 +28,7 @@ import { countStatistics } from "./statistics.ts";
 /** What of a storage's state queries read. */
 export type QuerierState = Pick<
   DbState,
-  "catalog" | "clock" | "metadata" | "retentionMs" | "side" | "sources" | "stats"
+  "catalog" | "clock" | "metadata" | "quarantine" | "retentionMs" | "side" | "sources" | "stats"
 >;
 
 export class DbQuerier implements Queryable {
@@ -40,27 +40,54 @@ export class DbQuerier implements Queryable {
   }
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
-    const { catalog, sources, side, clock, stats } = this.state;
+    const { catalog, clock, quarantine, retentionMs, side, stats } = this.state;
     stats.leavesRunning++;
     try {
-      const result = await evaluateLeaf(leaf, context, catalog, sources, side, clock, this.plans);
+      const result = await this.withoutDamage(() => {
+        return evaluateLeaf(leaf, context, catalog, this.state.sources, side, clock, this.plans);
+      });
       stats.leaves++;
       stats.samplesRead += result.samplesRead;
-      return result;
+      const { startMs, stepMs, count } = leaf.grid;
+      const lowMs = startMs - leaf.offsetMs - leaf.rangeMs + 1;
+      const highMs = startMs + (count - 1) * stepMs - leaf.offsetMs;
+      const warnings = quarantine.warnings(lowMs, highMs, clock.nowMs() - retentionMs);
+      return warnings.length === 0 ? result : { ...result, warnings: [...result.warnings, ...warnings] };
     } finally {
       stats.leavesRunning--;
     }
   }
 
-  async *rawSamples(request: RawRequest, context: QueryContext): AsyncGenerator<readonly RawColumn[], void, void> {
-    const { catalog, sources, side, clock, stats } = this.state;
-    stats.leavesRunning++;
-    try {
-      for await (const batch of streamRawSamples(request, context, catalog, sources, side, clock)) {
-        for (const { times } of batch) stats.samplesRead += times.length;
-        yield batch;
+  /** Does the work, again whenever it met a damaged block, which is out of service then. Errors: its own. */
+  private async withoutDamage<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!this.state.quarantine.report(error)) throw error;
       }
-      stats.leaves++;
+    }
+  }
+
+  async *rawSamples(request: RawRequest, context: QueryContext): AsyncGenerator<readonly RawColumn[], void, void> {
+    const { catalog, clock, quarantine, side, stats } = this.state;
+    stats.leavesRunning++;
+    let begun = false;
+    try {
+      for (;;) {
+        try {
+          for await (const batch of streamRawSamples(request, context, catalog, this.state.sources, side, clock)) {
+            for (const { times } of batch) stats.samplesRead += times.length;
+            begun = true;
+            yield batch;
+          }
+          stats.leaves++;
+          return;
+        } catch (error) {
+          // What was sent can't be taken back: the next request goes without the damaged block.
+          if (!quarantine.report(error) || begun) throw error;
+        }
+      }
     } finally {
       stats.leavesRunning--;
     }
@@ -100,6 +127,11 @@ export class DbQuerier implements Queryable {
     return Array.from(wanted, (series) => catalog.index.labelsOf(series));
   }
 
+  lacking({ minMs, maxMs }: TimeRange): string[] {
+    const { clock, quarantine, retentionMs } = this.state;
+    return quarantine.warnings(minMs, maxMs, clock.nowMs() - retentionMs);
+  }
+
   async metadata(family: string, context: QueryContext): Promise<MetadataEntry[]> {
     return this.state.metadata.find(context.tenant, family);
   }
@@ -118,7 +150,15 @@ export class DbQuerier implements Queryable {
   }
 
   /** Series that match any set and have a sample in the range, ascending; undefined: all series, unrestricted. */
-  private async selected(
+  private selected(
+    sets: readonly (readonly Matcher[])[],
+    range: TimeRange,
+    context: QueryContext,
+  ): Promise<Uint32Array | undefined> {
+    return this.withoutDamage(() => this.select(sets, range, context));
+  }
+
+  private async select(
     sets: readonly (readonly Matcher[])[],
     range: TimeRange,
     context: QueryContext,

@@ -33,6 +33,7 @@ export async function recover(
   metadata: MetadataStore,
   side: SideWindows,
   { covered, walFrom }: Pick<BlockRegistry, "covered" | "walFrom">,
+  evenSuspect = false,
 ): Promise<ReplayReport> {
   const registered = new RegisteredSeries(catalog, windows);
   const handler: ReplayHandler = {
@@ -58,7 +59,7 @@ export async function recover(
       return Math.max(...parts.map((part) => newestSideMs(part.side)));
     },
   };
-  const report = await replay(fs, clock, dataDir, identity, handler, { firstSegment: walFrom });
+  const report = await replay(fs, clock, dataDir, identity, handler, { firstSegment: walFrom, evenSuspect });
   registered.finish();
   return report;
 }

@@ -14,19 +14,19 @@ export interface SeriesName {
 
 /**
  * The number of a series. A new one is added to `registrations`, which the caller logs before anything of the series; a string says
- * why it is refused. Errors: InvalidError for a malformed key.
+ * why it is refused: "id-collision", or a sentence about a limit. Errors: InvalidError for a malformed key.
  */
 export function registerSeries(
-  { catalog, windows, seriesMax }: DbState,
+  { catalog, windows, limits }: DbState,
   { shard, home, idView, idAt, key }: SeriesName,
   registrations: RegistrationBody,
-): number | "series-limit" | "id-collision" {
+): number | string {
   const { tenant, labels } = decodeSeriesKey(key);
   const known = catalog.find(idView, idAt);
   if (known >= 0) return catalog.agrees(known, tenant, labels) ? known : "id-collision";
-  const fits = catalog.seriesEnd < seriesMax && catalog.index.hasRoomFor(tenant);
-  const series = fits ? windows.addSeries(home.high, home.low) : -1;
-  if (series < 0) return "series-limit";
+  const limit = limits.limitOf(catalog, tenant);
+  const series = limit === undefined ? windows.addSeries(home.high, home.low) : -1;
+  if (series < 0) return limits.refuse(limit ?? "--head-memory", catalog, tenant);
   catalog.add(idView, idAt, tenant, labels, shard, home);
   const id = new Uint8Array(idView.buffer, idView.byteOffset + idAt, 16);
   registrations.add(series, shard, BigInt(home.low) | (BigInt(home.high) << 32n), id, key);

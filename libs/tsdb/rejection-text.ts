@@ -1,15 +1,9 @@
 // libs/tsdb/rejection-text.ts: why samples, histograms or exemplars of a batch were refused, in a sentence for the client.
 import type { RejectionReason } from "../model/index.ts";
-import type { DbState } from "./state.ts";
 
 /** The bounds may be infinite, but not those that were passed. */
-export function rejectionText(
-  state: Pick<DbState, "seriesLimitText">,
-  reason: RejectionReason,
-  minMs: number,
-  maxMs: number,
-): string {
+export function rejectionText(limitText: string, reason: RejectionReason, minMs: number, maxMs: number): string {
   if (reason === "future") return `out of bounds: later than ${new Date(maxMs).toISOString()} (now + --max-future)`;
   if (reason === "too-old") return `too old sample: before ${new Date(minMs).toISOString()} (now - --retention raw)`;
-  return reason === "series-limit" ? `series limit: ${state.seriesLimitText()}` : "series id meets other labels";
+  return reason === "series-limit" ? `series limit: ${limitText}` : "series id meets other labels";
 }

@@ -30,7 +30,7 @@ export async function appendSideBatch(state: DbState, batch: Uint8Array): Promis
     for (const part of parts) {
       const side = refused.withinBounds(part.side);
       const series = seriesOf(state, part, registrations);
-      if (typeof series === "string") refused.all(side, series);
+      if (typeof series === "string") refused.all(side, series === "id-collision" ? series : "series-limit", series);
       else admitted.push({ series, side });
     }
   } finally {
@@ -62,11 +62,7 @@ function weightOf({ histograms, exemplars, starts }: SideSeries): number {
   return ofHistograms + 200 * exemplars.length + 16 * starts.length;
 }
 
-function seriesOf(
-  state: DbState,
-  { name }: NamedSide,
-  registrations: RegistrationBody,
-): number | "series-limit" | "id-collision" {
+function seriesOf(state: DbState, { name }: NamedSide, registrations: RegistrationBody): number | string {
   const { shard, homeLow, homeHigh, id, key } = name;
   const idView = new DataView(id.buffer, id.byteOffset, id.byteLength);
   const series: SeriesName = { shard, home: { low: homeLow, high: homeHigh }, idView, idAt: 0, key };
@@ -84,12 +80,11 @@ export function sideFullError(bytesMax: number): UnavailableError {
 class Refused {
   private readonly minMs: number;
   private readonly maxMs: number;
-  private readonly state: DbState;
+  private limitText = "";
   private readonly counts = new Map<string, { kind: SideKind; reason: SideRejection["reason"]; count: number }>();
 
   constructor(state: DbState) {
     const now = state.clock.nowMs();
-    this.state = state;
     this.minMs = now - state.retentionMs;
     this.maxMs = now + state.maxFutureMs;
   }
@@ -111,7 +106,8 @@ class Refused {
     };
   }
 
-  all({ histograms, exemplars }: SideSeries, reason: "series-limit" | "id-collision"): void {
+  all({ histograms, exemplars }: SideSeries, reason: "series-limit" | "id-collision", text: string): void {
+    this.limitText = text;
     this.add("histogram", reason, histograms.length);
     this.add("exemplar", reason, exemplars.length);
   }
@@ -127,7 +123,7 @@ class Refused {
   rejections(): SideRejection[] {
     return Array.from(this.counts.values(), (one) => ({
       ...one,
-      text: rejectionText(this.state, one.reason, this.minMs, this.maxMs),
+      text: rejectionText(this.limitText, one.reason, this.minMs, this.maxMs),
     }));
   }
 }

@@ -31,6 +31,8 @@ export interface SideFilesOptions {
   readonly kernel: ColumnKernel;
   readonly numberOf: NumberOf;
   readonly onProblem: (problem: string) => void;
+  /** Nothing is removed then. */
+  readonly isReadOnly: boolean;
 }
 
 /** A series on its way into a file. */
@@ -89,6 +91,7 @@ export class SideFiles {
 
   /** Removes a file; what stays is removed at the next start. */
   private remove(name: string): void {
+    if (this.options.isReadOnly) return;
     try {
       this.options.fs.unlink(this.path(name));
     } catch (error) {

@@ -15,6 +15,7 @@ import {
 } from "../../../libs/model/index.ts";
 import { exportSeries } from "../../../libs/tsdb/export.ts";
 import { MetadataStore } from "../../../libs/tsdb/metadata-store.ts";
+import { Quarantine } from "../../../libs/tsdb/quarantine.ts";
 import { DbQuerier } from "../../../libs/tsdb/querier.ts";
 import { SideData } from "../../../libs/tsdb/side-data.ts";
 import { DbStats } from "../../../libs/tsdb/state.ts";
@@ -173,6 +174,7 @@ function querierOf(storage: SplitStorage): DbQuerier {
   return new DbQuerier({
     ...{ catalog, clock, metadata: new MetadataStore(), retentionMs: 24 * 3_600_000, stats: new DbStats() },
     side: new SideData(Number.NEGATIVE_INFINITY, 0),
+    quarantine: new Quarantine(storage.fs, "/none", () => {}),
     get sources() {
       return storage.sources;
     },
