@@ -1,5 +1,5 @@
 // libs/block/index.ts: what other folders may use of immutable blocks.
-export { type BlockEntry, blockFileName, entryOf } from "./block-entry.ts";
+export { type BlockEntry, blockFileName, entryOf, withTombstones } from "./block-entry.ts";
 export {
   type BlockBuilder,
   type BuildJob,
@@ -11,6 +11,7 @@ export {
 export { serveBuilder } from "./builder-server.ts";
 export type { ColumnEntry, StoredColumn } from "./column-entry.ts";
 export { BLOCK_ID_BYTES, type BlockOptions, type Footer, LEVELS, type Level, type TenantEntry } from "./footer.ts";
+export type { InputTombstones } from "./job.ts";
 export { mergeBlocks, mergeColumns, mergedOptions, planTimes, type TimesPlan } from "./merge.ts";
 export { pageOf } from "./page.ts";
 export { type BlockPiece, PIECE_BYTES, PieceWriter } from "./piece.ts";
@@ -24,6 +25,20 @@ export {
   type RegistryFindings,
   type RegistryProblem,
 } from "./registry.ts";
-export type { RegistryIdentity, WalCoverage } from "./registry-file.ts";
+export {
+  type DeletionEntry,
+  NO_DELETIONS,
+  type RegistryDeletions,
+  type RegistryIdentity,
+  type WalCoverage,
+} from "./registry-file.ts";
+export {
+  decodePlaces,
+  encodePlaces,
+  hiddenByPlace,
+  TimeRanges,
+  type Tombstone,
+  takeSpans,
+} from "./tombstone.ts";
 export { type BlockDamage, verifyBlock } from "./verify.ts";
 export { type BlockSummary, BlockWriter, compareBytes } from "./writer.ts";

@@ -21,6 +21,7 @@ import {
   S_FLAGS,
   S_GROUP_FIRST,
   S_SEALED,
+  SERIES_HIDDEN,
   SERIES_LATE,
   SERIES_MOVED,
   SERIES_WORDS,
@@ -372,6 +373,11 @@ export class HeadKernel {
   /** Notes that the late store has samples of the series. */
   markLate(series: number): void {
     this.words[this.seriesBase + series * SERIES_WORDS + S_FLAGS]! |= SERIES_LATE;
+  }
+
+  /** Notes that samples of the series are hidden by a deletion: only newer ones than all of them still go to its chunks. */
+  markHidden(series: number): void {
+    this.words[this.seriesBase + series * SERIES_WORDS + S_FLAGS]! |= SERIES_HIDDEN;
   }
 
   /**

@@ -16,11 +16,13 @@ import {
   planExpiry,
   planMerges,
   type RegistryChange,
+  type Tombstone,
+  withTombstones,
 } from "../block/index.ts";
 import { errorText, type FileSystem, type Random } from "../env/index.ts";
 import { InternalError, UnavailableError } from "../model/index.ts";
-import type { Head } from "./head.ts";
 import { HeadPieces, RangeTooLong, seriesByShard } from "./head-pieces.ts";
+import { HiddenPieces } from "./hidden-pieces.ts";
 import type { DbState } from "./state.ts";
 import type { StoredBlock } from "./stored-block.ts";
 import type { FrozenHead } from "./windows.ts";
@@ -65,6 +67,15 @@ interface Cut {
   readonly segment: number;
 }
 
+/** What a block is built from. */
+interface Pieces {
+  next(): BlockPiece | undefined;
+  /** What is hidden of the block; absent when nothing is. */
+  tombstones?(): Tombstone[];
+}
+
+type IsDue = (deletion: string) => boolean;
+
 /** Merges read and write what they merge: a few at a time leave room for the next cut. */
 const MERGES_PER_TICK = 4;
 
@@ -76,12 +87,14 @@ export class Cutter {
   private running: Promise<unknown> = Promise.resolve();
   private busy = false;
   private closing = false;
+  private readonly isDue: IsDue;
   /** A new storage has no window before the one that it was opened in. */
   private readonly firstMs: number;
 
   constructor(options: CutterOptions) {
     this.options = options;
     const { state, windowMs, isNew } = options;
+    this.isDue = (deletion) => state.deletions.isDue(deletion);
     this.firstMs = isNew ? Math.floor(state.clock.nowMs() / windowMs) * windowMs : Number.NEGATIVE_INFINITY;
   }
 
@@ -117,6 +130,23 @@ export class Cutter {
     });
   }
 
+  /** Applies all deletions for good, also those that could be undone: none can be afterwards. Errors: as flush. */
+  cleanTombstones(): Promise<CutReport> {
+    const isDue: IsDue = () => true;
+    return this.exclusively(async (report) => {
+      const { state } = this.options;
+      if (this.pending !== undefined || state.windows.hasOlder) await this.cut(report, isDue);
+      await this.endWindow(state.clock.nowMs());
+      await this.cut(report, isDue);
+      await this.merge(report, Number.POSITIVE_INFINITY, isDue);
+    });
+  }
+
+  /** Tells of what is tried again later. */
+  onProblem(problem: string): void {
+    this.options.onProblem(problem);
+  }
+
   /** Waits for what is at work; a build is given up. */
   async close(): Promise<void> {
     this.closing = true;
@@ -124,7 +154,8 @@ export class Cutter {
     await this.running;
   }
 
-  private exclusively(work: (report: CutReport) => Promise<void>): Promise<CutReport> {
+  /** Runs work while nothing is cut, merged or dropped. Errors: those of the work; UnavailableError when stopping. */
+  exclusively(work: (report: CutReport) => Promise<void>): Promise<CutReport> {
     const report = nothingDone();
     const mine = this.running.then(async () => {
       if (this.closing) throw new UnavailableError("cannot cut blocks: got a storage that stops; want it running");
@@ -165,14 +196,14 @@ export class Cutter {
     await wal.rotate(() => windows.endWindow(toMs));
   }
 
-  private async cut(report: CutReport): Promise<void> {
+  private async cut(report: CutReport, isDue = this.isDue): Promise<void> {
     const { registry, state, stored } = this.options;
     const { windows, wal } = state;
     const cut = this.pending ?? (await this.freeze());
     this.pending = cut;
     const entries: BlockEntry[] = [];
     try {
-      for (const frozen of cut.frozen) await this.build(frozen, entries);
+      for (const frozen of cut.frozen) await this.build(frozen, entries, isDue);
     } catch (error) {
       this.discard(entries);
       throw error;
@@ -216,26 +247,35 @@ export class Cutter {
     return from;
   }
 
-  private async build({ head }: FrozenHead, entries: BlockEntry[]): Promise<void> {
+  private async build({ head }: FrozenHead, entries: BlockEntry[], isDue: IsDue): Promise<void> {
     const { catalog } = this.options.state;
     // Blocks don't reach over midnight, so that a day can be merged.
     const days = head.spans(DAY_MS);
     for (const [shard, series] of seriesByShard(head, catalog)) {
-      for (const { firstMs, lastMs } of days) await this.buildRange(head, shard, series, firstMs - 1, lastMs, entries);
+      const hidden = series.filter((one) => (head.hiddenSamples?.layersOf(one) ?? 0) > 0);
+      const layers = Math.max(0, ...hidden.map((one) => head.hiddenSamples!.layersOf(one)));
+      for (const { firstMs, lastMs } of days) {
+        const visible = (from: number, to: number): Pieces => new HeadPieces(head, catalog, series, from, to);
+        await this.buildRange(shard, visible, firstMs - 1, lastMs, entries);
+        for (let layer = 0; layer < layers; layer++) {
+          const pieces = (from: number, to: number): Pieces =>
+            new HiddenPieces(head, catalog, hidden, layer, from, to, isDue);
+          await this.buildRange(shard, pieces, firstMs - 1, lastMs, entries);
+        }
+      }
     }
   }
 
   /** Builds the block of a shard's samples in (fromMs, toMs]: none when there are none, two when a series has too many for one. */
   private async buildRange(
-    head: Head,
     shard: number,
-    series: readonly number[],
+    piecesOf: (fromMs: number, toMs: number) => Pieces,
     fromMs: number,
     toMs: number,
     entries: BlockEntry[],
   ): Promise<void> {
     const { state, builder, dataDir } = this.options;
-    const pieces = new HeadPieces(head, state.catalog, series, fromMs, toMs);
+    const pieces = piecesOf(fromMs, toMs);
     const options = this.optionsOf(shard, fromMs, toMs);
     const path = blockPath(dataDir, blockFileName(options));
     try {
@@ -247,13 +287,14 @@ export class Cutter {
         waiting = undefined;
         return piece;
       };
-      entries.push(entryOf(options, await builder.build({ path, options, next })));
+      const entry = entryOf(options, await builder.build({ path, options, next }));
+      entries.push(withTombstones(entry, pieces.tombstones?.() ?? []));
       await state.clock.sleep(0);
     } catch (error) {
       if (!(error instanceof RangeTooLong)) throw error;
       const middleMs = Math.floor(fromMs + (toMs - fromMs) / 2);
-      await this.buildRange(head, shard, series, fromMs, middleMs, entries);
-      await this.buildRange(head, shard, series, middleMs, toMs, entries);
+      await this.buildRange(shard, piecesOf, fromMs, middleMs, entries);
+      await this.buildRange(shard, piecesOf, middleMs, toMs, entries);
     }
   }
 
@@ -282,12 +323,15 @@ export class Cutter {
     report.expired += expired.length;
   }
 
-  private async merge(report: CutReport, most: number): Promise<void> {
+  private async merge(report: CutReport, most: number, isDue = this.isDue): Promise<void> {
     const { registry, state, builder, dataDir, random, stored } = this.options;
+    // Deletions that the registry could not be told of are not in its entries.
+    if (registry.deletions.last !== state.deletions.last) this.replaceBlocks({});
     for (let done = 0; done < most && !this.closing; done++) {
       const [plan] = planMerges(registry.blocks, state.clock.nowMs(), {
         retentionMs: state.retentionMs,
         freeBytes: Number.POSITIVE_INFINITY,
+        isDue,
       });
       if (plan === undefined) return;
       const inputs = plan.inputs.map((entry) => blockPath(dataDir, entry.file));
@@ -296,13 +340,20 @@ export class Cutter {
         random.bytes(16),
       );
       const path = blockPath(dataDir, blockFileName(options));
-      const entry = entryOf(options, await builder.merge({ inputs, path, options }));
-      this.replaceBlocks({ add: [entry], remove: plan.inputs });
+      const tombstones = plan.inputs.map(({ tombstones: all = [] }) => {
+        return {
+          due: all.filter(({ deletion }) => isDue(deletion)),
+          kept: all.filter(({ deletion }) => !isDue(deletion)),
+        };
+      });
+      const summary = await builder.merge({ inputs, path, options, tombstones });
+      this.replaceBlocks({ add: summary.series === 0 ? [] : [entryOf(options, summary)], remove: plan.inputs });
       report.merged += plan.inputs.length;
     }
   }
 
-  private replaceBlocks(change: RegistryChange): void {
+  /** Makes a change of the live blocks durable, with whatever deletions have not told the registry yet. Within exclusively. */
+  replaceBlocks(change: RegistryChange): void {
     const { stored } = this.options;
     const opened = this.replaceRegistry(change);
     const gone = (change.remove ?? []).map(({ file }) => stored.get(file));
@@ -314,7 +365,7 @@ export class Cutter {
 
   /** Makes a change durable; returns the blocks it adds, opened. A change that the disk had no room for leaves nothing. */
   private replaceRegistry(change: RegistryChange): Map<string, StoredBlock> {
-    const { registry, openBlock, onProblem } = this.options;
+    const { registry, openBlock, onProblem, state, stored } = this.options;
     const opened = new Map<string, StoredBlock>();
     const giveUp = (): void => {
       for (const block of opened.values()) block.retire();
@@ -327,7 +378,8 @@ export class Cutter {
       throw error;
     }
     try {
-      for (const { message } of registry.replace(change)) onProblem(message);
+      const complete = state.deletions.complete(change, registry, stored, state.windows.heads);
+      for (const { message } of registry.replace(complete)) onProblem(message);
     } catch (error) {
       // After a failed sync the disk may hold the new list: its files must stay.
       if (error instanceof UnavailableError) giveUp();

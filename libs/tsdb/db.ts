@@ -1,6 +1,12 @@
 // libs/tsdb/db.ts: one storage: opens a data directory, takes batches, answers leaves, closes. No network here.
 // Order of a start: lock, identity, replay, WAL open, ready. Order of a stop: no new work, WAL durable, lock released.
-import { type BlockEntry, BlockRegistry, InlineBlockBuilder, WorkerBlockBuilder } from "../block/index.ts";
+import {
+  type BlockEntry,
+  BlockRegistry,
+  type DeletionEntry,
+  InlineBlockBuilder,
+  WorkerBlockBuilder,
+} from "../block/index.ts";
 import type { Clock, FileSystem, Processes, Random, Timer } from "../env/index.ts";
 import { bitmapImplementation } from "../index/index.ts";
 import { type IngestSession, type Matcher, type Queryable, UnavailableError } from "../model/index.ts";
@@ -17,6 +23,8 @@ import {
 import { BlockMemory } from "./block-memory.ts";
 import { SeriesCatalog } from "./catalog.ts";
 import { type CutReport, Cutter } from "./cutter.ts";
+import { Deleter, type DeletionRequest } from "./deleter.ts";
+import { Deletions } from "./deletions.ts";
 import { type ExportedSeries, exportSeries } from "./export.ts";
 import type { HeadStats } from "./head.ts";
 import { MetadataStore } from "./metadata-store.ts";
@@ -31,6 +39,8 @@ import { Windows } from "./windows.ts";
 const WINDOW_MS = 2 * 3_600_000;
 const LATE_WINDOW_MS = 15 * 60_000;
 const TICK_MS = 5000;
+/** How long a deletion can be undone. */
+const DELETE_UNDO_MS = 24 * 3_600_000;
 /** What opened blocks may keep in memory, as a share of the head's, and for how long without being asked. */
 const BLOCK_MEMORY_SHARE = 4;
 const BLOCK_IDLE_MS = 10 * 60_000;
@@ -56,6 +66,8 @@ export interface DbOptions {
   readonly windowMs?: number;
   /** How long after its end a window takes late samples; by default 15 minutes. */
   readonly lateWindowMs?: number;
+  /** How long a deletion can be undone; then merges apply it. By default 24 hours. */
+  readonly deleteUndoMs?: number;
   /** Hears of what could not be done and is tried again. */
   readonly onProblem?: (problem: string) => void;
   readonly walSegmentBytes?: number;
@@ -100,6 +112,7 @@ export class Db {
   private readonly state: DbState;
   private readonly lock: DirectoryLock;
   private readonly cutter: Cutter;
+  private readonly deleter: Deleter;
   private readonly registry: BlockRegistry;
   private readonly ticker: Timer;
 
@@ -108,6 +121,7 @@ export class Db {
     lock: DirectoryLock,
     replayed: ReplayReport,
     cutter: Cutter,
+    deleter: Deleter,
     registry: BlockRegistry,
     damagedBlocks: readonly string[],
     failure: Promise<Error>,
@@ -115,6 +129,7 @@ export class Db {
     this.state = state;
     this.lock = lock;
     this.cutter = cutter;
+    this.deleter = deleter;
     this.registry = registry;
     this.damagedBlocks = damagedBlocks;
     this.identity = state.identity;
@@ -150,7 +165,8 @@ export class Db {
       });
       const metadata = new MetadataStore();
       let opened: DbState | undefined;
-      const replayed = await recover(fs, clock, dataDir, identity, catalog, windows, metadata, registry);
+      const deletions = new Deletions(clock, options.deleteUndoMs ?? DELETE_UNDO_MS, registry.deletions);
+      const replayed = await recover(fs, clock, dataDir, identity, catalog, windows, metadata, deletions, registry);
       const stats = new DbStats();
       const wal = openWal({
         fs,
@@ -172,7 +188,7 @@ export class Db {
       });
       const { retentionMs, maxFutureMs, seriesMax } = options;
       const state: DbState = {
-        ...{ identity, clock, windows, catalog, metadata, wal, stats, retentionMs, maxFutureMs, seriesMax },
+        ...{ identity, clock, windows, catalog, metadata, deletions, wal, stats, retentionMs, maxFutureMs, seriesMax },
         sources: { heads: windows.heads, blocks: [] },
         blockMemory: new BlockMemory(clock, options.headMemoryBytes / BLOCK_MEMORY_SHARE, BLOCK_IDLE_MS),
         sessions: new Set(),
@@ -181,6 +197,7 @@ export class Db {
       };
       opened = state;
       const { stored, openBlock, damaged } = openBlocks(fs, dataDir, state, registry);
+      deletions.tellBlocks(stored.values(), catalog);
       state.sources = { heads: windows.heads, blocks: [...stored.values()] };
       const failure = new Promise<Error>((resolve) => {
         const builder = options.walMode === "worker" ? new WorkerBlockBuilder() : new InlineBlockBuilder(fs);
@@ -194,7 +211,8 @@ export class Db {
           },
         });
       });
-      return new Db(state, lock, replayed, cutter!, registry, damaged, failure);
+      const deleter = new Deleter(state, cutter!, options.random);
+      return new Db(state, lock, replayed, cutter!, deleter, registry, damaged, failure);
     } catch (error) {
       lock.release();
       throw error;
@@ -229,6 +247,26 @@ export class Db {
   /** Drops and merges blocks as is due now. Errors: as flush. */
   compact(): Promise<CutReport> {
     return this.cutter.compact();
+  }
+
+  /** Hides what a tenant has of series in a range now; durable when it settles. Undefined: that is nothing. Errors: as Deleter.delete. */
+  deleteSeries(request: DeletionRequest): Promise<DeletionEntry | undefined> {
+    return this.deleter.delete(request);
+  }
+
+  /** Shows again what a deletion has hidden. Errors: as Deleter.undo. */
+  undelete(tenant: string, id: string): Promise<DeletionEntry> {
+    return this.deleter.undo(tenant, id);
+  }
+
+  /** The deletions of a tenant that can be undone. */
+  deletions(tenant: string): DeletionEntry[] {
+    return this.deleter.list(tenant);
+  }
+
+  /** Takes off the disk what deletions hide, of all tenants; none can be undone any more. Errors: as flush. */
+  cleanTombstones(): Promise<CutReport> {
+    return this.cutter.cleanTombstones();
   }
 
   report(): DbReport {

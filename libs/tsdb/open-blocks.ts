@@ -23,7 +23,10 @@ export function openBlocks(fs: FileSystem, dataDir: string, state: DbState, regi
   const hash128 = createHash128(state.identity.hashSeed);
   const numberOf = (key: Uint8Array): number => numberOfKey(state, hash128, key);
   const openBlock = (entry: BlockEntry): StoredBlock => {
-    return new StoredBlock(new BlockReader(fs, blockPath(dataDir, entry.file), kernel), numberOf, state.blockMemory);
+    const reader = new BlockReader(fs, blockPath(dataDir, entry.file), kernel);
+    const block = new StoredBlock(reader, numberOf, state.blockMemory);
+    block.tombstones = entry.tombstones ?? [];
+    return block;
   };
   const stored = new Map<string, StoredBlock>();
   const damaged: string[] = [];

@@ -3,6 +3,7 @@ import type { Clock } from "../env/index.ts";
 import type { DirectoryIdentity, Wal } from "../wal/index.ts";
 import type { BlockMemory } from "./block-memory.ts";
 import type { SeriesCatalog } from "./catalog.ts";
+import type { Deletions } from "./deletions.ts";
 import type { HeadAppend } from "./head.ts";
 import type { MetadataStore } from "./metadata-store.ts";
 import type { DbSession } from "./session.ts";
@@ -60,6 +61,7 @@ export interface DbState {
   readonly blockMemory: BlockMemory;
   readonly catalog: SeriesCatalog;
   readonly metadata: MetadataStore;
+  readonly deletions: Deletions;
   readonly wal: Wal;
   readonly stats: DbStats;
   readonly sessions: Set<DbSession>;

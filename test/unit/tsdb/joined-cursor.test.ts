@@ -1,6 +1,7 @@
 // test/unit/tsdb/joined-cursor.test.ts: leaves, series and exports over heads and blocks (joined-cursor) against their twin: the same samples
 // in a single head, which other tests compare with plain arrays. Samples are split in any way, also overlapping ones.
 import { describe, expect, test } from "vitest";
+import { NO_DELETIONS } from "../../../libs/block/index.ts";
 import { SeededRandom } from "../../../libs/env/index.ts";
 import {
   CorruptionError,
@@ -13,6 +14,7 @@ import {
   type Rollup,
   type StepColumn,
 } from "../../../libs/model/index.ts";
+import { Deletions } from "../../../libs/tsdb/deletions.ts";
 import { exportSeries } from "../../../libs/tsdb/export.ts";
 import { MetadataStore } from "../../../libs/tsdb/metadata-store.ts";
 import { DbQuerier } from "../../../libs/tsdb/querier.ts";
@@ -169,6 +171,7 @@ function shown(result: LeafResult, leaf: Leaf): unknown {
 function querierOf(storage: SplitStorage): DbQuerier {
   const { catalog, clock } = storage;
   return new DbQuerier({
+    deletions: new Deletions(clock, 0, NO_DELETIONS),
     ...{ catalog, clock, metadata: new MetadataStore(), retentionMs: 24 * 3_600_000, stats: new DbStats() },
     get sources() {
       return storage.sources;
