@@ -2,7 +2,7 @@
 // One JSON object, an entry a line. Its last line is the checksum of all bytes before that line, so any changed bit is seen.
 import { crc32 } from "node:zlib";
 import { errorText } from "../env/index.ts";
-import { CorruptionError, InvalidError } from "../model/index.ts";
+import { CorruptionError, type Deletion, InvalidError } from "../model/index.ts";
 import { type BlockEntry, fileNameOf } from "./block-entry.ts";
 import { LEVELS } from "./footer.ts";
 import { decodePlaces, type Tombstone } from "./tombstone.ts";
@@ -28,19 +28,8 @@ export interface WalCoverage {
   readonly segment: number;
 }
 
-/** A deletion of series. Its tombstones name it by its id; it can be undone until they are due. */
-export interface DeletionEntry {
-  /** 16 hex digits. */
-  readonly id: string;
-  readonly tenant: string;
-  /** What it was asked for: series selectors as text, and the range of times, both ends in it. */
-  readonly selectors: readonly string[];
-  readonly minMs: number;
-  readonly maxMs: number;
-  readonly madeMs: number;
-  /** How many series it hides samples of. */
-  readonly series: number;
-}
+/** A deletion whose tombstones blocks have. */
+export type DeletionEntry = Deletion;
 
 /** The deletions that blocks know. */
 export interface RegistryDeletions {

@@ -3,6 +3,7 @@
 // by the first question and kept.
 import type { Client, MethodDefinition } from "@grpc/grpc-js";
 import {
+  type Deletable,
   type Labels,
   type Leaf,
   type LeafResult,
@@ -16,6 +17,7 @@ import {
 import { type CallLimits, callStream, callUnary } from "./calls.ts";
 import { openClient, type TlsMaterial } from "./channel.ts";
 import { ColumnDecoder } from "./column-decoder.ts";
+import { GrpcDeletable } from "./deletion-client.ts";
 import { metadataEntry } from "./ingest-codec.ts";
 import { leafToMessage, notesFromMessage, setsToMessage } from "./leaf-codec.ts";
 import { contracts, type QueryMethods } from "./load.ts";
@@ -34,6 +36,8 @@ export interface QueryClientOptions {
 /** A storage at an address, as a Queryable. */
 export interface RemoteQueryable extends Queryable {
   readonly address: string;
+  /** Deletions on that storage. */
+  readonly deletable: Deletable;
   /** Asks the storage who it is. Errors: UnavailableError when it can't be reached or is of another cluster. */
   status(limits: CallLimits): Promise<PeerStatus>;
   close(): void;
@@ -48,6 +52,7 @@ export function connectQuery(address: string, options: QueryClientOptions = {}):
 
 class GrpcQueryable implements RemoteQueryable {
   readonly address: string;
+  readonly deletable: Deletable;
   readonly #client: Client;
   readonly #pin: ClusterPin;
   readonly #versions: VersionRange;
@@ -61,6 +66,7 @@ class GrpcQueryable implements RemoteQueryable {
     this.#pin = options.pin ?? new ClusterPin();
     this.#versions = options.versions ?? PROTOCOL_VERSIONS;
     this.#answerBytesMax = options.answerBytesMax ?? ANSWER_BYTES_MAX;
+    this.deletable = new GrpcDeletable(this.#client, address, (limits) => this.#headers(limits));
   }
 
   async status(limits: CallLimits): Promise<PeerStatus> {
@@ -147,14 +153,19 @@ class GrpcQueryable implements RemoteQueryable {
     return out;
   }
 
+  /** The headers of a call, once it is known that the storage is the right one. */
+  async #headers(limits: CallLimits): Promise<ReturnType<typeof callHeaders>> {
+    if (!this.#accepted) await this.status(limits);
+    return callHeaders(this.#versions, this.#pin.identity?.clusterId ?? "");
+  }
+
   async #ask<Name extends Exclude<keyof QueryMethods, "Status">>(
     name: Name,
     request: Parameters<QueryMethods[Name]["requestSerialize"]>[0],
     context: QueryContext,
     take: (reply: ReturnType<QueryMethods[Name]["responseDeserialize"]>) => void,
   ): Promise<void> {
-    if (!this.#accepted) await this.status(context);
-    const headers = callHeaders(this.#versions, this.#pin.identity?.clusterId ?? "");
+    const headers = await this.#headers(context);
     type Method = MethodDefinition<typeof request, Parameters<typeof take>[0]>;
     const method = contracts().query[name] as unknown as Method;
     await callStream(this.#client, method, request, headers, context, this.address, take);

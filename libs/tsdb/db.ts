@@ -1,15 +1,9 @@
 // libs/tsdb/db.ts: one storage: opens a data directory, takes batches, answers leaves, closes. No network here.
 // Order of a start: lock, identity, replay, WAL open, ready. Order of a stop: no new work, WAL durable, lock released.
-import {
-  type BlockEntry,
-  BlockRegistry,
-  type DeletionEntry,
-  InlineBlockBuilder,
-  WorkerBlockBuilder,
-} from "../block/index.ts";
+import { type BlockEntry, BlockRegistry, InlineBlockBuilder, WorkerBlockBuilder } from "../block/index.ts";
 import type { Clock, FileSystem, Processes, Random, Timer } from "../env/index.ts";
 import { bitmapImplementation } from "../index/index.ts";
-import { type IngestSession, type Matcher, type Queryable, UnavailableError } from "../model/index.ts";
+import { type Deletable, type IngestSession, type Matcher, type Queryable, UnavailableError } from "../model/index.ts";
 import {
   type DirectoryIdentity,
   type DirectoryLock,
@@ -23,7 +17,7 @@ import {
 import { BlockMemory } from "./block-memory.ts";
 import { SeriesCatalog } from "./catalog.ts";
 import { type CutReport, Cutter } from "./cutter.ts";
-import { Deleter, type DeletionRequest } from "./deleter.ts";
+import { Deleter } from "./deleter.ts";
 import { Deletions } from "./deletions.ts";
 import { type ExportedSeries, exportSeries } from "./export.ts";
 import type { HeadStats } from "./head.ts";
@@ -96,6 +90,8 @@ export interface DbReport {
     readonly samples: number;
     readonly damaged: number;
   };
+  /** Deletions whose samples are hidden and still there. */
+  readonly openDeletions: number;
   /** What was cut, merged and dropped since the start. */
   readonly cuts: Readonly<CutReport>;
 }
@@ -103,6 +99,7 @@ export interface DbReport {
 export class Db {
   readonly identity: DirectoryIdentity;
   readonly queryable: Queryable;
+  readonly deletable: Deletable;
   /** How the start went: counts, and the damage that was found. */
   readonly replayed: ReplayReport;
   /** Resolves with the reason when the storage can't go on: the process must stop. */
@@ -112,7 +109,6 @@ export class Db {
   private readonly state: DbState;
   private readonly lock: DirectoryLock;
   private readonly cutter: Cutter;
-  private readonly deleter: Deleter;
   private readonly registry: BlockRegistry;
   private readonly ticker: Timer;
 
@@ -129,7 +125,7 @@ export class Db {
     this.state = state;
     this.lock = lock;
     this.cutter = cutter;
-    this.deleter = deleter;
+    this.deletable = deleter;
     this.registry = registry;
     this.damagedBlocks = damagedBlocks;
     this.identity = state.identity;
@@ -211,7 +207,7 @@ export class Db {
           },
         });
       });
-      const deleter = new Deleter(state, cutter!, options.random);
+      const deleter = new Deleter(state, cutter!);
       return new Db(state, lock, replayed, cutter!, deleter, registry, damaged, failure);
     } catch (error) {
       lock.release();
@@ -249,26 +245,6 @@ export class Db {
     return this.cutter.compact();
   }
 
-  /** Hides what a tenant has of series in a range now; durable when it settles. Undefined: that is nothing. Errors: as Deleter.delete. */
-  deleteSeries(request: DeletionRequest): Promise<DeletionEntry | undefined> {
-    return this.deleter.delete(request);
-  }
-
-  /** Shows again what a deletion has hidden. Errors: as Deleter.undo. */
-  undelete(tenant: string, id: string): Promise<DeletionEntry> {
-    return this.deleter.undo(tenant, id);
-  }
-
-  /** The deletions of a tenant that can be undone. */
-  deletions(tenant: string): DeletionEntry[] {
-    return this.deleter.list(tenant);
-  }
-
-  /** Takes off the disk what deletions hide, of all tenants; none can be undone any more. Errors: as flush. */
-  cleanTombstones(): Promise<CutReport> {
-    return this.cutter.cleanTombstones();
-  }
-
   report(): DbReport {
     const { state, registry } = this;
     const total = (of: (entry: BlockEntry) => number): number => registry.blocks.reduce((sum, b) => sum + of(b), 0);
@@ -297,6 +273,7 @@ export class Db {
         samples: total((entry) => entry.samples),
         damaged: this.damagedBlocks.length,
       },
+      openDeletions: state.deletions.entries.length,
       cuts: this.cutter.totals,
     };
   }

@@ -1,8 +1,15 @@
 // libs/tsdb/deleter.ts: what is asked of deletions: to make one, to undo one, to list them. Each is done alone, between cuts and merges, and is
 // durable before it is answered: its record is in the log; blocks are told in the registry, at once or with its next change.
-import type { DeletionEntry, RegistryChange } from "../block/index.ts";
-import type { Random } from "../env/index.ts";
-import { InvalidError, type Matcher, type QueryContext, UnavailableError } from "../model/index.ts";
+import type { RegistryChange } from "../block/index.ts";
+import {
+  type Deletable,
+  type Deletion,
+  type DeletionRequest,
+  InvalidError,
+  type PendingDeletion,
+  type QueryContext,
+  UnavailableError,
+} from "../model/index.ts";
 import { RECORD } from "../wal/index.ts";
 import type { Cutter } from "./cutter.ts";
 import { type DeletionRecord, deletionBytesMax, encodeDeletion } from "./deletion-record.ts";
@@ -17,35 +24,23 @@ import type { StoredBlock } from "./stored-block.ts";
 const DELETION_SERIES_MAX = 500_000;
 const TIME_MAX = 2 ** 53;
 
-export interface DeletionRequest {
-  readonly tenant: string;
-  /** Series that match any of these, and what they were written as. */
-  readonly sets: readonly (readonly Matcher[])[];
-  readonly selectors: readonly string[];
-  /** Both in the range. */
-  readonly minMs: number;
-  readonly maxMs: number;
-  /** 16 hex digits that name it on all storages; drawn when left out. */
-  readonly id?: string;
-}
-
-export class Deleter {
+export class Deleter implements Deletable {
   private readonly state: DbState;
-  private readonly deletions: Deletions;
+  private readonly known: Deletions;
   private readonly cutter: Cutter;
-  private readonly random: Random;
 
-  constructor(state: DbState, cutter: Cutter, random: Random) {
+  constructor(state: DbState, cutter: Cutter) {
     this.state = state;
-    this.deletions = state.deletions;
+    this.known = state.deletions;
     this.cutter = cutter;
-    this.random = random;
   }
 
   /** The deletions of a tenant that can be undone, oldest first. */
-  list(tenant: string): DeletionEntry[] {
-    return this.deletions.entries
-      .filter(({ tenant: owner, id }) => owner === tenant && !this.deletions.isDue(id) && this.hides(id))
+  async deletions(tenant: string): Promise<PendingDeletion[]> {
+    const { known } = this;
+    return known.entries
+      .filter(({ tenant: owner, id }) => owner === tenant && !known.isDue(id) && this.hides(id))
+      .map((one) => ({ ...one, undoUntilMs: one.madeMs + known.undoMs }))
       .sort((a, b) => a.madeMs - b.madeMs);
   }
 
@@ -53,11 +48,11 @@ export class Deleter {
    * Hides what there is now. Undefined when there is nothing to hide. Errors: InvalidError for too many series; UnavailableError (log full,
    * stopping); CorruptionError for a block that is damaged where it is looked at.
    */
-  async delete(request: DeletionRequest): Promise<DeletionEntry | undefined> {
+  async deleteSeries(request: DeletionRequest): Promise<Deletion | undefined> {
     const { state } = this;
     const minMs = Math.max(request.minMs, -TIME_MAX);
     const maxMs = Math.min(request.maxMs, TIME_MAX);
-    let made: DeletionEntry | undefined;
+    let made: Deletion | undefined;
     if (minMs > maxMs) return undefined;
     await this.cutter.exclusively(async () => {
       const pace = new Pace(state.clock, patience(request.tenant));
@@ -67,6 +62,7 @@ export class Deleter {
         const record = this.execute(request, minMs, maxMs, inBlocks);
         if (record === undefined) return;
         made = record.deletion;
+        state.stats.deletions++;
         await state.wal.durable(state.wal.position);
         this.tellRegistry();
       } finally {
@@ -77,9 +73,9 @@ export class Deleter {
   }
 
   /** Shows again what a deletion has hidden. Errors: InvalidError when there is none of this id, or when it is due; UnavailableError. */
-  async undo(tenant: string, id: string): Promise<DeletionEntry> {
-    const { state, deletions } = this;
-    let undone: DeletionEntry | undefined;
+  async undelete(tenant: string, id: string): Promise<Deletion> {
+    const { state, known: deletions } = this;
+    let undone: Deletion | undefined;
     await this.cutter.exclusively(async () => {
       const deletion = deletions.find(id);
       if (deletion === undefined || deletion.tenant !== tenant || deletions.isDue(id)) throw notUndoable(id);
@@ -90,6 +86,7 @@ export class Deleter {
       for (const block of state.sources.blocks) dropTombstones(block, id);
       deletions.note(record);
       undone = deletion;
+      state.stats.deletionsUndone++;
       await state.wal.durable(state.wal.position);
       this.tellRegistry();
     });
@@ -100,6 +97,11 @@ export class Deleter {
     const { windows, sources } = this.state;
     const inBlocks = sources.blocks.some(({ tombstones }) => tombstones.some(({ deletion }) => deletion === id));
     return inBlocks || windows.heads.some((head) => head.hides(id));
+  }
+
+  /** Applies all deletions for good. Errors: UnavailableError, InternalError. */
+  async cleanTombstones(): Promise<void> {
+    await this.cutter.cleanTombstones();
   }
 
   private select({ tenant, sets }: DeletionRequest): Uint32Array {
@@ -140,8 +142,8 @@ export class Deleter {
     maxMs: number,
     inBlocks: ReadonlyMap<StoredBlock, { places: Uint32Array; series: Uint32Array }>,
   ): DeletionRecord | undefined {
-    const { state, deletions } = this;
-    const { tenant, selectors } = request;
+    const { state, known: deletions } = this;
+    const { id, tenant, selectors } = request;
     const selected = this.select(request);
     if (selected.length > DELETION_SERIES_MAX) {
       throw new InvalidError(
@@ -149,7 +151,6 @@ export class Deleter {
       );
     }
     state.wal.admit(deletionBytesMax(selectors, selected.length));
-    const id = request.id ?? Buffer.from(this.random.bytes(8)).toString("hex");
     const hit = new Set<number>();
     for (const { series } of inBlocks.values()) for (const one of series) hit.add(one);
     for (const head of state.windows.heads) {
@@ -157,7 +158,7 @@ export class Deleter {
     }
     if (hit.size === 0) return undefined;
     const madeMs = state.clock.nowMs();
-    const deletion: DeletionEntry = { id, tenant, selectors, minMs, maxMs, madeMs, series: hit.size };
+    const deletion: Deletion = { id, tenant, selectors, minMs, maxMs, madeMs, series: hit.size };
     const ids = idsOf(
       [...hit].sort((a, b) => a - b),
       state.catalog,

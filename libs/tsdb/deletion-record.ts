@@ -64,7 +64,7 @@ export function decodeDeletion(body: Uint8Array): DeletionRecord {
     /^[0-9a-f]{16}$/.test(deletion.id) &&
     Array.isArray(deletion.selectors);
   if (!isWhole) throw corrupt(JSON.stringify(fields).slice(0, 200));
-  return { number, undo, deletion, ids: body.slice(HEADER_BYTES + textBytes) };
+  return { number, undo, deletion, ids: new Uint8Array(body.subarray(HEADER_BYTES + textBytes)) };
 }
 
 function parse(text: Uint8Array): DeletionEntry & { readonly number: number; readonly undo: boolean } {

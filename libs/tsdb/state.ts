@@ -32,6 +32,8 @@ export class DbStats {
   walSyncMaxMs = 0;
   leaves = 0;
   samplesRead = 0;
+  deletions = 0;
+  deletionsUndone = 0;
 
   count(received: number, done: HeadAppend): void {
     this.batches++;

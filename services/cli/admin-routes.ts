@@ -1,7 +1,10 @@
-// services/cli/admin-routes.ts: what an operator may ask of a storage by hand, behind --enable-admin-api: flush and compact.
-// Both do it now, and answer with what was done when it is done.
-import type { Exchange, Route } from "../../libs/runtime/index.ts";
+// services/cli/admin-routes.ts: what an operator may ask of a storage by hand, behind --enable-admin-api: flush and compact, which do it
+// now and answer with what was done when it is done; and deletions of series.
+import { cryptoRandom } from "../../libs/env/index.ts";
+import type { Deletable } from "../../libs/model/index.ts";
+import type { Exchange, Logger, Route } from "../../libs/runtime/index.ts";
 import type { CutReport, Db } from "../../libs/tsdb/index.ts";
+import { deletionRoutes } from "../select/index.ts";
 
 /** `/api/v1/admin/flush` and `/api/v1/admin/compact`; none when the admin API is off. `db` is asked for once the process is ready. */
 export function adminRoutes(db: () => Db, enabled: boolean): Route[] {
@@ -16,4 +19,18 @@ export function adminRoutes(db: () => Db, enabled: boolean): Route[] {
     },
   });
   return [route("flush", () => db().flush()), route("compact", () => db().compact())];
+}
+
+/** The form of a request that deletes: a few selectors. */
+const BODY_BYTES_MAX = 1 << 20;
+
+/** `/api/v1/admin/tsdb/*`: deletions. They refuse while the admin API is off. */
+export function tsdbRoutes(deletable: () => Deletable, enabled: boolean, log: Logger): Route[] {
+  return deletionRoutes({
+    deletable,
+    enabled,
+    bodyMaxBytes: BODY_BYTES_MAX,
+    makeId: () => Buffer.from(cryptoRandom.bytes(8)).toString("hex"),
+    onChange: (what, details) => log.info(details, what),
+  });
 }

@@ -29,6 +29,7 @@ export async function openEngine(
     maxFutureMs: values.maxFuture,
     lateWindowMs: values.lateWindow,
     seriesMax: values.seriesMax,
+    deleteUndoMs: values.deleteUndo,
     walMode: "worker",
     onProblem: (problem) => log.warn(problem),
   });

@@ -121,6 +121,11 @@ export const insertFlags = {
   ),
 };
 
+/** What an operator may do by hand; to delete series in a cluster, select and storages need it. */
+export const adminFlags = {
+  enableAdminApi: toggle("Serve /api/v1/admin/*: delete_series, flush, compact."),
+};
+
 export const engineFlags = {
   dataDir: text("DIR", "a directory", "./data", "Where data is kept; made when missing."),
   replicationFactor: {
@@ -151,7 +156,13 @@ export const engineFlags = {
     "15m",
     "How long a window of two hours takes late samples before it is cut into blocks.",
   ),
-  enableAdminApi: toggle("Serve /api/v1/admin/flush and /api/v1/admin/compact."),
+  deleteUndo: duration(
+    0,
+    3650 * DAY_MS,
+    "24h",
+    "How long a deletion of series can be undone; then merges take its samples off the disk.",
+  ),
+  ...adminFlags,
 };
 
 /** How many shards a new data directory has. */
