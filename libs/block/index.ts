@@ -11,11 +11,11 @@ export {
 export { serveBuilder } from "./builder-server.ts";
 export type { ColumnEntry, StoredColumn } from "./column-entry.ts";
 export { BLOCK_ID_BYTES, type BlockOptions, type Footer, LEVELS, type Level, type TenantEntry } from "./footer.ts";
-export type { InputTombstones } from "./job.ts";
+export type { Floor, InputTombstones } from "./job.ts";
 export { mergeBlocks, mergeColumns, mergedOptions, planTimes, type TimesPlan } from "./merge.ts";
 export { pageOf } from "./page.ts";
 export { type BlockPiece, PIECE_BYTES, PieceWriter } from "./piece.ts";
-export { DAY_MS, dayOf, type MergeOptions, type MergePlan, planExpiry, planMerges } from "./plan.ts";
+export { DAY_MS, dayOf, type MergeOptions, type MergePlan, planExpiry, planMerges, planShrink } from "./plan.ts";
 export { BlockReader, HAS_NANS, HAS_STALES, type HeaderPage } from "./reader.ts";
 export {
   BlockRegistry,

@@ -4,10 +4,10 @@ import type { FileSystem } from "../env/index.ts";
 import type { ColumnKernel } from "../kernel/index.ts";
 import { CanceledError, InvalidError } from "../model/index.ts";
 import type { BlockOptions } from "./footer.ts";
-import { mergedOptions, mergeSteps } from "./merge.ts";
+import { type LeftOut, mergedOptions, mergeSteps } from "./merge.ts";
 import { type BlockPiece, PieceReader } from "./piece.ts";
 import { BlockReader } from "./reader.ts";
-import { hiddenByPlace, type Tombstone } from "./tombstone.ts";
+import { hiddenByPlace, TimeRanges, type Tombstone } from "./tombstone.ts";
 import { KeptTombstones } from "./tombstones-kept.ts";
 import { type BlockSummary, BlockWriter, compareBytes } from "./writer.ts";
 
@@ -25,6 +25,14 @@ export interface MergeTask extends BuildTask {
    * input, because another might have samples of that time that nothing hides. When nothing is left there is no block, and the summary has no series.
    */
   readonly tombstones?: readonly InputTombstones[];
+  /** Tenants whose past samples are left out. */
+  readonly floors?: readonly Floor[];
+}
+
+/** A tenant's samples up to a time are past. */
+export interface Floor {
+  readonly tenant: string;
+  readonly floorMs: number;
 }
 
 export interface InputTombstones {
@@ -102,7 +110,7 @@ export async function runMerge(
     checkTask(task, readers);
     writer = begin(fs, task, kernel);
     const { tombstones = [] } = task;
-    const leftOut = readers.map(({ seriesCount }, i) => hiddenByPlace(tombstones[i]?.due ?? [], seriesCount));
+    const leftOut = leftOutOf(task, readers);
     const kept = new KeptTombstones(tombstones[0]?.kept ?? [], readers[0]!.seriesCount);
     let count = 0;
     for (const written of mergeSteps(readers, writer, leftOut)) {
@@ -122,6 +130,23 @@ export async function runMerge(
   } finally {
     for (const reader of readers) reader.close();
   }
+}
+
+/** What tombstones that are due and tenants' floors take out. */
+function leftOutOf({ tombstones = [], floors = [] }: MergeTask, readers: readonly BlockReader[]): LeftOut {
+  const hidden = readers.map(({ seriesCount }, i) => hiddenByPlace(tombstones[i]?.due ?? [], seriesCount));
+  const past = readers.map(({ footer }) => {
+    return footer.tenants.flatMap(({ tenant, first, count }) => {
+      const floorMs = floors.find((floor) => floor.tenant === tenant)?.floorMs ?? Number.NEGATIVE_INFINITY;
+      if (floorMs <= footer.minMs) return [];
+      return [{ first, end: first + count, times: TimeRanges.of([[Number.NEGATIVE_INFINITY, floorMs]]) }];
+    });
+  });
+  return (reader, place) => {
+    const ranges = hidden[reader]?.get(place);
+    const tenant = past[reader]!.find(({ first, end }) => place >= first && place < end);
+    return tenant === undefined || ranges === undefined ? (tenant?.times ?? ranges) : ranges.and(tenant.times);
+  };
 }
 
 /** A merged block must say what its parents are. */

@@ -136,8 +136,10 @@ export function mergeBlocks(readers: readonly BlockReader[], writer: BlockWriter
   while (steps.next().done !== true);
 }
 
-/** What is left out of a merge: by reader, by place of its series, times. */
-export type LeftOut = readonly (ReadonlyMap<number, TimeRanges> | undefined)[];
+/** What is left out of a merge: the times of the series with a place in a reader's block; undefined when nothing is. */
+export type LeftOut = (reader: number, place: number) => TimeRanges | undefined;
+
+const NOTHING_LEFT_OUT: LeftOut = () => undefined;
 
 /** A series that was written: the places it had in the readers' blocks, and its times. */
 export interface WrittenSeries {
@@ -149,7 +151,7 @@ export interface WrittenSeries {
 export function* mergeSteps(
   readers: readonly BlockReader[],
   writer: BlockWriter,
-  leftOut: LeftOut = [],
+  leftOut: LeftOut = NOTHING_LEFT_OUT,
 ): Generator<WrittenSeries | undefined, void> {
   const cursors: Cursor[] = readers.map((reader, number) => ({ reader, number, series: 0 }));
   const plans = new Map<string, TimesPlan>();
@@ -167,7 +169,7 @@ export function* mergeSteps(
       } else if (order === 0) present.push(cursor);
     }
     if (key === undefined) return;
-    const isCut = present.some(({ number, series }) => leftOut[number]?.has(series));
+    const isCut = present.some(({ number, series }) => leftOut(number, series) !== undefined);
     const times = isCut ? addCut(key, present, leftOut, writer) : addMerged(key, present, plans, scratch, writer);
     const places = present.map(({ number, series }) => [number, series] as const);
     for (const cursor of present) cursor.series++;
@@ -218,7 +220,7 @@ function addCut(
   const width = present[0]!.reader.footer.columnsPerSeries;
   const parts = present.map(({ reader, number, series }) => {
     const times = reader.times(reader.column(series).times);
-    const spans = leftOut[number]?.get(series)?.spansOutside(times) ?? [0, times.length];
+    const spans = leftOut(number, series)?.spansOutside(times) ?? [0, times.length];
     const columns = Array.from({ length: width }, (_, which) => {
       const column = reader.column(series, which);
       const values = new Float64Array(column.header.count);

@@ -16,6 +16,8 @@ export interface MergeOptions {
   readonly busyShards?: ReadonlySet<number>;
   /** Whether what a deletion hides may go for good. Left out: no. */
   readonly isDue?: (deletion: string) => boolean;
+  /** Whether all that a block has of some tenant is past: it goes with the next merge, or by a merge of its own. Left out: never. */
+  readonly hasPast?: (block: BlockEntry) => boolean;
 }
 
 /** Blocks of one shard and UTC day that are to become one; or one that is written anew without what deletions hide. */
@@ -42,7 +44,7 @@ export function dayOf({ minMs, maxMs }: Pick<BlockEntry, "minMs" | "maxMs">): nu
  * merged with its day, or written anew by itself when another deletion is not due yet or there is nothing to merge it with.
  */
 export function planMerges(blocks: readonly BlockEntry[], nowMs: number, options: MergeOptions): MergePlan[] {
-  const { retentionMs, busyShards, isDue = () => false } = options;
+  const { retentionMs, busyShards, isDue = () => false, hasPast = () => false } = options;
   const expired = new Set(planExpiry(blocks, nowMs, retentionMs));
   const days = new Map<string, BlockEntry[]>();
   const alone: BlockEntry[] = [];
@@ -52,7 +54,7 @@ export function planMerges(blocks: readonly BlockEntry[], nowMs: number, options
     const hides = new Set(block.tombstones?.map(({ deletion }) => isDue(deletion)));
     const isSettled = day !== undefined && nowMs >= day + DAY_MS + SETTLE_MS;
     if (!isSettled || hides.has(false)) {
-      if (hides.has(true)) alone.push(block);
+      if (hides.has(true) || hasPast(block)) alone.push(block);
       continue;
     }
     const name = `${block.shard} ${day}`;
@@ -60,7 +62,9 @@ export function planMerges(blocks: readonly BlockEntry[], nowMs: number, options
     if (sameDay === undefined) days.set(name, [block]);
     else sameDay.push(block);
   }
-  const merges = [...days.values()].filter((inputs) => inputs.length > 1 || inputs[0]!.tombstones !== undefined);
+  const merges = [...days.values()].filter(
+    (inputs) => inputs.length > 1 || inputs[0]!.tombstones !== undefined || hasPast(inputs[0]!),
+  );
   const wanted = [...merges, ...alone.map((block) => [block])].map(planOf);
   wanted.sort((a, b) => a.dayMs - b.dayMs || a.shard - b.shard);
   let freeBytes = options.freeBytes;
@@ -83,4 +87,26 @@ function planOf(blocks: readonly BlockEntry[]): MergePlan {
 /** The blocks whose samples are all past retention: a sample that is exactly so old is. */
 export function planExpiry(blocks: readonly BlockEntry[], nowMs: number, retentionMs: number): BlockEntry[] {
   return blocks.filter((block) => block.maxMs <= nowMs - retentionMs);
+}
+
+/**
+ * The blocks to drop so that the others take no more than `sizeBytesMax`: the oldest of all shards by their newest samples, whole; undefined when
+ * nothing has to go. Nothing that is as old as `cutoffMs` is left whole: what other blocks have of that time is not to be seen any more, so that
+ * no answer has some shards' samples of a time and not the others'.
+ */
+export function planShrink(
+  blocks: readonly BlockEntry[],
+  sizeBytesMax: number,
+): { readonly remove: readonly BlockEntry[]; readonly cutoffMs: number } | undefined {
+  const oldestFirst = [...blocks].sort((a, b) => a.maxMs - b.maxMs);
+  let bytes = blocks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  let cutoffMs = Number.NEGATIVE_INFINITY;
+  let count = 0;
+  for (const { maxMs, sizeBytes } of oldestFirst) {
+    if (bytes <= sizeBytesMax && maxMs > cutoffMs) break;
+    cutoffMs = maxMs;
+    bytes -= sizeBytes;
+    count++;
+  }
+  return count === 0 ? undefined : { remove: oldestFirst.slice(0, count), cutoffMs };
 }

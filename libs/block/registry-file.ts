@@ -46,6 +46,8 @@ export interface RegistryState {
   /** The first segment of the WAL that is kept. */
   readonly walFrom: number;
   readonly deletions: RegistryDeletions;
+  /** Samples up to here were dropped, in all shards, because there was no room for them; -Infinity when none were. */
+  readonly cutoffMs: number;
   readonly blocks: readonly BlockEntry[];
 }
 
@@ -74,8 +76,9 @@ const deletionRow = ({ id, tenant, selectors, minMs, maxMs, madeMs, series }: De
 });
 
 export function encodeRegistry(state: RegistryState, identity: RegistryIdentity): Uint8Array {
-  const { covered, walFrom, deletions, blocks } = state;
-  const isPlain = deletions.last === 0;
+  const { covered, walFrom, deletions, cutoffMs, blocks } = state;
+  const hasCutoff = cutoffMs > Number.NEGATIVE_INFINITY;
+  const isPlain = deletions.last === 0 && !hasCutoff;
   const fields = {
     format: FORMAT,
     version: isPlain ? 1 : REGISTRY_VERSION,
@@ -85,6 +88,7 @@ export function encodeRegistry(state: RegistryState, identity: RegistryIdentity)
     covered: { maxMs: covered.maxMs, segment: covered.segment },
     walFrom,
     ...(isPlain ? {} : { deletions: { last: deletions.last, open: deletions.open.map(deletionRow) } }),
+    ...(hasCutoff ? { cutoffMs } : {}),
   };
   const head = Object.entries(fields).map(([name, value]) => `  "${name}": ${JSON.stringify(value)},\n`);
   const list = blocks.length === 0 ? "[]" : `[\n${blocks.map(lineOf).join(",\n")}\n  ]`;
@@ -126,7 +130,9 @@ export function decodeRegistry(path: string, bytes: Uint8Array, identity: Regist
   const covered = fields.covered as WalCoverage;
   const blocks = fields.blocks as BlockEntry[];
   const deletions = (fields.deletions as RegistryDeletions | undefined) ?? NO_DELETIONS;
-  const state = { covered: Object.freeze({ ...covered }), walFrom: fields.walFrom as number, deletions, blocks };
+  const cutoffMs = (fields.cutoffMs as number | undefined) ?? Number.NEGATIVE_INFINITY;
+  const walFrom = fields.walFrom as number;
+  const state = { covered: Object.freeze({ ...covered }), walFrom, deletions, cutoffMs, blocks };
   const fault = faultOf(state, identity.shardCount);
   if (fault !== undefined) throw damaged(path, fault);
   return { ...state, blocks: Object.freeze(blocks.map((entry) => Object.freeze(entry))) };
@@ -152,7 +158,8 @@ const isTime = (value: unknown): boolean => Number.isInteger(value) && Math.abs(
 
 /** What contradicts the meaning of a registry; undefined when nothing does. */
 export function faultOf(state: RegistryState, shardCount: number): string | undefined {
-  const { covered, walFrom, deletions, blocks } = state;
+  const { covered, walFrom, deletions, cutoffMs, blocks } = state;
+  if (cutoffMs !== Number.NEGATIVE_INFINITY && !isTime(cutoffMs)) return `a cut-off at ${cutoffMs}`;
   if (!isTime(covered?.maxMs) || !isCount(covered.segment)) return "no coverage of the WAL";
   if (!isCount(walFrom) || walFrom > covered.segment) {
     return `a WAL that is kept from segment ${walFrom} on, with blocks in place of those below ${covered.segment}`;

@@ -46,6 +46,8 @@ export interface RegistryChange {
   /** Its number never goes back. */
   readonly deletions?: RegistryDeletions;
   /** Never goes back. */
+  readonly cutoffMs?: number;
+  /** Never goes back. */
   readonly covered?: WalCoverage;
   /** Never goes back, and never beyond `covered.segment`. */
   readonly walFrom?: number;
@@ -68,6 +70,7 @@ const NOTHING: RegistryState = {
   covered: { maxMs: Number.MIN_SAFE_INTEGER, segment: 1 },
   walFrom: 1,
   deletions: NO_DELETIONS,
+  cutoffMs: Number.NEGATIVE_INFINITY,
   blocks: [],
 };
 
@@ -126,6 +129,10 @@ export class BlockRegistry {
     return this.state.walFrom;
   }
 
+  get cutoffMs(): number {
+    return this.state.cutoffMs;
+  }
+
   get deletions(): RegistryDeletions {
     return this.state.deletions;
   }
@@ -155,7 +162,7 @@ export class BlockRegistry {
 
   private changed(change: RegistryChange): RegistryState {
     const { add = [], remove = [], covered = this.covered, walFrom = this.walFrom, tombstones } = change;
-    const { deletions = this.deletions } = change;
+    const { deletions = this.deletions, cutoffMs = this.cutoffMs } = change;
     const contradiction = (got: string, want: string): InternalError =>
       new InternalError(`cannot change ${this.path}: got ${got}; want ${want}`);
     for (const { file } of remove) {
@@ -168,6 +175,7 @@ export class BlockRegistry {
     if (covered.maxMs < this.covered.maxMs || covered.segment < this.covered.segment || walFrom < this.walFrom) {
       throw contradiction("less of the WAL in blocks than before", "as much at least");
     }
+    if (cutoffMs < this.cutoffMs) throw contradiction("an earlier cut-off than before", "one as late at least");
     if (deletions.last < this.deletions.last) throw contradiction("fewer deletions than before", "as many at least");
     const gone = new Set(remove.map(({ file }) => file));
     const kept = this.blocks
@@ -177,7 +185,13 @@ export class BlockRegistry {
         return hidden === undefined ? entry : Object.freeze(withTombstones(entry, hidden));
       });
     const blocks = [...kept, ...add.map((entry) => Object.freeze({ ...entry }))].sort(inOrder);
-    const next = { covered: Object.freeze({ ...covered }), walFrom, deletions, blocks: Object.freeze(blocks) };
+    const next = {
+      covered: Object.freeze({ ...covered }),
+      walFrom,
+      deletions,
+      cutoffMs,
+      blocks: Object.freeze(blocks),
+    };
     const fault = faultOf(next, this.identity.shardCount);
     if (fault !== undefined) throw contradiction(fault, "each block once, as its file says");
     return next;

@@ -80,6 +80,12 @@ export class TimeRanges {
     return new TimeRanges(lows, highs);
   }
 
+  /** These and others. */
+  and(other: TimeRanges): TimeRanges {
+    const pairs = (ranges: TimeRanges) => ranges.lows.map((low, i) => [low, ranges.highs[i]!] as const);
+    return TimeRanges.of([...pairs(this), ...pairs(other)]);
+  }
+
   get isEmpty(): boolean {
     return this.lows.length === 0;
   }

@@ -142,6 +142,14 @@ export class HeadDictionary {
     return this.kernel.setReference(this.address, ref, series + 1) !== 0;
   }
 
+  /** The series that a reference stands for; -1 for one that is unknown or refused. */
+  seriesOf(ref: number): number {
+    const page = this.words[this.address / 4 + Math.floor(ref / PAGE_REFERENCES)] ?? 0;
+    if (page === 0 || ref >= DIRECTORY_PAGES * PAGE_REFERENCES) return -1;
+    const entry = this.words[page / 4 + (ref % PAGE_REFERENCES)]!;
+    return entry === 0 || entry >= REFUSED_COLLISION ? -1 : entry - 1;
+  }
+
   /** Marks a reference whose samples are counted as refused and dropped. */
   refuse(ref: number, reason: "series-limit" | "id-collision"): boolean {
     const entry = reason === "series-limit" ? REFUSED_LIMIT : REFUSED_COLLISION;

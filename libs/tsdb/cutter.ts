@@ -12,9 +12,11 @@ import {
   blockPath,
   DAY_MS,
   entryOf,
+  type Floor,
   mergedOptions,
   planExpiry,
   planMerges,
+  planShrink,
   type RegistryChange,
   type Tombstone,
   withTombstones,
@@ -44,6 +46,10 @@ export interface CutterOptions {
   readonly openBlock: (entry: BlockEntry) => StoredBlock;
   /** The live blocks by file name; the cutter keeps it. */
   readonly stored: Map<string, StoredBlock>;
+  /** What all blocks may take together. */
+  readonly retentionBytes: number;
+  /** What an operator wants to read in the log. */
+  readonly onNotice: (notice: string) => void;
   /** What could not be done now and is tried again. */
   readonly onProblem: (problem: string) => void;
   /** Nothing may be built on this directory any more: the process must stop. */
@@ -57,6 +63,8 @@ export interface CutReport {
   sizeBytes: number;
   merged: number;
   expired: number;
+  /** Blocks dropped for --retention-size. */
+  shrunk: number;
 }
 
 /** Heads on their way into blocks. */
@@ -317,10 +325,24 @@ export class Cutter {
 
   private expire(report: CutReport): void {
     const { registry, state } = this.options;
-    const expired = planExpiry(registry.blocks, state.clock.nowMs(), state.retentionMs);
-    if (expired.length === 0) return;
-    this.replaceBlocks({ remove: expired });
+    const expired = planExpiry(registry.blocks, state.clock.nowMs(), state.retention.longestMs);
+    if (expired.length > 0) this.replaceBlocks({ remove: expired });
     report.expired += expired.length;
+    this.shrink(report);
+  }
+
+  /** Drops the oldest blocks when all together are too large; nothing that is as old is to be seen or written any more. */
+  private shrink(report: CutReport): void {
+    const { registry, state, retentionBytes, onNotice } = this.options;
+    const plan = planShrink(registry.blocks, retentionBytes);
+    if (plan === undefined) return;
+    const cutoffMs = Math.max(plan.cutoffMs, registry.cutoffMs);
+    this.replaceBlocks({ remove: plan.remove, cutoffMs });
+    state.retention.cutoffMs = cutoffMs;
+    report.shrunk += plan.remove.length;
+    const bytes = plan.remove.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    const until = new Date(cutoffMs).toISOString();
+    onNotice(`dropped ${plan.remove.length} blocks of ${bytes} bytes, all up to ${until}: --retention-size is met`);
   }
 
   private async merge(report: CutReport, most: number, isDue = this.isDue): Promise<void> {
@@ -329,9 +351,10 @@ export class Cutter {
     if (registry.deletions.last !== state.deletions.last) this.replaceBlocks({});
     for (let done = 0; done < most && !this.closing; done++) {
       const [plan] = planMerges(registry.blocks, state.clock.nowMs(), {
-        retentionMs: state.retentionMs,
+        retentionMs: state.retention.longestMs,
         freeBytes: Number.POSITIVE_INFINITY,
         isDue,
+        hasPast: (entry) => this.floorsOf([entry]).some(({ floorMs }) => floorMs >= entry.maxMs),
       });
       if (plan === undefined) return;
       const inputs = plan.inputs.map((entry) => blockPath(dataDir, entry.file));
@@ -346,10 +369,23 @@ export class Cutter {
           kept: all.filter(({ deletion }) => !isDue(deletion)),
         };
       });
-      const summary = await builder.merge({ inputs, path, options, tombstones });
+      const summary = await builder.merge({ inputs, path, options, tombstones, floors: this.floorsOf(plan.inputs) });
       this.replaceBlocks({ add: summary.series === 0 ? [] : [entryOf(options, summary)], remove: plan.inputs });
       report.merged += plan.inputs.length;
     }
+  }
+
+  /** The tenants of which some of these blocks' samples are past. */
+  private floorsOf(inputs: readonly BlockEntry[]): Floor[] {
+    const { state, stored } = this.options;
+    if (!state.retention.hasFloors) return [];
+    const minMs = Math.min(...inputs.map((entry) => entry.minMs));
+    const tenants = inputs.flatMap(
+      ({ file }) => stored.get(file)?.reader.footer.tenants.map(({ tenant }) => tenant) ?? [],
+    );
+    return [...new Set(tenants)]
+      .map((tenant) => ({ tenant, floorMs: state.retention.floorMs(tenant, state.clock.nowMs()) }))
+      .filter(({ floorMs }) => floorMs > minMs);
   }
 
   /** Makes a change of the live blocks durable, with whatever deletions have not told the registry yet. Within exclusively. */
@@ -407,5 +443,5 @@ export class Cutter {
 }
 
 function nothingDone(): CutReport {
-  return { blocks: 0, samples: 0, sizeBytes: 0, merged: 0, expired: 0 };
+  return { blocks: 0, samples: 0, sizeBytes: 0, merged: 0, expired: 0, shrunk: 0 };
 }

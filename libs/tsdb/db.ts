@@ -25,6 +25,7 @@ import { MetadataStore } from "./metadata-store.ts";
 import { openBlocks } from "./open-blocks.ts";
 import { DbQuerier } from "./querier.ts";
 import { recover } from "./recover.ts";
+import { Retention } from "./retention.ts";
 import { DbSession } from "./session.ts";
 import { type DbState, DbStats } from "./state.ts";
 import { Windows } from "./windows.ts";
@@ -52,6 +53,10 @@ export interface DbOptions {
   readonly hashSeed?: Uint8Array;
   readonly headMemoryBytes: number;
   readonly retentionMs: number;
+  /** Of tenants whose retention is another one. */
+  readonly tenantRetentionMs?: ReadonlyMap<string, number>;
+  /** What all blocks may take together; the oldest go beyond. By default whatever there is. */
+  readonly retentionBytes?: number;
   readonly maxFutureMs: number;
   readonly seriesMax: number;
   /** worker: write and sync in a thread of its own, on the real file system; inline: on `fs`, for simulations. */
@@ -62,6 +67,8 @@ export interface DbOptions {
   readonly lateWindowMs?: number;
   /** How long a deletion can be undone; then merges apply it. By default 24 hours. */
   readonly deleteUndoMs?: number;
+  /** Hears of what an operator wants to know. */
+  readonly onNotice?: (notice: string) => void;
   /** Hears of what could not be done and is tried again. */
   readonly onProblem?: (problem: string) => void;
   readonly walSegmentBytes?: number;
@@ -92,6 +99,8 @@ export interface DbReport {
   };
   /** Deletions whose samples are hidden and still there. */
   readonly openDeletions: number;
+  /** Samples up to here were dropped for want of room; -Infinity when none were. */
+  readonly cutoffMs: number;
   /** What was cut, merged and dropped since the start. */
   readonly cuts: Readonly<CutReport>;
 }
@@ -182,9 +191,14 @@ export class Db {
           stats.walSyncMaxMs = Math.max(stats.walSyncMaxMs, group.syncMs);
         },
       });
-      const { retentionMs, maxFutureMs, seriesMax } = options;
+      const { maxFutureMs, seriesMax } = options;
+      const retention = new Retention({
+        defaultMs: options.retentionMs,
+        ...(options.tenantRetentionMs === undefined ? {} : { byTenant: options.tenantRetentionMs }),
+      });
+      retention.cutoffMs = registry.cutoffMs;
       const state: DbState = {
-        ...{ identity, clock, windows, catalog, metadata, deletions, wal, stats, retentionMs, maxFutureMs, seriesMax },
+        ...{ identity, clock, windows, catalog, metadata, deletions, wal, stats, retention, maxFutureMs, seriesMax },
         sources: { heads: windows.heads, blocks: [] },
         blockMemory: new BlockMemory(clock, options.headMemoryBytes / BLOCK_MEMORY_SHARE, BLOCK_IDLE_MS),
         sessions: new Set(),
@@ -198,8 +212,10 @@ export class Db {
       const failure = new Promise<Error>((resolve) => {
         const builder = options.walMode === "worker" ? new WorkerBlockBuilder() : new InlineBlockBuilder(fs);
         const { random, windowMs = WINDOW_MS, lateWindowMs = LATE_WINDOW_MS, onProblem = () => {} } = options;
+        const { retentionBytes = Number.POSITIVE_INFINITY, onNotice = () => {} } = options;
         cutter = new Cutter({
           ...{ state, fs, dataDir, registry, builder, random, windowMs, lateWindowMs, openBlock, stored, onProblem },
+          ...{ retentionBytes, onNotice },
           isNew: replayed.counts.samples === 0 && registry.blocks.length === 0,
           onFailure: (error) => {
             markSuspect(fs, dataDir, `${new Date(clock.nowMs()).toISOString()} ${error.message}`);
@@ -231,8 +247,9 @@ export class Db {
     minMs = Number.NEGATIVE_INFINITY,
     maxMs = Number.POSITIVE_INFINITY,
   ): Generator<ExportedSeries> {
-    const { catalog, sources } = this.state;
-    return exportSeries(catalog, sources, tenant, matchers, minMs, maxMs);
+    const { catalog, sources, retention, clock } = this.state;
+    const fromMs = Math.max(minMs, retention.floorMs(tenant, clock.nowMs()) + 1);
+    return exportSeries(catalog, sources, tenant, matchers, fromMs, maxMs);
   }
 
   /** Cuts all samples there are into blocks now. Errors: UnavailableError (disk full, stopping), InternalError. */
@@ -273,6 +290,7 @@ export class Db {
         samples: total((entry) => entry.samples),
         damaged: this.damagedBlocks.length,
       },
+      cutoffMs: state.retention.cutoffMs,
       openDeletions: state.deletions.entries.length,
       cuts: this.cutter.totals,
     };

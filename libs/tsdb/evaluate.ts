@@ -40,7 +40,7 @@ const TALLY_GROUPS_MAX = 256;
 const SLAB_STEPS = 8192;
 
 /**
- * Evaluates one leaf. Errors: LimitError beyond context.samplesMax, TimeoutError, CanceledError, CorruptionError for a block that is
+ * Evaluates one leaf over samples later than floorMs. Errors: LimitError beyond context.samplesMax, TimeoutError, CanceledError, CorruptionError for a block that is
  * damaged where it is read.
  */
 export async function evaluateLeaf(
@@ -50,11 +50,12 @@ export async function evaluateLeaf(
   sources: Sources,
   clock: Clock,
   plans: PlanPool,
+  floorMs = Number.NEGATIVE_INFINITY,
 ): Promise<LeafResult> {
   const pace = new Pace(clock, context);
   // The samples that any window can see: (start - offset - range, end - offset].
   const { startMs, stepMs, count } = leaf.grid;
-  const lowMs = startMs - leaf.offsetMs - leaf.rangeMs + 1;
+  const lowMs = Math.max(startMs - leaf.offsetMs - leaf.rangeMs + 1, floorMs + 1);
   const highMs = startMs + (count - 1) * stepMs - leaf.offsetMs;
   const captured = new CapturedSources(sources, lowMs, highMs);
   try {

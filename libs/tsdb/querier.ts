@@ -19,7 +19,7 @@ import type { DbState } from "./state.ts";
 /** What of a storage's state queries read. */
 export type QuerierState = Pick<
   DbState,
-  "catalog" | "clock" | "deletions" | "metadata" | "retentionMs" | "sources" | "stats"
+  "catalog" | "clock" | "deletions" | "metadata" | "retention" | "sources" | "stats"
 >;
 
 export class DbQuerier implements Queryable {
@@ -32,7 +32,8 @@ export class DbQuerier implements Queryable {
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
     const { catalog, sources, clock, stats } = this.state;
-    const result = await evaluateLeaf(leaf, context, catalog, sources, clock, this.plans);
+    const floorMs = this.floorMs(context);
+    const result = await evaluateLeaf(leaf, context, catalog, sources, clock, this.plans, floorMs);
     stats.leaves++;
     stats.samplesRead += result.samplesRead;
     return result;
@@ -75,20 +76,26 @@ export class DbQuerier implements Queryable {
     return this.state.metadata.find(context.tenant, family);
   }
 
+  private floorMs({ tenant }: QueryContext): number {
+    return this.state.retention.floorMs(tenant, this.state.clock.nowMs());
+  }
+
   /** Series that match any set and have a sample in the range, ascending; undefined: all series, unrestricted. */
   private async selected(
     sets: readonly (readonly Matcher[])[],
     range: TimeRange,
     context: QueryContext,
   ): Promise<Uint32Array | undefined> {
-    const { catalog, clock, deletions, retentionMs, sources } = this.state;
+    const { catalog, clock, deletions, retention, sources } = this.state;
     const pace = new Pace(clock, context);
-    const captured = new CapturedSources(sources, range.minMs, range.maxMs);
+    const floorMs = this.floorMs(context);
+    const captured = new CapturedSources(sources, Math.max(range.minMs, floorMs + 1), range.maxMs);
     try {
       await captured.register(pace);
-      // Where something was ever deleted, a series may be known and have no samples.
-      const unbounded =
-        deletions.last === 0 && range.minMs <= clock.nowMs() - retentionMs && range.maxMs >= clock.nowMs();
+      // Where something was ever deleted or is past, a series may be known and have no samples.
+      const nowMs = clock.nowMs();
+      const isWhole = range.minMs <= nowMs - retention.longestMs && range.maxMs >= nowMs;
+      const unbounded = isWhole && deletions.last === 0 && floorMs === Number.NEGATIVE_INFINITY;
       if (sets.length === 0 && unbounded) return undefined;
       let found: Uint32Array;
       if (sets.length <= 1) found = catalog.index.select(context.tenant, sets[0] ?? []);

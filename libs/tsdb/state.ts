@@ -6,6 +6,7 @@ import type { SeriesCatalog } from "./catalog.ts";
 import type { Deletions } from "./deletions.ts";
 import type { HeadAppend } from "./head.ts";
 import type { MetadataStore } from "./metadata-store.ts";
+import type { Retention } from "./retention.ts";
 import type { DbSession } from "./session.ts";
 import type { Sources } from "./sources.ts";
 import type { Windows } from "./windows.ts";
@@ -67,7 +68,7 @@ export interface DbState {
   readonly wal: Wal;
   readonly stats: DbStats;
   readonly sessions: Set<DbSession>;
-  readonly retentionMs: number;
+  readonly retention: Retention;
   readonly maxFutureMs: number;
   readonly seriesMax: number;
   closing: boolean;

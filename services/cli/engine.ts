@@ -26,11 +26,14 @@ export async function openEngine(
     shardCount: values.shards,
     headMemoryBytes: values.headMemory,
     retentionMs: values.retention.rawMs,
+    tenantRetentionMs: values.tenantRetention,
+    retentionBytes: values.retentionSize,
     maxFutureMs: values.maxFuture,
     lateWindowMs: values.lateWindow,
     seriesMax: values.seriesMax,
     deleteUndoMs: values.deleteUndo,
     walMode: "worker",
+    onNotice: (notice) => log.info(notice),
     onProblem: (problem) => log.warn(problem),
   });
   const { counts, bytes, damage, elapsedMs } = db.replayed;

@@ -15,6 +15,7 @@ import {
 } from "../../libs/runtime/index.ts";
 import { DEFAULT_INSERT_LIMITS } from "../insert/index.ts";
 import { DEFAULT_RETENTION, parseRetention, RETENTION_FORM } from "./retention.ts";
+import { parseTenantRetention, TENANT_RETENTION_FORM } from "./tenant-retention.ts";
 
 const address = (fallback: string, help: string): Flag<HostPort> => {
   return {
@@ -141,6 +142,20 @@ export const engineFlags = {
     help: "How long each level of resolution is kept.",
     fallback: DEFAULT_RETENTION,
     parse: parseRetention,
+  },
+  tenantRetention: {
+    placeholder: "TENANTS",
+    form: TENANT_RETENTION_FORM,
+    help: "How long raw samples of single tenants are kept, such as team-a=7d,team-b=inf; others: --retention.",
+    fallback: "",
+    parse: parseTenantRetention,
+  },
+  retentionSize: {
+    placeholder: "SIZE",
+    form: "a size with its unit (MiB, GiB, TiB) of at least 1MiB, or inf",
+    help: "What all blocks may take on the disk; beyond, the oldest go as a whole.",
+    fallback: "inf",
+    parse: (t: string) => (t === "inf" ? Number.POSITIVE_INFINITY : within(parseSizeBytes(t), MIB, 2 ** 53)),
   },
   headMemory: size(
     16 * MIB,

@@ -64,6 +64,8 @@ export function engineReadings(db: Db): Readings {
     tidemark_blocks_cut_samples_total: report.cuts.samples,
     tidemark_blocks_merged_total: report.cuts.merged,
     tidemark_blocks_expired_total: report.cuts.expired,
+    tidemark_blocks_shrunk_total: report.cuts.shrunk,
+    tidemark_retention_cutoff_seconds: Number.isFinite(report.cutoffMs) ? report.cutoffMs / 1000 : 0,
     tidemark_deletions_total: c.deletions,
     tidemark_deletions_undone_total: c.deletionsUndone,
     tidemark_deletions_open: report.openDeletions,

@@ -98,7 +98,11 @@ describe("the plan", () => {
   };
   const plans = (nowHours: number, ...blocks: BlockEntry[]): string[] => {
     const options = { retentionMs: 1e12, freeBytes: 1e9, isDue: (id: string) => id === id.toUpperCase() };
-    return planMerges(blocks, nowHours * HOUR, options).map(({ inputs }) => inputs.map(({ file }) => file).join(" "));
+    const hasPast = ({ tombstones = [] }: BlockEntry): boolean =>
+      tombstones.some(({ deletion }) => deletion === "past");
+    return planMerges(blocks, nowHours * HOUR, { ...options, hasPast }).map(({ inputs }) =>
+      inputs.map(({ file }) => file).join(" "),
+    );
   };
 
   // Upper case: due.
@@ -111,6 +115,7 @@ describe("the plan", () => {
     ["by itself before its day is over", 3, [block(0, 1, ["A"]), block(0, 2)], ["1A"]],
     ["by itself when another deletion is not due", 48, [block(0, 1, ["A", "b"]), block(0, 2)], ["1Ab"]],
     ["over several days, too", 99, [{ ...block(0, 1, ["A"]), maxMs: 60 * HOUR }], ["1A"]],
+    ["one with a tenant whose samples are past by itself", 3, [block(0, 1, ["past"]), block(0, 2)], ["1past"]],
     ["each shard for itself", 3, [block(0, 1, ["A"]), block(1, 1, ["B"])], ["1A", "1B"]],
   ])("%s", (_name, now, blocks, wanted) => {
     expect(plans(now, ...blocks)).toEqual(wanted);
@@ -166,6 +171,14 @@ describe("the registry", () => {
     registry.replace({ tombstones: new Map([[file, []]]), deletions: { last: 5, open: [] } });
     expect([registry.blocks, open(fs).blocks, open(fs).deletions]).toEqual([[entry], [entry], { last: 5, open: [] }]);
     expect(() => registry.replace({ deletions: { last: 4, open: [] } })).toThrow("fewer deletions than before");
+  });
+
+  test("keeps a cut-off, which never goes back", () => {
+    const { fs, registry } = filled();
+    registry.replace({ cutoffMs: 5 });
+    expect([registry.cutoffMs, open(fs).cutoffMs, written(fs).includes('"version": 2')]).toEqual([5, 5, true]);
+    expect(() => registry.replace({ cutoffMs: 4 })).toThrow("an earlier cut-off than before");
+    expect(open(disk()).cutoffMs).toBe(Number.NEGATIVE_INFINITY);
   });
 
   test.each<[string, Tombstone, DeletionEntry]>([

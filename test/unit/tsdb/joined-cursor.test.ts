@@ -18,6 +18,7 @@ import { Deletions } from "../../../libs/tsdb/deletions.ts";
 import { exportSeries } from "../../../libs/tsdb/export.ts";
 import { MetadataStore } from "../../../libs/tsdb/metadata-store.ts";
 import { DbQuerier } from "../../../libs/tsdb/querier.ts";
+import { Retention } from "../../../libs/tsdb/retention.ts";
 import { DbStats } from "../../../libs/tsdb/state.ts";
 import { bitsOf, HOLE, STALE } from "../kernel/head-batches.ts";
 import { NOW, TENANT } from "./db-fixture.ts";
@@ -172,7 +173,13 @@ function querierOf(storage: SplitStorage): DbQuerier {
   const { catalog, clock } = storage;
   return new DbQuerier({
     deletions: new Deletions(clock, 0, NO_DELETIONS),
-    ...{ catalog, clock, metadata: new MetadataStore(), retentionMs: 24 * 3_600_000, stats: new DbStats() },
+    ...{
+      catalog,
+      clock,
+      metadata: new MetadataStore(),
+      retention: new Retention({ defaultMs: 24 * 3_600_000 }),
+      stats: new DbStats(),
+    },
     get sources() {
       return storage.sources;
     },
