@@ -123,10 +123,8 @@ export class Cutter {
   /** Cuts all samples there are into blocks now. Errors: UnavailableError (disk full, stopping), InternalError. */
   flush(): Promise<CutReport> {
     return this.exclusively(async (report) => {
-      const { state } = this.options;
-      if (this.pending !== undefined || state.windows.hasOlder) await this.cut(report);
-      await this.endWindow(state.clock.nowMs());
-      await this.cut(report);
+      await this.cutAll(report, this.isDue);
+      await this.clearLog();
     });
   }
 
@@ -142,12 +140,18 @@ export class Cutter {
   cleanTombstones(): Promise<CutReport> {
     const isDue: IsDue = () => true;
     return this.exclusively(async (report) => {
-      const { state } = this.options;
-      if (this.pending !== undefined || state.windows.hasOlder) await this.cut(report, isDue);
-      await this.endWindow(state.clock.nowMs());
-      await this.cut(report, isDue);
+      await this.cutAll(report, isDue);
       await this.merge(report, Number.POSITIVE_INFINITY, isDue);
+      // Deleted samples are not to be found in the log either.
+      await this.clearLog();
     });
+  }
+
+  private async cutAll(report: CutReport, isDue: IsDue): Promise<void> {
+    const { state } = this.options;
+    if (this.pending !== undefined || state.windows.hasOlder) await this.cut(report, isDue);
+    await this.endWindow(state.clock.nowMs());
+    await this.cut(report, isDue);
   }
 
   /** Tells of what is tried again later. */
@@ -253,6 +257,17 @@ export class Cutter {
     let from = registry.walFrom;
     while (from < end && state.wal.newestMs(from) <= maxMs) from++;
     return from;
+  }
+
+  /** Removes what the log still has of samples that are in blocks, by repeating what its last segments need of it. */
+  private async clearLog(): Promise<void> {
+    const { registry, state } = this.options;
+    const { maxMs, segment } = registry.covered;
+    if (registry.walFrom >= segment) return;
+    await state.wal.repeatNow();
+    const walFrom = this.walFrom(maxMs, segment);
+    this.replaceRegistry({ walFrom });
+    await state.wal.truncate(walFrom);
   }
 
   private async build({ head }: FrozenHead, entries: BlockEntry[], isDue: IsDue): Promise<void> {
