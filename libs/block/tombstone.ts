@@ -94,6 +94,15 @@ export class TimeRanges {
     return this.lows.some((low, i) => low <= highMs && this.highs[i]! >= lowMs);
   }
 
+  /**
+   * How much of the times in [lowMs, highMs] they have. A row made of samples of such a span is right as it is, gone, or, with "some", to be made
+   * anew from samples.
+   */
+  shareOf(lowMs: number, highMs: number): "none" | "some" | "all" {
+    if (!this.overlaps(lowMs, highMs)) return "none";
+    return this.lows.some((low, i) => low <= lowMs && this.highs[i]! >= highMs) ? "all" : "some";
+  }
+
   covers(time: number): boolean {
     return this.overlaps(time, time);
   }

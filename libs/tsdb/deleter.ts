@@ -24,12 +24,20 @@ import type { StoredBlock } from "./stored-block.ts";
 const DELETION_SERIES_MAX = 500_000;
 const TIME_MAX = 2 ** 53;
 
+/**
+ * Looks at a deletion before it is made: these series, ascending, with a range of times. Throws InvalidError when it can't be done, as
+ * where rows would be hidden in part and the samples that they were made of are gone.
+ */
+export type DeletionCheck = (series: Uint32Array, minMs: number, maxMs: number) => void;
+
 export class Deleter implements Deletable {
   private readonly state: DbState;
   private readonly known: Deletions;
   private readonly cutter: Cutter;
+  private readonly checks: readonly DeletionCheck[];
 
-  constructor(state: DbState, cutter: Cutter) {
+  constructor(state: DbState, cutter: Cutter, checks: readonly DeletionCheck[] = []) {
+    this.checks = checks;
     this.state = state;
     this.known = state.deletions;
     this.cutter = cutter;
@@ -150,6 +158,7 @@ export class Deleter implements Deletable {
         `cannot delete series: got ${selected.length} series; want at most ${DELETION_SERIES_MAX} at once`,
       );
     }
+    for (const check of this.checks) check(selected, minMs, maxMs);
     state.wal.admit(deletionBytesMax(selectors, selected.length));
     const hit = new Set<number>();
     for (const { series } of inBlocks.values()) for (const one of series) hit.add(one);

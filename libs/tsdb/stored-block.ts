@@ -50,6 +50,12 @@ export class StoredBlock implements Droppable {
     return this.hiddenTimes;
   }
 
+  /** How much of a series is hidden in [lowMs, highMs]. For whoever keeps rows that were made of these samples. */
+  hiddenShare(series: number, lowMs: number, highMs: number): "none" | "some" | "all" {
+    const place = this.hiddenTimes === undefined ? -1 : this.loadAll().find(series);
+    return this.hiddenTimes?.get(place)?.shareOf(lowMs, highMs) ?? "none";
+  }
+
   /** Whether it may have samples in [lowMs, highMs]. */
   overlaps(lowMs: number, highMs: number): boolean {
     const { minMs, maxMs } = this.reader.footer;

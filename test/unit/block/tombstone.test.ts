@@ -55,7 +55,14 @@ describe("ranges of times", () => {
         expect([...takeSpans(column, some.spansOutside(column))]).toEqual([...column].filter((time) => !covered(time)));
         expect(some.isEmpty).toBe(!ranges.some(([a, b]) => a <= b));
         const meets = Array.from({ length: 61 }, (_, time) => time).some((t) => t >= low && t <= high && covered(t));
-        if (low <= high) expect(some.overlaps(low, high)).toBe(meets);
+        if (low > high) return;
+        expect(some.overlaps(low, high)).toBe(meets);
+        // Ranges that touch are one only where they have a time in common.
+        const share = some.shareOf(low, high);
+        const isAll = ranges.some(([a, b]) => a <= low && b >= high);
+        expect(share === "none").toBe(!meets);
+        if (isAll) expect(share).toBe("all");
+        if (share === "all") for (let time = low; time <= high; time++) expect(covered(time)).toBe(true);
       }),
     );
   });
