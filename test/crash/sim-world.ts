@@ -220,7 +220,7 @@ export class World {
     if (this.inFlight === 0 && !fs.crashed) {
       const tenant = random.pick(TENANTS);
       const listed = await Promise.race([db.deletable.deletions(tenant), process.ended.then(() => [])]);
-      const undone = listed.length > 0 && random.chance(0.4) ? random.pick(listed) : undefined;
+      const undone = listed.length > 0 && random.chance(0.6) ? random.pick(listed) : undefined;
       const deleted = this.drawDeletion(tenant, undone?.id);
       const told = ledger.tell(deleted);
       const { id, minMs, maxMs, matchers } = deleted;
@@ -291,7 +291,7 @@ export class World {
       for (const which of this.inserts.keys()) if (random.chance(0.01)) this.restartInsert(which);
       if (this.fullDisks && random.chance(0.05)) fs.capacityBytes = this.usedBytes() + random.below(3 * KIB);
       await clock.advance(random.pick([0, 1, 100, 1000, 15_000]));
-      if (random.chance(0.1) && !fs.crashed) await this.deleteSome();
+      if (random.chance(0.06) && !fs.crashed) await this.deleteSome();
       if (fs.crashed) break;
       const report = this.storage!.db.report();
       if (report.wal.state === "full") {
