@@ -248,7 +248,7 @@ export class Db {
     maxMs = Number.POSITIVE_INFINITY,
   ): Generator<ExportedSeries> {
     const { catalog, sources, retention, clock } = this.state;
-    const fromMs = Math.max(minMs, retention.floorMs(tenant, clock.nowMs()) + 1);
+    const fromMs = Math.min(Math.max(minMs, retention.floorMs(tenant, clock.nowMs()) + 1), maxMs + 1);
     return exportSeries(catalog, sources, tenant, matchers, fromMs, maxMs);
   }
 

@@ -55,8 +55,8 @@ export async function evaluateLeaf(
   const pace = new Pace(clock, context);
   // The samples that any window can see: (start - offset - range, end - offset].
   const { startMs, stepMs, count } = leaf.grid;
-  const lowMs = Math.max(startMs - leaf.offsetMs - leaf.rangeMs + 1, floorMs + 1);
   const highMs = startMs + (count - 1) * stepMs - leaf.offsetMs;
+  const lowMs = Math.min(Math.max(startMs - leaf.offsetMs - leaf.rangeMs, floorMs), highMs) + 1;
   const captured = new CapturedSources(sources, lowMs, highMs);
   try {
     // Blocks may have series that nobody has asked for yet: they come into the catalogue before it is searched.

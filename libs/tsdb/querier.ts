@@ -89,7 +89,11 @@ export class DbQuerier implements Queryable {
     const { catalog, clock, deletions, retention, sources } = this.state;
     const pace = new Pace(clock, context);
     const floorMs = this.floorMs(context);
-    const captured = new CapturedSources(sources, Math.max(range.minMs, floorMs + 1), range.maxMs);
+    const captured = new CapturedSources(
+      sources,
+      Math.min(Math.max(range.minMs, floorMs + 1), range.maxMs + 1),
+      range.maxMs,
+    );
     try {
       await captured.register(pace);
       // Where something was ever deleted or is past, a series may be known and have no samples.

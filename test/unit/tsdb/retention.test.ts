@@ -114,6 +114,23 @@ describe("the retention of tenants", () => {
     await db.close();
   });
 
+  test("what is asked about the past alone has no answer", async () => {
+    const clock = new SimClock(NOW);
+    const db = await openDb(new SimFileSystem(), { ...OPTIONS, clock });
+    const feed = new Feed(db);
+    for (let t = 0; t < 30; t++) await feed.append([[series(0), NOW + t * 1000 - 60_000, t]], "short");
+    await feed.append([[series(0), NOW - 45_500, 1]], "short");
+    await clock.advance(3 * DAY);
+    for (const ageMs of [0, 31_000, 45_500, 10 * DAY]) {
+      const maxMs = NOW - ageMs;
+      const { columns } = await db.queryable.evaluate(countsOf(maxMs), contextOf("short"));
+      const range = { minMs: maxMs - 40_000, maxMs };
+      expect([columns, await db.queryable.series([], range, 0, contextOf("short"))]).toEqual([[], []]);
+      for (const { times } of db.export("short", [], range.minMs, maxMs)) expect(times.length).toBe(0);
+    }
+    await db.close();
+  });
+
   test("a series whose samples are all past is not listed", async () => {
     const fs = new SimFileSystem();
     const clock = new SimClock(NOW);
