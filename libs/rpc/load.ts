@@ -22,6 +22,8 @@ import type {
   MetadataReply,
   MetadataRequest,
   SeriesReply,
+  StatisticsReply,
+  StatisticsRequest,
   StatusReply,
   StatusRequest,
   StringsReply,
@@ -49,6 +51,7 @@ export type QueryMethods = {
   LabelValues: MethodDefinition<LookupRequest, StringsReply>;
   Series: MethodDefinition<LookupRequest, SeriesReply>;
   Metadata: MethodDefinition<MetadataRequest, MetadataReply>;
+  Statistics: MethodDefinition<StatisticsRequest, StatisticsReply>;
   Status: MethodDefinition<StatusRequest, StatusReply>;
 };
 

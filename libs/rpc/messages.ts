@@ -170,6 +170,26 @@ export interface DeleteSeriesRequest {
   readonly maxMs: number;
 }
 
+export interface StatisticsRequest {
+  readonly tenant: string;
+  readonly limit: number;
+}
+
+export interface CountMessage {
+  readonly list: string;
+  readonly name: string;
+  readonly value: number;
+  readonly hashes: Uint8Array;
+}
+
+export interface StatisticsTotals {
+  readonly seriesCount: number;
+  readonly labelPairs: CountMessage | null;
+  readonly chunkCount: number;
+  readonly minMs: number;
+  readonly maxMs: number;
+}
+
 export interface UndeleteRequest {
   readonly tenant: string;
   readonly id: string;
@@ -194,6 +214,11 @@ export interface DeletionMessage {
 
 export interface DeletionsReply {
   readonly deletions: readonly DeletionMessage[];
+}
+
+export interface StatisticsReply {
+  readonly counts: readonly CountMessage[];
+  readonly totals: StatisticsTotals | null;
 }
 
 export type StatusRequest = Record<string, never>;

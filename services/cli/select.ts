@@ -27,7 +27,12 @@ export async function startSelect(values: SelectServiceValues, version: string, 
     connectQuery(address, { pin, ...(tls === undefined ? {} : { tls }) }),
   );
   const queryable = fanOut(remotes.map((remote) => ({ name: remote.address, queryable: remote })));
-  const api = selectApi(() => queryable, values, version);
+  const api = selectApi(() => queryable, values, version, {
+    retention: "",
+    damages: () => 0,
+    walSegment: () => 0,
+    acceptsWrites: false,
+  });
   const deletable = fanOutDeletions(remotes.map((remote) => ({ name: remote.address, deletable: remote.deletable })));
   const admin = tsdbRoutes(() => deletable, values.enableAdminApi, log);
   const page = startPageRoute(() => ({

@@ -21,6 +21,8 @@ export interface Endpoint {
   readonly acceptsPost: boolean;
   /** Where it is neither of both. */
   readonly methods?: Route["methods"];
+  /** False for what can be told while the engine opens. */
+  readonly needsEngine?: boolean;
   readonly answer: (request: ApiRequest) => Promise<ApiAnswer> | ApiAnswer;
 }
 
@@ -44,7 +46,7 @@ export function apiRoutes(endpoints: readonly Endpoint[], bodyMaxBytes: number):
       return {
         methods: endpoint.methods ?? (endpoint.acceptsPost ? ["GET", "POST"] : ["GET"]),
         pattern: prefix + endpoint.path,
-        needsEngine: true,
+        needsEngine: endpoint.needsEngine ?? true,
         optionsHeaders: CORS_HEADERS,
         handle: (exchange) => handle(exchange, endpoint, bodyMaxBytes),
         fail: (exchange, { status, type, message }, headers) => {

@@ -2,6 +2,7 @@
 export { type DeletionRoutesOptions, deletionRoutes } from "./deletion-endpoints.ts";
 export { fanOutDeletions } from "./deletion-fan-out.ts";
 export { type FanOutNode, fanOut } from "./fan-out.ts";
+export type { ProcessFacts } from "./process-endpoints.ts";
 export { createSelectApi, type SelectApi, type SelectOptions } from "./routes.ts";
 export { type StartPageState, startPageRoute } from "./start-page.ts";
 export { PROMETHEUS_VERSION } from "./status-endpoints.ts";
