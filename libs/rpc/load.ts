@@ -21,6 +21,8 @@ import type {
   LookupRequest,
   MetadataReply,
   MetadataRequest,
+  RawSamplesReply,
+  RawSamplesRequest,
   SeriesReply,
   StatisticsReply,
   StatisticsRequest,
@@ -47,6 +49,7 @@ export type IngestMethods = {
 
 export type QueryMethods = {
   Evaluate: MethodDefinition<EvaluateRequest, EvaluateReply>;
+  RawSamples: MethodDefinition<RawSamplesRequest, RawSamplesReply>;
   LabelNames: MethodDefinition<LookupRequest, StringsReply>;
   LabelValues: MethodDefinition<LookupRequest, StringsReply>;
   Series: MethodDefinition<LookupRequest, SeriesReply>;
@@ -107,6 +110,10 @@ function load(): Contracts {
       Evaluate: {
         ...query.Evaluate,
         ...framed<EvaluateReply>(query.Evaluate, ({ summary }) => ({ summary })),
+      },
+      RawSamples: {
+        ...query.RawSamples,
+        ...framed<RawSamplesReply>(query.RawSamples, ({ more, complete }) => ({ more, complete })),
       },
       Series: { ...query.Series, ...framed<SeriesReply>(query.Series, () => ({})) },
     },

@@ -1,18 +1,22 @@
 // libs/tsdb/querier.ts: this storage as a Queryable: leaves, label names, label values, series, metadata, statistics.
-import type {
-  Labels,
-  Leaf,
-  LeafResult,
-  Matcher,
-  MetadataEntry,
-  Queryable,
-  QueryContext,
-  Statistics,
-  TimeRange,
+import {
+  checkSeries,
+  type Labels,
+  type Leaf,
+  type LeafResult,
+  type Matcher,
+  type MetadataEntry,
+  type Queryable,
+  type QueryContext,
+  type RawColumn,
+  type RawRequest,
+  type Statistics,
+  type TimeRange,
 } from "../model/index.ts";
 import { evaluateLeaf } from "./evaluate.ts";
 import { Pace } from "./pace.ts";
 import { PlanPool } from "./plan-pool.ts";
+import { streamRawSamples } from "./raw-samples.ts";
 import { seriesWithin } from "./series-within.ts";
 import { CapturedSources } from "./sources.ts";
 import type { DbState } from "./state.ts";
@@ -35,10 +39,30 @@ export class DbQuerier implements Queryable {
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
     const { catalog, sources, clock, stats } = this.state;
     const floorMs = this.floorMs(context);
-    const result = await evaluateLeaf(leaf, context, catalog, sources, clock, this.plans, floorMs);
-    stats.leaves++;
-    stats.samplesRead += result.samplesRead;
-    return result;
+    stats.leavesRunning++;
+    try {
+      const result = await evaluateLeaf(leaf, context, catalog, sources, clock, this.plans, floorMs);
+      stats.leaves++;
+      stats.samplesRead += result.samplesRead;
+      return result;
+    } finally {
+      stats.leavesRunning--;
+    }
+  }
+
+  async *rawSamples(request: RawRequest, context: QueryContext): AsyncGenerator<readonly RawColumn[], void, void> {
+    const { catalog, sources, clock, stats } = this.state;
+    stats.leavesRunning++;
+    try {
+      const range = this.visible(request.range, context);
+      for await (const batch of streamRawSamples({ ...request, range }, context, catalog, sources, clock)) {
+        for (const { times } of batch) stats.samplesRead += times.length;
+        yield batch;
+      }
+      stats.leaves++;
+    } finally {
+      stats.leavesRunning--;
+    }
   }
 
   async labelNames(
@@ -71,6 +95,7 @@ export class DbQuerier implements Queryable {
     const { catalog } = this.state;
     const found = (await this.selected(sets, range, context)) ?? catalog.index.select(context.tenant, []);
     const wanted = limit > 0 ? found.subarray(0, limit) : found;
+    checkSeries(wanted.length, context.seriesMax);
     return Array.from(wanted, (series) => catalog.index.labelsOf(series));
   }
 
@@ -80,6 +105,11 @@ export class DbQuerier implements Queryable {
 
   statistics(limit: number, context: QueryContext): Promise<Statistics> {
     return countStatistics(this.state, limit, context);
+  }
+
+  /** The part of a range that the tenant's retention leaves, or one without any time. */
+  private visible({ minMs, maxMs }: TimeRange, context: QueryContext): TimeRange {
+    return { minMs: Math.min(Math.max(minMs, this.floorMs(context) + 1), maxMs + 1), maxMs };
   }
 
   private floorMs({ tenant }: QueryContext): number {
@@ -95,11 +125,7 @@ export class DbQuerier implements Queryable {
     const { catalog, clock, deletions, retention, sources } = this.state;
     const pace = new Pace(clock, context);
     const floorMs = this.floorMs(context);
-    const captured = new CapturedSources(
-      sources,
-      Math.min(Math.max(range.minMs, floorMs + 1), range.maxMs + 1),
-      range.maxMs,
-    );
+    const captured = new CapturedSources(sources, this.visible(range, context).minMs, range.maxMs);
     try {
       await captured.register(pace);
       // Where something was ever deleted or is past, a series may be known and have no samples.

@@ -32,6 +32,8 @@ export class DbStats {
   walSyncSumMs = 0;
   walSyncMaxMs = 0;
   leaves = 0;
+  /** Leaves and streams of raw samples under way. */
+  leavesRunning = 0;
   samplesRead = 0;
   deletions = 0;
   deletionsUndone = 0;

@@ -1,4 +1,5 @@
 // services/select/index.ts: what compositions may use of the select service.
+export type { QueryRecord } from "./active-queries.ts";
 export { type DeletionRoutesOptions, deletionRoutes } from "./deletion-endpoints.ts";
 export { fanOutDeletions } from "./deletion-fan-out.ts";
 export { type FanOutNode, fanOut } from "./fan-out.ts";

@@ -86,6 +86,12 @@ describe("the retention of tenants", () => {
         const { columns } = await db.queryable.evaluate(countsOf(clock.nowMs()), contextOf(tenant));
         const wanted = within(tenant, days * DAY).length / 2;
         expect(columns.map(({ values }) => values[0])).toEqual([wanted, wanted]);
+        const request = { matchers: countsOf(0).matchers, range: { minMs: 0, maxMs: clock.nowMs() } };
+        let raw = 0;
+        for await (const batch of db.queryable.rawSamples(request, contextOf(tenant))) {
+          for (const { times } of batch) raw += times.length;
+        }
+        expect(raw).toBe(wanted * 2);
       }
     };
     await see();
