@@ -33,6 +33,7 @@ export async function recover(
   metadata: MetadataStore,
   deletions: Deletions,
   { covered, walFrom }: Pick<BlockRegistry, "covered" | "walFrom">,
+  evenSuspect = false,
 ): Promise<ReplayReport> {
   const registered = new RegisteredSeries(catalog, windows);
   const handler: ReplayHandler = {
@@ -54,7 +55,7 @@ export async function recover(
       deletions.replay(decodeDeletion(body), windows.heads, catalog);
     },
   };
-  const report = await replay(fs, clock, dataDir, identity, handler, { firstSegment: walFrom });
+  const report = await replay(fs, clock, dataDir, identity, handler, { firstSegment: walFrom, evenSuspect });
   registered.finish();
   return report;
 }

@@ -17,6 +17,7 @@ import {
 import { Deletions } from "../../../libs/tsdb/deletions.ts";
 import { exportSeries } from "../../../libs/tsdb/export.ts";
 import { MetadataStore } from "../../../libs/tsdb/metadata-store.ts";
+import { Quarantine } from "../../../libs/tsdb/quarantine.ts";
 import { DbQuerier } from "../../../libs/tsdb/querier.ts";
 import { Retention } from "../../../libs/tsdb/retention.ts";
 import { DbStats } from "../../../libs/tsdb/state.ts";
@@ -181,6 +182,7 @@ function querierOf(storage: SplitStorage): DbQuerier {
       retention: new Retention({ defaultMs: 24 * 3_600_000 }),
       stats: new DbStats(),
     },
+    quarantine: new Quarantine(storage.fs, "/none", () => {}),
     get sources() {
       return storage.sources;
     },

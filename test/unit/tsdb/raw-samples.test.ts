@@ -14,6 +14,7 @@ import {
 import { Deletions } from "../../../libs/tsdb/deletions.ts";
 import { exportSeries } from "../../../libs/tsdb/export.ts";
 import { MetadataStore } from "../../../libs/tsdb/metadata-store.ts";
+import { Quarantine } from "../../../libs/tsdb/quarantine.ts";
 import { DbQuerier } from "../../../libs/tsdb/querier.ts";
 import { Retention } from "../../../libs/tsdb/retention.ts";
 import { DbStats } from "../../../libs/tsdb/state.ts";
@@ -41,9 +42,11 @@ const hex = (values: Float64Array): string[] =>
 function querierOf(storage: SplitStorage): { querier: DbQuerier; stats: DbStats } {
   const { catalog, clock, sources } = storage;
   const stats = new DbStats();
+  const quarantine = new Quarantine(storage.fs, "/none", () => {});
+  const metadata = new MetadataStore();
   const deletions = new Deletions(clock, 0, NO_DELETIONS);
   const retention = new Retention({ defaultMs: 24 * 3_600_000 });
-  const state = { catalog, clock, sources, deletions, metadata: new MetadataStore(), retention, stats };
+  const state = { catalog, clock, sources, deletions, metadata, quarantine, retention, stats };
   return { querier: new DbQuerier(state), stats };
 }
 
