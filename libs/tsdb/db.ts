@@ -11,7 +11,14 @@ import {
   type Timer,
 } from "../env/index.ts";
 import { bitmapImplementation } from "../index/index.ts";
-import { CorruptionError, type IngestSession, type Matcher, type Queryable, UnavailableError } from "../model/index.ts";
+import {
+  CorruptionError,
+  type Deletable,
+  type IngestSession,
+  type Matcher,
+  type Queryable,
+  UnavailableError,
+} from "../model/index.ts";
 import {
   type DirectoryIdentity,
   type DirectoryLock,
@@ -29,6 +36,8 @@ import {
 import { BlockMemory } from "./block-memory.ts";
 import { SeriesCatalog } from "./catalog.ts";
 import { type CutReport, Cutter } from "./cutter.ts";
+import { Deleter } from "./deleter.ts";
+import { Deletions } from "./deletions.ts";
 import { DiskReserve, type Reserve } from "./disk-reserve.ts";
 import { type ExportedSeries, exportSeries } from "./export.ts";
 import type { HeadStats } from "./head.ts";
@@ -38,6 +47,7 @@ import { openBlocks } from "./open-blocks.ts";
 import { Quarantine } from "./quarantine.ts";
 import { DbQuerier } from "./querier.ts";
 import { recover } from "./recover.ts";
+import { Retention } from "./retention.ts";
 import { type SeriesLimit, SeriesLimits } from "./series-limits.ts";
 import { DbSession } from "./session.ts";
 import { SideData } from "./side-data.ts";
@@ -49,6 +59,8 @@ import { Windows } from "./windows.ts";
 const WINDOW_MS = 2 * 3_600_000;
 const LATE_WINDOW_MS = 15 * 60_000;
 const TICK_MS = 5000;
+/** How long a deletion can be undone. */
+const DELETE_UNDO_MS = 24 * 3_600_000;
 /** What opened blocks may keep in memory, as a share of the head's, and for how long without being asked. */
 const BLOCK_MEMORY_SHARE = 4;
 const BLOCK_IDLE_MS = 10 * 60_000;
@@ -72,6 +84,10 @@ export interface DbOptions {
   /** Of all heads; no bound of its own when left out. */
   readonly headTotalBytes?: number;
   readonly retentionMs: number;
+  /** Of tenants whose retention is another one. */
+  readonly tenantRetentionMs?: ReadonlyMap<string, number>;
+  /** What all blocks may take together; the oldest go beyond. By default whatever there is. */
+  readonly retentionBytes?: number;
   readonly maxFutureMs: number;
   readonly seriesMax: number;
   /** Series of one tenant; left out: as many as of all. */
@@ -84,6 +100,10 @@ export interface DbOptions {
   readonly windowMs?: number;
   /** How long after its end a window takes late samples; by default 15 minutes. */
   readonly lateWindowMs?: number;
+  /** How long a deletion can be undone; then merges apply it. By default 24 hours. */
+  readonly deleteUndoMs?: number;
+  /** Hears of what an operator wants to know. */
+  readonly onNotice?: (notice: string) => void;
   /** Hears of what could not be done and is tried again. */
   readonly onProblem?: (problem: string) => void;
   readonly walSegmentBytes?: number;
@@ -123,6 +143,10 @@ export interface DbReport {
   };
   /** Histograms, exemplars and start times: not yet in files, and in them. */
   readonly side: { readonly memoryBytes: number; readonly files: number; readonly sizeBytes: number };
+  /** Deletions whose samples are hidden and still there. */
+  readonly openDeletions: number;
+  /** Samples up to here were dropped for want of room; -Infinity when none were. */
+  readonly cutoffMs: number;
   /** What was cut, merged and dropped since the start. */
   readonly cuts: Readonly<CutReport>;
 }
@@ -130,6 +154,7 @@ export interface DbReport {
 export class Db {
   readonly identity: DirectoryIdentity;
   readonly queryable: Queryable;
+  readonly deletable: Deletable;
   /** How the start went: counts, and the damage that was found. */
   readonly replayed: ReplayReport;
   /** Resolves with the reason when the storage can't go on: the process must stop. */
@@ -146,6 +171,7 @@ export class Db {
     lock: DirectoryLock,
     replayed: ReplayReport,
     cutter: Cutter,
+    deleter: Deleter,
     registry: BlockRegistry,
     sideFiles: SideFiles,
     failure: Promise<Error>,
@@ -154,6 +180,7 @@ export class Db {
     this.state = state;
     this.lock = lock;
     this.cutter = cutter;
+    this.deletable = deleter;
     this.registry = registry;
     this.identity = state.identity;
     this.replayed = replayed;
@@ -201,6 +228,7 @@ export class Db {
       const quarantine = new Quarantine(fs, dataDir, onProblem);
       const reserve = new DiskReserve(fs, dataDir, options.diskReserve ?? { bytes: 0 });
       let opened: DbState | undefined;
+      const deletions = new Deletions(clock, options.deleteUndoMs ?? DELETE_UNDO_MS, registry.deletions);
       const replayed = await recover(
         fs,
         clock,
@@ -209,6 +237,7 @@ export class Db {
         catalog,
         windows,
         metadata,
+        deletions,
         side.windows,
         registry,
         isReadOnly,
@@ -242,9 +271,14 @@ export class Db {
           stats.walSyncMaxMs = Math.max(stats.walSyncMaxMs, group.syncMs);
         },
       });
-      const { retentionMs, maxFutureMs, seriesMax, tenantSeriesMax = seriesMax } = options;
+      const { maxFutureMs, seriesMax, tenantSeriesMax = seriesMax } = options;
+      const retention = new Retention({
+        defaultMs: options.retentionMs,
+        ...(options.tenantRetentionMs === undefined ? {} : { byTenant: options.tenantRetentionMs }),
+      });
+      retention.cutoffMs = registry.cutoffMs;
       const state: DbState = {
-        ...{ identity, clock, windows, catalog, metadata, side, wal, stats, retentionMs, maxFutureMs, budget },
+        ...{ identity, clock, windows, catalog, metadata, deletions, side, wal, stats, retention, maxFutureMs, budget },
         limits: new SeriesLimits({ seriesMax, tenantSeriesMax, budget }),
         sources: { heads: windows.heads, blocks: [] },
         quarantine,
@@ -256,12 +290,14 @@ export class Db {
       };
       opened = state;
       const { stored, openBlock, kernel, numberOf, damaged } = openBlocks(fs, dataDir, state, registry);
+      deletions.tellBlocks(stored.values(), catalog);
       const { random } = options;
       const sideFiles = new SideFiles(state, { fs, dataDir, random, kernel, numberOf, onProblem, isReadOnly });
       state.sources = { heads: windows.heads, blocks: [...stored.values()] };
       const failure = new Promise<Error>((resolve) => {
         const builder = options.walMode === "worker" ? new WorkerBlockBuilder() : new InlineBlockBuilder(fs);
         const { windowMs = WINDOW_MS, lateWindowMs = LATE_WINDOW_MS } = options;
+        const { retentionBytes = Number.POSITIVE_INFINITY, onNotice = () => {} } = options;
         cutter = new Cutter({
           ...{
             state,
@@ -277,6 +313,7 @@ export class Db {
             sideFiles,
             onProblem,
           },
+          ...{ retentionBytes, onNotice },
           isNew: replayed.counts.samples === 0 && registry.blocks.length === 0,
           onFailure: (error) => {
             markSuspect(fs, dataDir, `${new Date(clock.nowMs()).toISOString()} ${error.message}`);
@@ -284,10 +321,11 @@ export class Db {
           },
         });
       });
+      const deleter = new Deleter(state, cutter!);
       for (const text of sideFiles.damaged) onProblem(`cannot serve ${text}`);
       for (const { entry, error } of damaged) quarantine.add(entry, errorText(error));
       cutter!.putAside(damaged.filter(({ error }) => error instanceof CorruptionError).map(({ entry }) => entry));
-      return new Db(state, lock, replayed, cutter!, registry, sideFiles, failure);
+      return new Db(state, lock, replayed, cutter!, deleter, registry, sideFiles, failure);
     } catch (error) {
       lock.release();
       throw error;
@@ -320,8 +358,9 @@ export class Db {
     minMs = Number.NEGATIVE_INFINITY,
     maxMs = Number.POSITIVE_INFINITY,
   ): Generator<ExportedSeries> {
-    const { catalog, sources, side } = this.state;
-    return this.watched(exportSeries(catalog, sources, side, tenant, matchers, minMs, maxMs));
+    const { catalog, sources, side, retention, clock } = this.state;
+    const fromMs = Math.min(Math.max(minMs, retention.floorMs(tenant, clock.nowMs()) + 1), maxMs + 1);
+    return this.watched(exportSeries(catalog, sources, side, tenant, matchers, fromMs, maxMs));
   }
 
   /** A block that is found damaged ends the export; the next one goes without it. */
@@ -385,6 +424,8 @@ export class Db {
         quarantined: state.quarantine.foundCount,
       },
       side: state.side.report(),
+      cutoffMs: state.retention.cutoffMs,
+      openDeletions: state.deletions.entries.length,
       cuts: this.cutter.totals,
     };
   }

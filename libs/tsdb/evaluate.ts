@@ -47,7 +47,7 @@ const STRIDE_FIRST = 8;
 const SLAB_STEPS = 8192;
 
 /**
- * Evaluates one leaf. Errors: LimitError beyond context.samplesMax, TimeoutError, CanceledError, CorruptionError for a block that is
+ * Evaluates one leaf over samples later than floorMs. Errors: LimitError beyond context.samplesMax, TimeoutError, CanceledError, CorruptionError for a block that is
  * damaged where it is read.
  */
 export async function evaluateLeaf(
@@ -58,12 +58,13 @@ export async function evaluateLeaf(
   sideData: Pick<SideData, "sources">,
   clock: Clock,
   plans: PlanPool,
+  floorMs = Number.NEGATIVE_INFINITY,
 ): Promise<LeafResult> {
   const pace = new Pace(clock, context);
   // The samples that any window can see: (start - offset - range, end - offset].
   const { startMs, stepMs, count } = leaf.grid;
-  const lowMs = startMs - leaf.offsetMs - leaf.rangeMs + 1;
   const highMs = startMs + (count - 1) * stepMs - leaf.offsetMs;
+  const lowMs = Math.min(Math.max(startMs - leaf.offsetMs - leaf.rangeMs, floorMs), highMs) + 1;
   const captured = new CapturedSources(sources, lowMs, highMs);
   const side = CapturedSide.of(sideData, sidePartsOf(leaf), lowMs, highMs);
   try {

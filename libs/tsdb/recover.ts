@@ -14,6 +14,8 @@ import {
   replay,
 } from "../wal/index.ts";
 import type { SeriesCatalog } from "./catalog.ts";
+import { decodeDeletion } from "./deletion-record.ts";
+import type { Deletions } from "./deletions.ts";
 import { headFullError } from "./head.ts";
 import { decodeMetadata, type MetadataStore } from "./metadata-store.ts";
 import type { SideWindows } from "./side-windows.ts";
@@ -31,6 +33,7 @@ export async function recover(
   catalog: SeriesCatalog,
   windows: Windows,
   metadata: MetadataStore,
+  deletions: Deletions,
   side: SideWindows,
   { covered, walFrom }: Pick<BlockRegistry, "covered" | "walFrom">,
   evenSuspect = false,
@@ -57,6 +60,10 @@ export async function recover(
       side.replay(parts, segment < covered.segment);
       if (lost > 0) throw new CorruptionError(`histograms of ${lost} series that have no registration`, "", 0);
       return Math.max(...parts.map((part) => newestSideMs(part.side)));
+    },
+    deletion: (body) => {
+      registered.finish();
+      deletions.replay(decodeDeletion(body), windows.heads, catalog);
     },
   };
   const report = await replay(fs, clock, dataDir, identity, handler, { firstSegment: walFrom, evenSuspect });

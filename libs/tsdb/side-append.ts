@@ -1,6 +1,6 @@
 // libs/tsdb/side-append.ts: a side batch on its way into a storage: its series are those of the catalogue, registered as samples' are;
 // bounds of time hold as for samples; what is news is logged.
-import { type SideAck, type SideKind, type SideRejection, UnavailableError } from "../model/index.ts";
+import { decodeSeriesKey, type SideAck, type SideKind, type SideRejection, UnavailableError } from "../model/index.ts";
 import {
   decodeSideBatch,
   encodeSideRecord,
@@ -23,7 +23,8 @@ export async function appendSideBatch(state: DbState, batch: Uint8Array): Promis
   // Registrations lie in the log twice; a record repeats no key.
   state.wal.admit(3 * batch.length);
   if (state.side.isFull) throw sideFullError(state.side.bytesMax);
-  const refused = new Refused(state);
+  // A batch has data of one request.
+  const refused = new Refused(state, parts.length === 0 ? "" : decodeSeriesKey(parts[0]!.name.key).tenant);
   const admitted: NumberedSide[] = [];
   const registrations = new RegistrationBody();
   try {
@@ -78,14 +79,16 @@ export function sideFullError(bytesMax: number): UnavailableError {
 
 /** Counts what a batch can't bring. */
 class Refused {
+  private readonly tooOldText: () => string;
   private readonly minMs: number;
   private readonly maxMs: number;
   private limitText = "";
   private readonly counts = new Map<string, { kind: SideKind; reason: SideRejection["reason"]; count: number }>();
 
-  constructor(state: DbState) {
+  constructor(state: DbState, tenant: string) {
     const now = state.clock.nowMs();
-    this.minMs = now - state.retentionMs;
+    this.tooOldText = () => state.retention.boundText(tenant, now);
+    this.minMs = state.retention.writeFromMs(tenant, now);
     this.maxMs = now + state.maxFutureMs;
   }
 
@@ -123,7 +126,7 @@ class Refused {
   rejections(): SideRejection[] {
     return Array.from(this.counts.values(), (one) => ({
       ...one,
-      text: rejectionText(this.limitText, one.reason, this.minMs, this.maxMs),
+      text: rejectionText(this.limitText, one.reason, this.tooOldText, this.maxMs),
     }));
   }
 }

@@ -186,8 +186,8 @@ export class SideFiles {
 
   /** Drops files without anything within retention. */
   expire(): void {
-    const { side, clock, retentionMs } = this.state;
-    const expired = planSideExpiry(side.files, clock.nowMs(), retentionMs);
+    const { side, clock, retention } = this.state;
+    const expired = planSideExpiry(side.files, clock.nowMs(), retention.longestMs);
     this.replace(expired, []);
   }
 

@@ -4,11 +4,13 @@ import type { NumberedSide } from "../side/index.ts";
 import type { DirectoryIdentity, Wal } from "../wal/index.ts";
 import type { BlockMemory } from "./block-memory.ts";
 import type { SeriesCatalog } from "./catalog.ts";
+import type { Deletions } from "./deletions.ts";
 import type { DiskReserve } from "./disk-reserve.ts";
 import type { HeadAppend } from "./head.ts";
 import type { HeadBudget } from "./head-budget.ts";
 import type { MetadataStore } from "./metadata-store.ts";
 import type { Quarantine } from "./quarantine.ts";
+import type { Retention } from "./retention.ts";
 import type { SeriesLimits } from "./series-limits.ts";
 import type { DbSession } from "./session.ts";
 import type { SideData } from "./side-data.ts";
@@ -44,6 +46,8 @@ export class DbStats {
   /** Leaves and streams of raw samples under way. */
   leavesRunning = 0;
   samplesRead = 0;
+  deletions = 0;
+  deletionsUndone = 0;
 
   count(received: number, done: HeadAppend): void {
     this.batches++;
@@ -87,10 +91,11 @@ export interface DbState {
   readonly metadata: MetadataStore;
   /** Histograms, exemplars and start times. */
   readonly side: SideData;
+  readonly deletions: Deletions;
   readonly wal: Wal;
   readonly stats: DbStats;
   readonly sessions: Set<DbSession>;
-  readonly retentionMs: number;
+  readonly retention: Retention;
   readonly maxFutureMs: number;
   readonly limits: SeriesLimits;
   readonly budget: HeadBudget;

@@ -30,6 +30,7 @@ import {
   settleSuspect,
   suspicionOf,
 } from "../wal/index.ts";
+import { decodeDeletion } from "./deletion-record.ts";
 import { decodeMetadata } from "./metadata-store.ts";
 import { quarantineFolder } from "./quarantine-folder.ts";
 
@@ -157,6 +158,7 @@ class Verification {
       lateSamples: () => undefined,
       metadata: (body) => void decodeMetadata(body),
       side: (body) => Math.max(...decodeSideRecord(body).map(({ side }) => newestSideMs(side))),
+      deletion: (body) => void decodeDeletion(body),
     };
     const { clock } = this.options;
     let report: ReplayReport;

@@ -17,6 +17,7 @@ export const RECORD = {
   metadata: 4,
   segmentHeader: 5,
   repeatedRegistrations: 6,
+  deletion: 7,
   side: 12,
 } as const;
 

@@ -25,6 +25,7 @@ const nothing: ReplayHandler = {
   lateSamples: () => undefined,
   metadata: () => undefined,
   side: () => undefined,
+  deletion: () => undefined,
 };
 
 interface Measured {

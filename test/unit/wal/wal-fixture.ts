@@ -131,6 +131,7 @@ export async function read(
     lateSamples: (body) => keep("late", body),
     metadata: (body) => void keep("metadata", body),
     side: (body) => keep("side", body),
+    deletion: (body) => void keep("deletion", body),
   };
   const report = await replay(watched, clock, dataDir, identity, handler, { firstSegment });
   return { identity, report, series, records, segments };

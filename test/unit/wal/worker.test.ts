@@ -77,6 +77,7 @@ describe("the worker", () => {
       },
       metadata: () => undefined,
       side: () => undefined,
+      deletion: () => undefined,
     });
     expect(seen.length).toBe(1);
     expect(seen[0]!.equals(body)).toBe(true);
