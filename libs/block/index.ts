@@ -10,6 +10,7 @@ export {
 } from "./builder.ts";
 export { serveBuilder } from "./builder-server.ts";
 export type { ColumnEntry, StoredColumn } from "./column-entry.ts";
+export { foldSamples } from "./fold-rows.ts";
 export { BLOCK_ID_BYTES, type BlockOptions, type Footer, LEVELS, type Level, type TenantEntry } from "./footer.ts";
 export { mergeBlocks, mergeColumns, mergedOptions, planTimes, type TimesPlan } from "./merge.ts";
 export { pageOf } from "./page.ts";

@@ -6,5 +6,6 @@ export * from "./ingest.ts";
 export * from "./labels.ts";
 export * from "./matcher.ts";
 export * from "./queryable.ts";
+export * from "./rows.ts";
 export * from "./stale.ts";
 export * from "./tenant.ts";

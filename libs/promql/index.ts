@@ -21,6 +21,7 @@ export { Grouping, PartialAggregator } from "./partial.ts";
 export { printExpr, printMatcher } from "./printer.ts";
 export { evaluateRollup, presenceFollowsTimes, type RollupArgs, readsValues, seesStale } from "./rollup.ts";
 export { hasStale, stripStale } from "./rollup-instant.ts";
+export { columnsOfRows, evaluateRows, looksAtNewest } from "./rollup-rows.ts";
 export { evaluateSamples, readsStarts } from "./rollup-samples.ts";
 export * from "./series-description.ts";
 export { rollUpSeries, type SeriesAnswer } from "./series-rollup.ts";
