@@ -10,12 +10,22 @@ export {
 } from "./builder.ts";
 export { serveBuilder } from "./builder-server.ts";
 export type { ColumnEntry, StoredColumn } from "./column-entry.ts";
+export { type Derivation, derivedOptions } from "./derive.ts";
 export { foldSamples } from "./fold-rows.ts";
 export { BLOCK_ID_BYTES, type BlockOptions, type Footer, LEVELS, type Level, type TenantEntry } from "./footer.ts";
 export { mergeBlocks, mergeColumns, mergedOptions, planTimes, type TimesPlan } from "./merge.ts";
 export { pageOf } from "./page.ts";
 export { type BlockPiece, PIECE_BYTES, PieceWriter } from "./piece.ts";
-export { DAY_MS, dayOf, type MergeOptions, type MergePlan, planExpiry, planMerges } from "./plan.ts";
+export { DAY_MS, dayOf, type MergeOptions, type MergePlan, planExpiry, planMerges, SETTLE_MS } from "./plan.ts";
+export {
+  daysOf,
+  freshDays,
+  heldByLevels,
+  type LevelBlock,
+  type LevelRetention,
+  type LevelStep,
+  planLevels,
+} from "./plan-levels.ts";
 export { BlockReader, HAS_NANS, HAS_STALES, type HeaderPage } from "./reader.ts";
 export {
   BlockRegistry,

@@ -3,6 +3,7 @@
 import type { FileSystem } from "../env/index.ts";
 import type { ColumnKernel } from "../kernel/index.ts";
 import { CanceledError, InvalidError } from "../model/index.ts";
+import { type Derivation, deriveSteps } from "./derive.ts";
 import type { BlockOptions } from "./footer.ts";
 import { mergedOptions, mergeSteps } from "./merge.ts";
 import { type BlockPiece, PieceReader } from "./piece.ts";
@@ -15,9 +16,11 @@ export interface BuildTask {
   readonly options: BlockOptions;
 }
 
-/** The blocks to be merged, and what becomes of them (mergedOptions); plain data. */
+/** The blocks to be merged, and what becomes of them (mergedOptions, derivedOptions); plain data. */
 export interface MergeTask extends BuildTask {
   readonly inputs: readonly string[];
+  /** What is derived of the inputs instead: options as derivedOptions has them. */
+  readonly derivation?: Derivation | undefined;
 }
 
 /** Series merged between two looks at whether to go on: some milliseconds. */
@@ -82,14 +85,17 @@ export async function runMerge(
   };
   try {
     for (const path of task.inputs) readers.push(new BlockReader(fs, path, kernel));
-    checkTask(task, readers);
+    const { derivation } = task;
+    if (derivation === undefined) checkTask(task, readers);
     writer = begin(fs, task, kernel);
     let count = 0;
-    for (const steps = mergeSteps(readers, writer); steps.next().done !== true; ) {
+    const steps =
+      derivation === undefined ? mergeSteps(readers, writer) : deriveSteps(derivation, readers, writer, kernel);
+    while (steps.next().done !== true) {
       if (++count % SERIES_PER_STEP === 0) await rest();
     }
     await rest();
-    return writer.finish("merged-block");
+    return writer.finish(derivation === undefined ? "merged-block" : "level-block");
   } catch (error) {
     abandon(writer);
     throw error;

@@ -21,6 +21,7 @@ import { errorText, type FileSystem, type Random } from "../env/index.ts";
 import { InternalError, UnavailableError } from "../model/index.ts";
 import type { Head } from "./head.ts";
 import { HeadPieces, RangeTooLong, seriesByShard } from "./head-pieces.ts";
+import { LevelKeeper } from "./level-keeper.ts";
 import type { DbState } from "./state.ts";
 import type { StoredBlock } from "./stored-block.ts";
 import type { FrozenHead } from "./windows.ts";
@@ -55,6 +56,8 @@ export interface CutReport {
   sizeBytes: number;
   merged: number;
   expired: number;
+  /** Blocks of rows that were made, renewed or joined. */
+  rows: number;
 }
 
 /** Heads on their way into blocks. */
@@ -67,6 +70,7 @@ interface Cut {
 
 /** Merges read and write what they merge: a few at a time leave room for the next cut. */
 const MERGES_PER_TICK = 4;
+const LEVEL_STEPS_PER_TICK = 4;
 
 export class Cutter {
   readonly totals: CutReport = nothingDone();
@@ -76,12 +80,21 @@ export class Cutter {
   private running: Promise<unknown> = Promise.resolve();
   private busy = false;
   private closing = false;
+  private readonly levels: LevelKeeper;
   /** A new storage has no window before the one that it was opened in. */
   private readonly firstMs: number;
 
   constructor(options: CutterOptions) {
     this.options = options;
-    const { state, windowMs, isNew } = options;
+    const { state, windowMs, isNew, registry, builder, random, dataDir, stored, onProblem } = options;
+    this.levels = new LevelKeeper({
+      ...{ builder, random, dataDir, stored, onProblem },
+      retentionMs: state.levelRetentionMs,
+      nowMs: () => state.clock.nowMs(),
+      blocks: () => registry.blocks,
+      replaceBlocks: (change) => this.replaceBlocks(change),
+      discard: (entries) => this.discard(entries),
+    });
     this.firstMs = isNew ? Math.floor(state.clock.nowMs() / windowMs) * windowMs : Number.NEGATIVE_INFINITY;
   }
 
@@ -96,6 +109,7 @@ export class Cutter {
       if (isDue || this.pending !== undefined) await this.cut(report);
       this.expire(report);
       await this.merge(report, MERGES_PER_TICK);
+      report.rows += await this.levels.run(LEVEL_STEPS_PER_TICK, () => this.closing);
     }).catch(() => undefined);
   }
 
@@ -114,6 +128,7 @@ export class Cutter {
     return this.exclusively(async (report) => {
       this.expire(report);
       await this.merge(report, Number.POSITIVE_INFINITY);
+      report.rows += await this.levels.run(Number.POSITIVE_INFINITY, () => this.closing);
     });
   }
 
@@ -276,7 +291,9 @@ export class Cutter {
 
   private expire(report: CutReport): void {
     const { registry, state } = this.options;
-    const expired = planExpiry(registry.blocks, state.clock.nowMs(), state.retentionMs);
+    const held = this.levels.held();
+    const raw = registry.blocks.filter((block) => block.level === "raw" && !held.has(block));
+    const expired = planExpiry(raw, state.clock.nowMs(), state.retentionMs);
     if (expired.length === 0) return;
     this.replaceBlocks({ remove: expired });
     report.expired += expired.length;
@@ -286,7 +303,8 @@ export class Cutter {
     const { registry, state, builder, dataDir, random, stored } = this.options;
     for (let done = 0; done < most && !this.closing; done++) {
       const [plan] = planMerges(registry.blocks, state.clock.nowMs(), {
-        retentionMs: state.retentionMs,
+        // What is past raw retention may still be wanted by coarser levels, of a whole day.
+        retentionMs: state.levelRetentionMs["1h"],
         freeBytes: Number.POSITIVE_INFINITY,
       });
       if (plan === undefined) return;
@@ -297,7 +315,8 @@ export class Cutter {
       );
       const path = blockPath(dataDir, blockFileName(options));
       const entry = entryOf(options, await builder.merge({ inputs, path, options }));
-      this.replaceBlocks({ add: [entry], remove: plan.inputs });
+      const rows = await this.levels.withoutRowsOf(plan.inputs);
+      this.replaceBlocks({ add: [entry, ...rows.add], remove: [...plan.inputs, ...rows.remove] });
       report.merged += plan.inputs.length;
     }
   }
@@ -355,5 +374,5 @@ export class Cutter {
 }
 
 function nothingDone(): CutReport {
-  return { blocks: 0, samples: 0, sizeBytes: 0, merged: 0, expired: 0 };
+  return { blocks: 0, samples: 0, sizeBytes: 0, merged: 0, expired: 0, rows: 0 };
 }

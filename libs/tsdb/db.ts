@@ -3,7 +3,7 @@
 import { type BlockEntry, BlockRegistry, InlineBlockBuilder, WorkerBlockBuilder } from "../block/index.ts";
 import type { Clock, FileSystem, Processes, Random, Timer } from "../env/index.ts";
 import { bitmapImplementation } from "../index/index.ts";
-import { type IngestSession, type Matcher, type Queryable, UnavailableError } from "../model/index.ts";
+import { type IngestSession, type Matcher, type Queryable, type RowLevel, UnavailableError } from "../model/index.ts";
 import {
   type DirectoryIdentity,
   type DirectoryLock,
@@ -47,7 +47,10 @@ export interface DbOptions {
   readonly nodeId?: string;
   readonly hashSeed?: Uint8Array;
   readonly headMemoryBytes: number;
+  /** Of raw samples. */
   readonly retentionMs: number;
+  /** Of coarser levels, none shorter than the one before; by default that of raw samples. */
+  readonly rowRetentionMs?: Readonly<Record<RowLevel, number>>;
   readonly maxFutureMs: number;
   readonly seriesMax: number;
   /** worker: write and sync in a thread of its own, on the real file system; inline: on `fs`, for simulations. */
@@ -171,8 +174,10 @@ export class Db {
         },
       });
       const { retentionMs, maxFutureMs, seriesMax } = options;
+      const { rowRetentionMs = { "1m": retentionMs, "1h": retentionMs } } = options;
       const state: DbState = {
         ...{ identity, clock, windows, catalog, metadata, wal, stats, retentionMs, maxFutureMs, seriesMax },
+        levelRetentionMs: { raw: retentionMs, ...rowRetentionMs },
         sources: { heads: windows.heads, blocks: [] },
         blockMemory: new BlockMemory(clock, options.headMemoryBytes / BLOCK_MEMORY_SHARE, BLOCK_IDLE_MS),
         sessions: new Set(),

@@ -1,4 +1,5 @@
 // libs/tsdb/state.ts: everything mutable of one storage, owned by one event loop, and its counters.
+import type { LevelRetention } from "../block/index.ts";
 import type { Clock } from "../env/index.ts";
 import type { DirectoryIdentity, Wal } from "../wal/index.ts";
 import type { BlockMemory } from "./block-memory.ts";
@@ -63,7 +64,10 @@ export interface DbState {
   readonly wal: Wal;
   readonly stats: DbStats;
   readonly sessions: Set<DbSession>;
+  /** Of raw samples. */
   readonly retentionMs: number;
+  /** Of each level. */
+  readonly levelRetentionMs: LevelRetention;
   readonly maxFutureMs: number;
   readonly seriesMax: number;
   closing: boolean;

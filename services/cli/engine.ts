@@ -26,6 +26,7 @@ export async function openEngine(
     shardCount: values.shards,
     headMemoryBytes: values.headMemory,
     retentionMs: values.retention.rawMs,
+    rowRetentionMs: { "1m": values.retention.minuteMs, "1h": values.retention.hourMs },
     maxFutureMs: values.maxFuture,
     lateWindowMs: values.lateWindow,
     seriesMax: values.seriesMax,
