@@ -19,12 +19,13 @@ export { type BlockPiece, PIECE_BYTES, PieceWriter } from "./piece.ts";
 export { DAY_MS, dayOf, type MergeOptions, type MergePlan, planExpiry, planMerges, SETTLE_MS } from "./plan.ts";
 export {
   daysOf,
-  freshDays,
   heldByLevels,
   type LevelBlock,
   type LevelRetention,
   type LevelStep,
   planLevels,
+  type RowDays,
+  rowDays,
 } from "./plan-levels.ts";
 export { BlockReader, HAS_NANS, HAS_STALES, type HeaderPage } from "./reader.ts";
 export {

@@ -52,25 +52,24 @@ class ShardLevels {
   readonly rawByDay = new Map<number, LevelBlock[]>();
   readonly raw: LevelBlock[] = [];
   readonly rows: LevelBlock[] = [];
+  private readonly rowsByDay = new Map<string, LevelBlock[]>();
   readonly rests: LevelBlock[] = [];
 
   add(block: LevelBlock): void {
-    if (block.entry.level !== "raw") {
-      (block.isRows ? this.rows : this.rests).push(block);
+    const { level } = block.entry;
+    if (level !== "raw" && !block.isRows) {
+      this.rests.push(block);
       return;
     }
-    this.raw.push(block);
+    (block.isRows ? this.rows : this.raw).push(block);
     for (const day of daysOf(block.entry)) {
-      const there = this.rawByDay.get(day);
-      if (there === undefined) this.rawByDay.set(day, [block]);
-      else there.push(block);
+      if (block.isRows) collect(this.rowsByDay, `${level} ${day}`, block);
+      else collect(this.rawByDay, day, block);
     }
   }
 
-  rowsOf(level: Level, dayMs: number): LevelBlock[] {
-    return this.rows.filter(
-      ({ entry }) => entry.level === level && entry.minMs < dayMs + DAY_MS && entry.maxMs > dayMs,
-    );
+  rowsOf(level: Level, dayMs: number): readonly LevelBlock[] {
+    return this.rowsByDay.get(`${level} ${dayMs}`) ?? [];
   }
 
   /** Whether rows of a day are those of its samples: all raw blocks of the day that are left are among their parents. */
@@ -86,6 +85,12 @@ class ShardLevels {
   }
 }
 
+function collect<Key>(lists: Map<Key, LevelBlock[]>, key: Key, block: LevelBlock): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [block]);
+  else list.push(block);
+}
+
 function byShard(blocks: readonly LevelBlock[]): Map<number, ShardLevels> {
   const shards = new Map<number, ShardLevels>();
   for (const block of blocks) {
@@ -99,12 +104,20 @@ function byShard(blocks: readonly LevelBlock[]): Map<number, ShardLevels> {
   return shards;
 }
 
-/** For each block of rows the days of which its rows answer for the samples. */
-export function freshDays(blocks: readonly LevelBlock[]): Map<LevelBlock, ReadonlySet<number>> {
-  const found = new Map<LevelBlock, ReadonlySet<number>>();
+/** Days, by their begin, of a block of rows. */
+export interface RowDays {
+  /** Its rows are those of the samples. */
+  readonly fresh: ReadonlySet<number>;
+  /** There are no raw samples any more: rows, and rests, are all there is. */
+  readonly alone: ReadonlySet<number>;
+}
+
+export function rowDays(blocks: readonly LevelBlock[]): Map<LevelBlock, RowDays> {
+  const found = new Map<LevelBlock, RowDays>();
   for (const shard of byShard(blocks).values()) {
     for (const rows of shard.rows) {
-      found.set(rows, new Set(daysOf(rows.entry).filter((day) => shard.areFresh(rows, day))));
+      const fresh = daysOf(rows.entry).filter((day) => shard.areFresh(rows, day));
+      found.set(rows, { fresh: new Set(fresh), alone: new Set(fresh.filter((day) => !shard.rawByDay.has(day))) });
     }
   }
   return found;

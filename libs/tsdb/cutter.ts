@@ -109,7 +109,7 @@ export class Cutter {
       if (isDue || this.pending !== undefined) await this.cut(report);
       this.expire(report);
       await this.merge(report, MERGES_PER_TICK);
-      report.rows += await this.levels.run(LEVEL_STEPS_PER_TICK, () => this.closing);
+      report.rows += await this.levels.runWhenDue(LEVEL_STEPS_PER_TICK, () => this.closing);
     }).catch(() => undefined);
   }
 
@@ -291,9 +291,11 @@ export class Cutter {
 
   private expire(report: CutReport): void {
     const { registry, state } = this.options;
+    const raw = registry.blocks.filter((block) => block.level === "raw");
+    let expired = planExpiry(raw, state.clock.nowMs(), state.retentionMs);
+    if (expired.length === 0) return;
     const held = this.levels.held();
-    const raw = registry.blocks.filter((block) => block.level === "raw" && !held.has(block));
-    const expired = planExpiry(raw, state.clock.nowMs(), state.retentionMs);
+    expired = expired.filter((block) => !held.has(block));
     if (expired.length === 0) return;
     this.replaceBlocks({ remove: expired });
     report.expired += expired.length;

@@ -30,9 +30,14 @@ import { HeadCursor } from "./head-cursor.ts";
 import { JoinedCursor } from "./joined-cursor.ts";
 import { LeafBlocks } from "./leaf-blocks.ts";
 import type { LeafCursor, SharedColumn, TimesAnswer } from "./leaf-cursor.ts";
+import { type LevelPlan, planLevel } from "./level-choice.ts";
+import { LevelRollup } from "./level-rollup.ts";
+import { findRows, loadOthers, noteOf, reachBack, rowSources } from "./level-sources.ts";
 import { Pace } from "./pace.ts";
 import type { PlanPool } from "./plan-pool.ts";
 import { CapturedSources, type Sources } from "./sources.ts";
+import { joinResults, splitLeaf } from "./split-leaf.ts";
+import type { DbStats } from "./state.ts";
 
 /** Up to this many groups, series that are only counted are counted per column first: 1 KiB for each column. */
 const TALLY_GROUPS_MAX = 256;
@@ -50,28 +55,66 @@ export async function evaluateLeaf(
   sources: Sources,
   clock: Clock,
   plans: PlanPool,
+  stats?: Pick<DbStats, "leavesOf">,
 ): Promise<LeafResult> {
   const pace = new Pace(clock, context);
-  // The samples that any window can see: (start - offset - range, end - offset].
-  const { startMs, stepMs, count } = leaf.grid;
-  const lowMs = startMs - leaf.offsetMs - leaf.rangeMs + 1;
-  const highMs = startMs + (count - 1) * stepMs - leaf.offsetMs;
-  const captured = new CapturedSources(sources, lowMs, highMs);
+  const { lowMs, highMs } = reachOf(leaf);
+  const captured = new CapturedSources(sources, lowMs - reachBack(leaf, sources), highMs);
+  const one: LeafParts = { context, catalog, captured, pace, plans };
   try {
-    // Blocks may have series that nobody has asked for yet: they come into the catalogue before it is searched.
-    const loaded = await captured.load(pace);
-    const series = catalog.index.select(context.tenant, leaf.matchers);
-    const blocks =
-      loaded.length > 0 ? await LeafBlocks.find(series, loaded, lowMs, highMs, pace) : LeafBlocks.none(series.length);
-    const heads = captured.heads();
-    const cursor =
-      heads.length === 1 && blocks.blocks.length === 0
-        ? new HeadCursor(heads[0]!, lowMs, highMs)
-        : new JoinedCursor(heads, blocks, lowMs, highMs);
-    return await new LeafEvaluation(leaf, context, catalog, cursor, pace, plans).run(series);
+    const level = captured.rows.length === 0 ? undefined : planLevel(leaf, rowSources(captured));
+    if (stats !== undefined) stats.leavesOf[level?.level ?? "raw"]++;
+    if (level === undefined) return await evaluatePart(leaf, undefined, one);
+    if (level.steps === leaf.grid.count) return await evaluatePart(leaf, level, one);
+    const [early, late] = splitLeaf(leaf, level.steps);
+    return joinResults(
+      leaf.grid.count,
+      await evaluatePart(early, level, one),
+      await evaluatePart(late, undefined, one),
+    );
   } finally {
     captured.release();
   }
+}
+
+/** What the parts of a leaf have in common. */
+interface LeafParts {
+  readonly context: QueryContext;
+  readonly catalog: SeriesCatalog;
+  readonly captured: CapturedSources;
+  readonly pace: Pace;
+  readonly plans: PlanPool;
+}
+
+/** The samples that any window can see: (start - offset - range, end - offset]. */
+function reachOf({ grid, offsetMs, rangeMs }: Leaf): { lowMs: number; highMs: number } {
+  const { startMs, stepMs, count } = grid;
+  return { lowMs: startMs - offsetMs - rangeMs + 1, highMs: startMs + (count - 1) * stepMs - offsetMs };
+}
+
+async function evaluatePart(leaf: Leaf, level: LevelPlan | undefined, parts: LeafParts): Promise<LeafResult> {
+  const { context, catalog, captured, pace, plans } = parts;
+  const { lowMs, highMs } = reachOf(leaf);
+  // Blocks may have series that nobody has asked for yet: they come into the catalogue before it is searched.
+  const all = level === undefined ? await captured.load(pace) : [];
+  if (captured.rows.length > 0) await captured.register(pace);
+  const series = catalog.index.select(context.tenant, leaf.matchers);
+  const rows = level && (await findRows(leaf, level, series, parts));
+  const loaded = rows === undefined ? all : await loadOthers(rows, series, parts);
+  const blocks =
+    loaded.length > 0
+      ? await LeafBlocks.find(series, loaded, lowMs, highMs, pace, rows?.withoutCovered)
+      : LeafBlocks.none(series.length);
+  const heads = captured.heads();
+  const cursor =
+    heads.length === 1 && blocks.blocks.length === 0
+      ? new HeadCursor(heads[0]!, lowMs, highMs)
+      : new JoinedCursor(heads, blocks, lowMs, highMs);
+  const levels = rows && new LevelRollup(leaf, rows, level!.exact);
+  const result = await new LeafEvaluation(leaf, context, catalog, cursor, pace, plans, levels).run(series);
+  const kind = rows && noteOf(level!, rows);
+  if (kind === undefined) return result;
+  return { ...result, notes: [{ kind, metric: "", aggregated: false, count: 1 }] };
 }
 
 class LeafEvaluation {
@@ -94,6 +137,9 @@ class LeafEvaluation {
   private ownValues = new Float64Array(0);
   private samplesRead = 0;
   private seriesCount = 0;
+  private readonly levels: LevelRollup | undefined;
+  /** The open series, by its index; -1 unless it has rows. */
+  private withRows = -1;
 
   constructor(
     leaf: Leaf,
@@ -102,7 +148,9 @@ class LeafEvaluation {
     cursor: LeafCursor,
     pace: Pace,
     plans: PlanPool,
+    levels: LevelRollup | undefined,
   ) {
+    this.levels = levels;
     this.leaf = leaf;
     this.context = context;
     this.catalog = catalog;
@@ -135,7 +183,7 @@ class LeafEvaluation {
     await this.inSlices(series.length, (from, to) => {
       for (let i = from; i < to; i++) {
         const one = series[i]!;
-        const shared = this.cursor.open(one, i);
+        const shared = this.open(one, i);
         if (this.leaf.rollup === "samples") {
           const raw = this.rawSamples(one);
           if (raw !== undefined) columns.push(raw);
@@ -173,7 +221,7 @@ class LeafEvaluation {
     const tallies = (op === "count" || op === "group") && groups.labels.length <= TALLY_GROUPS_MAX;
     await this.inSlices(series.length, (from, to) => {
       for (let i = from; i < to; i++) {
-        const shared = this.cursor.open(series[i]!, i);
+        const shared = this.open(series[i]!, i);
         const known = this.answerOf(shared);
         if (known === undefined) {
           const points = this.rollUp(shared);
@@ -191,6 +239,11 @@ class LeafEvaluation {
     return aggregator.columns();
   }
 
+  private open(series: number, index: number): SharedColumn | undefined {
+    this.withRows = this.levels?.has(index) ? index : -1;
+    return this.cursor.open(series, index);
+  }
+
   private addTallies(aggregator: PartialAggregator): void {
     for (const { tally, answer } of this.planned) {
       if (tally === undefined) continue;
@@ -202,7 +255,7 @@ class LeafEvaluation {
 
   /** What the times alone say about the open series; undefined when its values have to be read. */
   private answerOf(shared: SharedColumn | undefined): TimesAnswer | undefined {
-    if (!this.isOfTimes || shared === undefined || !this.cursor.isClean()) return undefined;
+    if (!this.isOfTimes || this.withRows >= 0 || shared === undefined || !this.cursor.isClean()) return undefined;
     const plan = this.planOf(shared);
     shared.answer ??= this.answerFromTimes(shared, plan);
     if (shared.times.length > 0) this.account(plan.samplesRead);
@@ -230,6 +283,7 @@ class LeafEvaluation {
 
   /** Fills out and present for the open series; returns the number of steps that have a value. */
   private rollUp(shared: SharedColumn | undefined): number {
+    if (this.withRows >= 0) return this.rollUpRows(shared);
     if (shared === undefined) return this.rollUpAlone();
     const { times } = shared;
     const n = times.length;
@@ -252,6 +306,27 @@ class LeafEvaluation {
     return this.rollUpOwn(times, values, count);
   }
 
+  /** A series that has rows: its other samples go with them. */
+  private rollUpRows(shared: SharedColumn | undefined): number {
+    const { levels, cursor, out, present } = this;
+    let times = shared?.times;
+    let values: Float64Array;
+    let n: number;
+    if (times === undefined) ({ times, values, count: n } = cursor.readSamples());
+    else {
+      n = times.length;
+      values = n === 0 ? times : cursor.readValues();
+      if (n > 0 && (cursor.flags & READ_HOLES) !== 0) {
+        n = this.withoutHoles(times, values, n);
+        times = this.ownTimes;
+        values = this.ownValues;
+      }
+    }
+    const points = levels!.rollUp(this.withRows, times, values, n, out, present);
+    this.account(levels!.samplesRead);
+    return points;
+  }
+
   private rollUpStripped(times: Float64Array, values: Float64Array, n: number): number {
     this.reserve(n);
     const kept = stripStale(times, values, n, this.ownTimes, this.ownValues);
@@ -259,6 +334,14 @@ class LeafEvaluation {
   }
 
   private rollUpWithoutHoles(times: Float64Array, values: Float64Array, n: number): number {
+    let kept = this.withoutHoles(times, values, n);
+    const { ownTimes, ownValues } = this;
+    if (!this.keepsStale) kept = stripStale(ownTimes, ownValues, kept, ownTimes, ownValues);
+    return kept === 0 ? 0 : this.rollUpOwn(ownTimes, ownValues, kept);
+  }
+
+  /** Copies the samples at which there is one; returns how many. */
+  private withoutHoles(times: Float64Array, values: Float64Array, n: number): number {
     this.reserve(n);
     const words = new Uint32Array(values.buffer, values.byteOffset, n * 2);
     const { ownTimes, ownValues } = this;
@@ -268,8 +351,7 @@ class LeafEvaluation {
       ownTimes[kept] = times[i]!;
       ownValues[kept++] = values[i]!;
     }
-    if (!this.keepsStale) kept = stripStale(ownTimes, ownValues, kept, ownTimes, ownValues);
-    return kept === 0 ? 0 : this.rollUpOwn(ownTimes, ownValues, kept);
+    return kept;
   }
 
   private rollUpOwn(times: Float64Array, values: Float64Array, n: number): number {
@@ -280,7 +362,8 @@ class LeafEvaluation {
   }
 
   private rawSamples(series: number): StepColumn | undefined {
-    const { times, values, count } = this.cursor.readSamples();
+    let { times, values, count } = this.cursor.readSamples();
+    if (this.withRows >= 0) ({ times, values, count } = this.levels!.samplesOf(this.withRows, times, values, count));
     this.reserve(count);
     const kept = stripStale(times, values, count, this.ownTimes, this.ownValues);
     if (kept === 0) return undefined;

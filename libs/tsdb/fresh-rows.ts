@@ -1,5 +1,5 @@
 // libs/tsdb/fresh-rows.ts: which days of which blocks of rows a query may use: worked out once for each snapshot of the blocks.
-import { type BlockEntry, DAY_MS, freshDays, type LevelBlock } from "../block/index.ts";
+import { type BlockEntry, DAY_MS, type LevelBlock, type RowDays, rowDays } from "../block/index.ts";
 import type { StoredBlock } from "./stored-block.ts";
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
@@ -15,14 +15,14 @@ function entryOfFooter({ reader }: StoredBlock): BlockEntry {
 }
 
 /** Blocks never change, and a list of blocks is replaced as a whole. */
-const known = new WeakMap<readonly StoredBlock[], ReadonlyMap<StoredBlock, ReadonlySet<number>>>();
+const known = new WeakMap<readonly StoredBlock[], ReadonlyMap<StoredBlock, RowDays>>();
 
-/** For each block of rows the days, by their begin, on which its rows are those of the samples there are. */
-export function freshRows(blocks: readonly StoredBlock[]): ReadonlyMap<StoredBlock, ReadonlySet<number>> {
+/** For each block of rows on which days it answers for samples. */
+export function freshRows(blocks: readonly StoredBlock[]): ReadonlyMap<StoredBlock, RowDays> {
   let found = known.get(blocks);
   if (found === undefined) {
     const byLevel = new Map(blocks.map((block) => [levelBlockOf(block, entryOfFooter(block)), block]));
-    found = new Map([...freshDays([...byLevel.keys()])].map(([one, days]) => [byLevel.get(one)!, days]));
+    found = new Map([...rowDays([...byLevel.keys()])].map(([one, days]) => [byLevel.get(one)!, days]));
     known.set(blocks, found);
   }
   return found;

@@ -35,13 +35,28 @@ export interface LevelKeeperOptions {
   readonly onProblem: (problem: string) => void;
 }
 
+/** Days settle and blocks expire with time: a plan over many blocks takes milliseconds. */
+const LOOK_AGAIN_MS = 10 * 60_000;
+
 export class LevelKeeper {
   private readonly options: LevelKeeperOptions;
   /** Blocks that nothing can be made of; they are tried again after a restart. */
   private readonly failed = new Set<string>();
+  /** When nothing was to be done. */
+  private idle: { readonly blocks: readonly BlockEntry[]; readonly untilMs: number } = { blocks: [], untilMs: 0 };
 
   constructor(options: LevelKeeperOptions) {
     this.options = options;
+  }
+
+  /** As run, but looks for steps only when blocks have changed, or now and then. */
+  async runWhenDue(most: number, isClosing: () => boolean): Promise<number> {
+    const { blocks, nowMs } = this.options;
+    if (this.idle.blocks === blocks() && nowMs() < this.idle.untilMs) return 0;
+    const made = await this.run(most, isClosing);
+    // Fewer than could be made: there were no more, or blocks that can't be read.
+    if (made === 0) this.idle = { blocks: blocks(), untilMs: nowMs() + LOOK_AGAIN_MS };
+    return made;
   }
 
   /** Does up to `most` steps; returns how many blocks were made. Errors: those of the builder. */

@@ -29,7 +29,7 @@ export class DbQuerier implements Queryable {
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
     const { catalog, sources, clock, stats } = this.state;
-    const result = await evaluateLeaf(leaf, context, catalog, sources, clock, this.plans);
+    const result = await evaluateLeaf(leaf, context, catalog, sources, clock, this.plans, stats);
     stats.leaves++;
     stats.samplesRead += result.samplesRead;
     return result;

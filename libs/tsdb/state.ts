@@ -1,5 +1,5 @@
 // libs/tsdb/state.ts: everything mutable of one storage, owned by one event loop, and its counters.
-import type { LevelRetention } from "../block/index.ts";
+import type { Level, LevelRetention } from "../block/index.ts";
 import type { Clock } from "../env/index.ts";
 import type { DirectoryIdentity, Wal } from "../wal/index.ts";
 import type { BlockMemory } from "./block-memory.ts";
@@ -31,6 +31,8 @@ export class DbStats {
   walSyncSumMs = 0;
   walSyncMaxMs = 0;
   leaves = 0;
+  /** By the level that answered. */
+  readonly leavesOf: Record<Level, number> = { raw: 0, "1m": 0, "1h": 0 };
   samplesRead = 0;
 
   count(received: number, done: HeadAppend): void {

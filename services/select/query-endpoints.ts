@@ -1,7 +1,7 @@
 // services/select/query-endpoints.ts: `query` and `query_range`.
 // Order of the checks, defaults and texts are Prometheus' own, so that a client sees the same first error.
-import { InvalidError, type Queryable } from "../../libs/model/index.ts";
-import type { Engine, QueryResult, QueryValue } from "../../libs/promql/index.ts";
+import { InvalidError, type LevelChoice, type Queryable } from "../../libs/model/index.ts";
+import type { Engine, QueryChoices, QueryResult, QueryValue } from "../../libs/promql/index.ts";
 import type { ApiRequest, Endpoint } from "./api.ts";
 import type { Form } from "./form.ts";
 import { renderResult } from "./json.ts";
@@ -24,6 +24,7 @@ export interface QueryEndpointOptions {
 
 /** A range query has at most this many steps after its first. */
 const INTERVALS_MAX = 11_000;
+const LEVEL_CHOICES: readonly LevelChoice[] = ["auto", "raw", "1m", "1h"];
 
 export function queryEndpoints(options: QueryEndpointOptions): Endpoint[] {
   const { queryable, engine, runner, nowMs } = options;
@@ -74,8 +75,18 @@ function stepParameter(form: Form): number {
   throw invalidParameter("step", reason);
 }
 
-function queryChoices(form: Form): { lookbackMs?: number } {
-  const text = form.get("lookback_delta");
+function queryChoices(form: Form): QueryChoices {
+  return { ...lookbackChoice(form.get("lookback_delta")), ...levelChoice(form.get("level")) };
+}
+
+function levelChoice(text: string): QueryChoices {
+  if (text === "") return {};
+  const level = LEVEL_CHOICES.find((one) => one === text);
+  if (level === undefined) throw invalidParameter("level", `got ${JSON.stringify(text)}; want raw, 1m, 1h or auto`);
+  return { level };
+}
+
+function lookbackChoice(text: string): QueryChoices {
   if (text === "") return {};
   try {
     const lookbackMs = Math.floor(parseDurationText(text));

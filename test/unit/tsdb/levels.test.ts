@@ -1,0 +1,191 @@
+// test/unit/tsdb/levels.test.ts: queries give the same answer from rows as from samples: aligned ones at any level, before and after late
+// samples, restarts and renewal; others say what they are once samples have expired.
+import { describe, expect, test } from "vitest";
+import { SeededRandom, SimClock, SimFileSystem } from "../../../libs/env/index.ts";
+import { type LevelChoice, labelsKey, type QueryContext } from "../../../libs/model/index.ts";
+import { Engine, type QueryResult } from "../../../libs/promql/index.ts";
+import type { Db, DbOptions } from "../../../libs/tsdb/index.ts";
+import { Feed, HOUR, openDb, type Row, TENANT } from "./db-fixture.ts";
+
+const DAY = 24 * HOUR;
+const MINUTE = 60_000;
+const STALE = 0x7ff0000000000002n;
+/** The end of the days with data. */
+const END = 19_700 * DAY;
+const DAYS = 3;
+const CASES = Number(process.env.FUZZ_RUNS ?? 300);
+const OPTIONS = {
+  retentionMs: 30 * DAY,
+  rowRetentionMs: { "1m": 60 * DAY, "1h": 90 * DAY },
+  headMemoryBytes: 32 << 20,
+  seriesMax: 1000,
+} satisfies Partial<DbOptions>;
+const context: QueryContext = {
+  tenant: TENANT,
+  signal: new AbortController().signal,
+  deadlineMs: Number.POSITIVE_INFINITY,
+  samplesMax: 1e12,
+};
+
+/** Lets the work of a storage go on until it settles. */
+async function settle<T>(clock: SimClock, work: Promise<T>): Promise<T> {
+  let done = false;
+  const mark = work.finally(() => {
+    done = true;
+  });
+  mark.catch(() => undefined);
+  while (!done) await clock.advance(0);
+  return mark;
+}
+
+/** Samples of three days: what pays as rows and what doesn't, odd values, gaps, boundaries. */
+function drawRows(random: SeededRandom): Row[] {
+  const rows: Row[] = [];
+  for (let i = 0; i < 14; i++) {
+    const labels = { __name__: `m${i % 4}_total`, host: `h${i % 3}`, i: `${i}` };
+    const step = i % 5 === 4 ? 7 * MINUTE : 30_000;
+    const odd = i % 4 === 3;
+    const offset = i % 3 === 0 ? 0 : random.below(step);
+    let value = random.below(1000);
+    for (let time = END - DAYS * DAY + offset + (i % 3 === 0 ? step : 1); time <= END; time += step) {
+      if (odd && random.chance(0.002)) time += random.below(3 * HOUR);
+      if (time > END) break;
+      if (i === 5) value = 7;
+      else if (i % 2 === 0) value = random.chance(0.002) ? random.below(5) : value + random.below(100) + 1 / 3;
+      else value = (random.below(2_000_000) - 1_000_000) / 1000;
+      const special = odd && random.chance(0.01);
+      rows.push([labels, time, special ? (random.chance(0.5) ? STALE : Number.NaN) : value]);
+    }
+  }
+  return rows;
+}
+
+async function append(db: Db, rows: readonly Row[]): Promise<void> {
+  const feed = new Feed(db);
+  // In the order in which scrapes would bring them.
+  const sorted = [...rows].sort((a, b) => a[1] - b[1]);
+  for (let at = 0; at < sorted.length; at += 2000) await feed.append(sorted.slice(at, at + 2000));
+  await feed.session.close();
+}
+
+const FUNCTIONS = [
+  "rate(X[R])",
+  "increase(X[R])",
+  "delta(X[R])",
+  "sum_over_time(X[R])",
+  "avg_over_time(X[R])",
+  "count_over_time(X[R])",
+  "min_over_time(X[R])",
+  "max_over_time(X[R])",
+  "first_over_time(X[R])",
+  "last_over_time(X[R])",
+  "present_over_time(X[R])",
+  "ts_of_last_over_time(X[R])",
+  "X",
+  "timestamp(X)",
+  "sum by (host) (rate(X[R]))",
+  "avg by (__name__) (X)",
+  "count by (host) (X)",
+  "max without (i) (max_over_time(X[R]))",
+  "count(rate(X[R]) > 0)",
+  "irate(X[R])",
+  "quantile_over_time(0.5, X[R])",
+];
+
+interface Case {
+  readonly query: string;
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly stepMs: number;
+}
+
+function drawCase(random: SeededRandom): Case {
+  const unit = random.chance(0.6) ? HOUR : MINUTE;
+  const range = unit * (1 + random.below(unit === HOUR ? 30 : 20));
+  const selector = random.chance(0.2) ? '{i="5"}' : `{__name__=~"m[0-${random.below(4)}].*"}`;
+  const offset = random.chance(0.2) ? ` offset ${unit === HOUR ? "2h" : "3m"}` : "";
+  const text = FUNCTIONS[random.below(FUNCTIONS.length)]!;
+  const query = text.replaceAll("X[R]", `${selector}[${range / 1000}s]${offset}`).replaceAll("X", selector + offset);
+  const span = unit === HOUR ? 4 * 24 : 300;
+  const startMs = END - DAYS * DAY - 2 * HOUR + unit * random.below((DAYS * DAY) / unit);
+  return { query, startMs, endMs: startMs + unit * random.below(span), stepMs: unit * (1 + random.below(6)) };
+}
+
+function ask(db: Db, { query, startMs, endMs, stepMs }: Case, level: LevelChoice): Promise<QueryResult> {
+  const engine = new Engine({ now: () => END });
+  return engine.range(db.queryable, query, startMs, endMs, stepMs, context, { level });
+}
+
+/** Series and points, in an order of their own. */
+function pointsOf({ value }: QueryResult): Map<string, (number | undefined)[]> {
+  if (value.type !== "matrix") throw new Error("no matrix");
+  return new Map(
+    value.columns.map(({ labels, values, present }) => [
+      labelsKey(labels),
+      Array.from(values, (v, s) => (present === null || present[s] === 1 ? v : undefined)),
+    ]),
+  );
+}
+
+const isClose = (a: number | undefined, b: number | undefined): boolean => {
+  if (a === undefined || b === undefined) return a === b;
+  return Object.is(a, b) || Math.abs(a - b) <= 1e-12 * Math.max(Math.abs(a), Math.abs(b), 1e4);
+};
+
+function expectSame(got: QueryResult, wanted: QueryResult, name: string): void {
+  const [a, b] = [pointsOf(got), pointsOf(wanted)];
+  expect([name, [...a.keys()].sort()]).toEqual([name, [...b.keys()].sort()]);
+  for (const [key, values] of b) {
+    values.forEach((value, s) => {
+      if (!isClose(a.get(key)![s], value)) expect([name, key, s, a.get(key)![s]]).toEqual([name, key, s, value]);
+    });
+  }
+  expect([name, got.infos]).toEqual([name, wanted.infos]);
+}
+
+async function compare(db: Db, random: SeededRandom, cases: number): Promise<void> {
+  for (let i = 0; i < cases; i++) {
+    const one = drawCase(random);
+    const wanted = await ask(db, one, "raw");
+    const name = JSON.stringify(one);
+    expectSame(await ask(db, one, "auto"), wanted, name);
+    // A rollup that reads no rows, or windows of fewer than an hour, would be an estimate.
+    if (!/irate|quantile/.test(one.query)) expectSame(await ask(db, one, "1m"), wanted, `1m ${name}`);
+  }
+}
+
+describe("levels", () => {
+  test("give the answer of samples, also with late ones, after their renewal and after restarts", async () => {
+    const random = new SeededRandom(11);
+    const fs = new SimFileSystem();
+    const clock = new SimClock(END + 2 * HOUR);
+    let db = await openDb(fs, { ...OPTIONS, clock });
+    await append(db, drawRows(random));
+    await settle(clock, db.flush());
+    await settle(clock, db.compact());
+    const { cuts } = db.report();
+    expect(cuts.rows).toBeGreaterThan(0);
+    await compare(db, random, CASES);
+    const { leavesOf } = db.report().counters;
+    expect(leavesOf["1h"]).toBeGreaterThan(CASES / 10);
+    expect(leavesOf["1m"]).toBeGreaterThan(CASES / 10);
+    // Late samples in a head, then in blocks beside the day's, then merged with renewed rows.
+    const late = drawRows(new SeededRandom(5))
+      .filter(([, time]) => time > END - 2 * DAY && time < END - 2 * DAY + 5 * HOUR && random.chance(0.1))
+      .map(([labels, time, value]): Row => [labels, time + 7, value]);
+    await append(db, late);
+    await compare(db, random, CASES / 4);
+    await settle(clock, db.flush());
+    await compare(db, random, CASES / 4);
+    await db.close();
+    db = await openDb(fs, { ...OPTIONS, clock });
+    expect(db.damagedBlocks).toEqual([]);
+    await compare(db, random, CASES / 4);
+    await settle(clock, db.compact());
+    expect(db.report().cuts.rows).toBeGreaterThan(0);
+    const before = { ...db.report().counters.leavesOf };
+    await compare(db, random, CASES / 4);
+    expect(db.report().counters.leavesOf["1h"]).toBeGreaterThan(before["1h"]);
+    await db.close();
+  });
+});
