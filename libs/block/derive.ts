@@ -93,6 +93,7 @@ function* rowSteps(
 ): Generator<void, void> {
   const table = new RowTable();
   const known = new KnownTimes();
+  const joined = levelMs === ROW_MS["1h"] ? JOINED_DAYS : 1;
   let values = new Float64Array(0);
   for (let i = 0; i < reader.seriesCount; i++) {
     const column = reader.column(i);
@@ -100,15 +101,15 @@ function* rowSteps(
     if (values.length < count) values = new Float64Array(2 * count);
     const times = reader.times(column.times);
     table.length = 0;
-    const spent = costOf(column.header.bytes[FIELD.KIND]!, column.header.payloadBytes);
-    // So many rows can't be half of it, whatever is in them.
-    if (2 * ROW_COLUMNS * CONSTANT_BYTES <= spent) {
+    const spent = costOf(column.header.bytes[FIELD.KIND]!, column.header.payloadBytes, 1);
+    // So many columns can't be half of it, whatever is in them.
+    if (2 * ROW_COLUMNS * CONSTANT_BYTES <= spent * joined) {
       reader.readValues(column, values);
       foldSamples(times, values, count, levelMs, table);
       // What has rows of a finer level has them of all: its samples go when that level's rows are there.
       if (
         !overflows(table) &&
-        (halves(table, spent, kernel) || halvesFiner(times, values, count, levelMs, spent, kernel))
+        (halves(table, spent, joined, kernel) || halvesFiner(times, values, count, levelMs, spent, kernel))
       )
         writer.addSeries(reader.key(i), known.same(table.ends.subarray(0, table.length)), ...columnsOf(table));
     }
@@ -119,9 +120,11 @@ function* rowSteps(
 /** What a constant column and any other take of a page of headers, about. */
 const CONSTANT_BYTES = 1;
 const HEADER_BYTES = 4;
+/** Days that share a header once rows of an hour are joined (plan-levels.ts). */
+const JOINED_DAYS = 30;
 
-function costOf(kind: number, payloadBytes: number): number {
-  return payloadBytes + (kind === KIND_CODED ? HEADER_BYTES : CONSTANT_BYTES);
+function costOf(kind: number, payloadBytes: number, joined: number): number {
+  return payloadBytes + (kind === KIND_CODED ? HEADER_BYTES : CONSTANT_BYTES) / joined;
 }
 
 const columnsOf = (table: RowTable): Float64Array[] => table.columns.map((one) => one.subarray(0, table.length));
@@ -140,20 +143,29 @@ function halvesFiner(
     if (ROW_MS[level] >= levelMs) return false;
     finer.length = 0;
     foldSamples(times, values, count, ROW_MS[level], finer);
-    return halves(finer, bytes, kernel);
+    return halves(finer, bytes, 1, kernel);
   });
 }
 
 /** Whether the rows take half of `bytes` at most. */
-function halves(table: RowTable, bytes: number, kernel: ColumnKernel): boolean {
+function halves(table: RowTable, bytes: number, joined: number, kernel: ColumnKernel): boolean {
+  const columns = columnsOf(table);
   let left = bytes / 2;
-  for (const column of columnsOf(table)) {
+  for (const [which, column] of columns.entries()) {
     const { header, payload } = kernel.encode(column);
-    left -= costOf(header.bytes[FIELD.KIND]!, payload.length);
+    // A counter's first samples are its least ones: a column that another one equals is written as a reference.
+    const twin = TWINS.get(which);
+    const isTwin = twin !== undefined && columns[twin]!.every((value, i) => value === column[i]);
+    left -= costOf(header.bytes[FIELD.KIND]!, isTwin ? 0 : payload.length, joined);
     if (left < 0) return false;
   }
   return true;
 }
+
+const TWINS: ReadonlyMap<number, number> = new Map([
+  [ROW.FIRST, ROW.MIN],
+  [ROW.LAST, ROW.MAX],
+]);
 
 /** Whether a row's sum is beyond all numbers, though its samples are not: their mean may be none the less. */
 function overflows({ length, columns }: RowTable): boolean {
