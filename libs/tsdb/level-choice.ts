@@ -5,10 +5,12 @@ import { DAY_MS } from "../block/index.ts";
 import { type Leaf, ROW_LEVELS, ROW_MS, type RowLevel } from "../model/index.ts";
 import { columnsOfRows, looksAtNewest } from "../promql/index.ts";
 
-/** A block with rows, and the days on which they answer for the samples, or are all that is left. */
+/** A block of rows, and the days on which they answer for the samples, or are, with samples that the level kept, all that is left. */
 export interface RowSource {
   readonly level: RowLevel;
   readonly shard: number;
+  /** Whether it has none: the level kept the samples of all series. */
+  readonly isEmpty: boolean;
   readonly fresh: ReadonlySet<number>;
   readonly alone: ReadonlySet<number>;
 }
@@ -43,19 +45,25 @@ export function planLevel(leaf: LevelLeaf, sources: readonly RowSource[]): Level
   const highMs = startMs + (count - 1) * stepMs - offsetMs;
   const isWithin = (day: number): boolean => day < highMs && day + DAY_MS > lowMs;
   const have = new Map<RowLevel, Set<number>>(ROW_LEVELS.map((level) => [level, new Set()]));
+  const useful = new Set<RowLevel>();
   const alone = new Set<number>();
   for (const source of sources) {
     const days = have.get(source.level)!;
-    for (const day of source.fresh) if (isWithin(day)) days.add(keyOf(source.shard, day));
+    for (const day of source.fresh) {
+      if (!isWithin(day)) continue;
+      days.add(keyOf(source.shard, day));
+      if (!source.isEmpty) useful.add(source.level);
+    }
     for (const day of source.alone) if (isWithin(day)) alone.add(keyOf(source.shard, day));
   }
   const answersAll = (level: RowLevel): boolean => [...alone].every((key) => have.get(level)!.has(key));
   for (const level of ROW_LEVELS.toReversed()) {
-    if (isAligned(leaf, level) && have.get(level)!.size > 0 && answersAll(level))
+    if (isAligned(leaf, level) && useful.has(level) && answersAll(level))
       return { level, exact: true, reason: "expired", steps: count };
   }
   if (alone.size === 0) return undefined;
   const level = ROW_LEVELS.find(answersAll) ?? "1h";
+  if (!useful.has(level)) return undefined;
   const untilMs = Math.max(...[...alone].map(dayOfKey)) + DAY_MS;
   // Steps whose windows begin where samples are, on.
   const first = stepMs === 0 ? 0 : Math.ceil((untilMs - lowMs) / stepMs);

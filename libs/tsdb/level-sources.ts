@@ -14,14 +14,12 @@ interface Parts {
   readonly pace: Pace;
 }
 
-/** The blocks that have rows: one without says only that no series' rows were small enough. */
+/** The blocks of rows: one without any says only that no series' rows were small enough. */
 export function rowSources(captured: CapturedSources): RowSource[] {
-  return captured.rows
-    .filter((block) => block.reader.seriesCount > 0)
-    .map((block) => {
-      const { level, shard } = block.reader.footer;
-      return { level: level as RowLevel, shard, ...captured.daysOf(block) };
-    });
+  return captured.rows.map((block) => {
+    const { level, shard } = block.reader.footer;
+    return { level: level as RowLevel, shard, isEmpty: block.reader.seriesCount === 0, ...captured.daysOf(block) };
+  });
 }
 
 /** How far before a leaf's reach rows may still be asked for: two of the longest, where windows are widened. */

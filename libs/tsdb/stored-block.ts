@@ -21,6 +21,8 @@ export class StoredBlock implements Droppable {
   /** Evaluations that captured it, and the owner. */
   private users = 1;
   private retired = false;
+  /** Whether it was read since its memory was counted: most blocks that a query captures it need not look into. */
+  private touched = false;
 
   /** Takes the reader over. Errors: InternalError for columns that are neither. */
   constructor(reader: BlockReader, numberOf: NumberOf, memory: BlockMemory) {
@@ -56,6 +58,7 @@ export class StoredBlock implements Droppable {
    * CorruptionError; those of numberOf.
    */
   load(): BlockSeries | undefined {
+    this.touched = true;
     if (this.series !== undefined) return this.series;
     const { seriesPages } = this.reader.footer;
     const numbers = this.numbers ?? new Uint32Array(this.reader.seriesCount);
@@ -107,7 +110,8 @@ export class StoredBlock implements Droppable {
   release(): void {
     this.users--;
     if (this.users === 0) this.close();
-    else if (!this.isInUse) {
+    else if (this.touched && !this.isInUse) {
+      this.touched = false;
       this.reader.forgetPayloads();
       this.memory.used(this);
     }

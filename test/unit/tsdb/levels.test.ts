@@ -41,14 +41,17 @@ async function settle<T>(clock: SimClock, work: Promise<T>): Promise<T> {
 /** Samples of three days: what pays as rows and what doesn't, odd values, gaps, boundaries. */
 function drawRows(random: SeededRandom): Row[] {
   const rows: Row[] = [];
-  for (let i = 0; i < 14; i++) {
+  for (let i = 0; i < 16; i++) {
     const labels = { __name__: `m${i % 4}_total`, host: `h${i % 3}`, i: `${i}` };
-    const step = i % 5 === 4 ? 7 * MINUTE : 30_000;
+    // Some come so often that rows of a minute pay, for two hours of each day.
+    const isDense = i >= 13;
+    const step = isDense ? 2000 : i % 5 === 4 ? 7 * MINUTE : 30_000;
     const odd = i % 4 === 3;
     const offset = i % 3 === 0 ? 0 : random.below(step);
     let value = random.below(1000);
     for (let time = END - DAYS * DAY + offset + (i % 3 === 0 ? step : 1); time <= END; time += step) {
       if (odd && random.chance(0.002)) time += random.below(3 * HOUR);
+      if (isDense && (time - 1) % DAY > (2 + i) * HOUR) time += 22 * HOUR - (time % step);
       if (time > END) break;
       if (i === 5) value = 7;
       else if (i % 2 === 0) value = random.chance(0.002) ? random.below(5) : value + random.below(100) + 1 / 3;
@@ -187,5 +190,142 @@ describe("levels", () => {
     await compare(db, random, CASES / 4);
     expect(db.report().counters.leavesOf["1h"]).toBeGreaterThan(before["1h"]);
     await db.close();
+  });
+});
+
+describe("levels of which samples have expired", () => {
+  /** Series over three days: two that pay as rows of an hour, a constant, a sparse one, and one that pays as rows of a minute. */
+  const rows = (): Row[] => {
+    const random = new SeededRandom(3);
+    const all: Row[] = [];
+    for (let i = 0; i < 5; i++) {
+      let value = 0;
+      const step = [15_000, 15_000, 15_000, 50 * MINUTE, 2000][i]!;
+      const begin = i === 4 ? END - 32 * HOUR : END - DAYS * DAY;
+      for (let time = begin + step; time <= END; time += step) {
+        value = i === 2 ? 7 : i === 1 ? random.below(1_000_000) / 1000 : value + random.below(50);
+        all.push([{ __name__: "e_total", i: `${i}` }, time, value]);
+      }
+    }
+    return all;
+  };
+
+  /** Ten days later, under a retention that has let the samples go; and a storage that has them still. */
+  async function aged(retention: Partial<DbOptions>): Promise<{ db: Db; young: Db; fs: SimFileSystem }> {
+    const [fs, other] = [new SimFileSystem(), new SimFileSystem()];
+    const clock = new SimClock(END + 2 * HOUR);
+    const young = await openDb(other, { ...OPTIONS, clock });
+    await append(young, rows());
+    let db = await openDb(fs, { ...OPTIONS, clock });
+    await append(db, rows());
+    await settle(clock, db.flush());
+    await settle(clock, db.compact());
+    await db.close();
+    const later = new SimClock(END + 10 * DAY);
+    db = await openDb(fs, { ...OPTIONS, ...retention, clock: later });
+    await settle(later, db.compact());
+    return { db, young, fs };
+  }
+
+  const levelsOn = (fs: SimFileSystem): string[] => {
+    const names = fs.list("/disk/data/blocks").filter((name) => name.endsWith(".tmb"));
+    return [...new Set(names.map((name) => name.split("-")[0]!))].sort();
+  };
+  const hourly = (query: string): Case => ({ query, startMs: END - 2 * DAY, endMs: END - HOUR, stepMs: HOUR });
+  const odd = (query: string): Case => ({ ...hourly(query), startMs: END - 2 * DAY + 1234 });
+  const ALIGNED = [
+    "rate(e_total[1h])",
+    "sum_over_time(e_total[2h])",
+    "max_over_time(e_total[1h])",
+    "avg_over_time(e_total[3h])",
+    "e_total",
+    "sum by (i) (increase(e_total[6h]))",
+    "last_over_time(e_total[10m])",
+  ];
+
+  async function expectAligned(db: Db, young: Db): Promise<void> {
+    for (const query of ALIGNED)
+      expectSame(await ask(db, hourly(query), "auto"), await ask(young, hourly(query), "raw"), query);
+  }
+
+  test("what has no rows of a minute is kept as samples, and answered from them", async () => {
+    const { db, young, fs } = await aged({ retentionMs: 3 * DAY });
+    expect(levelsOn(fs)).toEqual(["1h", "1m"]);
+    await expectAligned(db, young);
+    for (const query of ["rate(e_total[7m])", "quantile_over_time(0.9, e_total[1h])", "e_total", "e_total[10m]"]) {
+      const matched = query.replace("e_total", 'e_total{i!="4"}');
+      const at = END - DAY + 4321;
+      const engine = new Engine({ now: () => END });
+      const [got, wanted] = [
+        await engine.instant(db.queryable, matched, at, context),
+        await engine.instant(young.queryable, matched, at, context),
+      ];
+      expect([query, got.value, got.infos]).toEqual([query, wanted.value, wanted.infos]);
+    }
+    const dense = odd('rate(e_total{i="4"}[5m])');
+    const [got, wanted] = [await ask(db, dense, "auto"), await ask(young, dense, "raw")];
+    expect(got.infos).toEqual([
+      "PromQL info: answered at a resolution of 1m: finer samples of a part of its range have expired, " +
+        "and its windows are not made of whole rows (1:6)",
+    ]);
+    const [found, exact] = [[...pointsOf(got).values()][0]!, [...pointsOf(wanted).values()][0]!];
+    let compared = 0;
+    exact.forEach((value, s) => {
+      if (value === undefined || found[s] === undefined) return;
+      compared++;
+      expect(Math.abs(found[s] / value - 1)).toBeLessThan(0.2);
+    });
+    expect(compared).toBeGreaterThan(25);
+    await db.close();
+    await young.close();
+  });
+
+  test("levels expire one after the other; what has no rows stays as samples until the last goes", async () => {
+    const retention = { retentionMs: 3 * DAY, rowRetentionMs: { "1m": 4 * DAY, "1h": 30 * DAY } };
+    const { db, young, fs } = await aged(retention);
+    expect(levelsOn(fs)).toEqual(["1h"]);
+    await expectAligned(db, young);
+    const info =
+      "PromQL info: answered at a resolution of 1h: finer samples of a part of its range have expired, " +
+      "and its windows are not made of whole rows";
+    for (const query of ["rate(e_total[1h])", "increase(e_total[1h])", "avg_over_time(e_total[1h])"]) {
+      const place = ` (1:${query.indexOf("e_total") + 1})`;
+      const got = await ask(db, odd(query), "auto");
+      expect(got.infos).toEqual([info + place]);
+      // What rises steadily is estimated well, the constant is as it was.
+      const [found, wanted] = [pointsOf(got), pointsOf(await ask(young, odd(query), "raw"))];
+      expect([...found.keys()].sort()).toEqual([...wanted.keys()].sort());
+      for (const [key, values] of wanted) {
+        if (!/"[02]"|\b[02]$/.test(key)) continue;
+        values.forEach((value, s) => {
+          const estimate = found.get(key)![s];
+          if (value === 0) expect(estimate).toBe(0);
+          else if (query.startsWith("avg") && key.includes("2")) expect(estimate).toBe(value);
+          else if (s > 2) expect(Math.abs(estimate! / value! - 1)).toBeLessThan(0.1);
+        });
+      }
+    }
+    // One value each where the query looks for the last, an hour old at most.
+    expect(pointsOf(await ask(db, odd("e_total"), "auto")).size).toBe(5);
+    expect((await ask(db, odd("quantile_over_time(0.5, e_total[1h])"), "auto")).infos.length).toBe(1);
+    await db.close();
+    const clock = new SimClock(END + 40 * DAY);
+    const last = await openDb(fs, { ...OPTIONS, ...retention, clock });
+    await settle(clock, last.compact());
+    expect(last.report().blocks.count).toBe(0);
+    await last.close();
+    await young.close();
+  });
+
+  test("a query that asks for a level gets it, and hears what that means", async () => {
+    const { db, young } = await aged({ retentionMs: 20 * DAY });
+    const asked = odd("max_over_time(e_total[5m])");
+    const got = await ask(db, asked, "1h");
+    expect(got.infos).toEqual([
+      "PromQL info: answered at a resolution of 1h: the query asks for this level, and its windows are not made of whole rows (1:15)",
+    ]);
+    expectSame(await ask(db, asked, "auto"), await ask(young, asked, "raw"), "samples are still there");
+    await db.close();
+    await young.close();
   });
 });
