@@ -296,7 +296,7 @@ describe("levels of which samples have expired", () => {
       const [found, wanted] = [pointsOf(got), pointsOf(await ask(young, odd(query), "raw"))];
       expect([...found.keys()].sort()).toEqual([...wanted.keys()].sort());
       for (const [key, values] of wanted) {
-        if (!/"[02]"|\b[02]$/.test(key)) continue;
+        if (!/[02]$/.test(key)) continue;
         values.forEach((value, s) => {
           const estimate = found.get(key)![s];
           if (value === 0) expect(estimate).toBe(0);
