@@ -1,6 +1,13 @@
 // libs/tsdb/db.ts: one storage: opens a data directory, takes batches, answers leaves, closes. No network here.
 // Order of a start: lock, identity, replay, WAL open, ready. Order of a stop: no new work, WAL durable, lock released.
-import { type BlockEntry, BlockRegistry, InlineBlockBuilder, WorkerBlockBuilder } from "../block/index.ts";
+import {
+  type BlockEntry,
+  BlockRegistry,
+  InlineBlockBuilder,
+  LEVELS,
+  type Level,
+  WorkerBlockBuilder,
+} from "../block/index.ts";
 import type { Clock, FileSystem, Processes, Random, Timer } from "../env/index.ts";
 import { bitmapImplementation } from "../index/index.ts";
 import { type IngestSession, type Matcher, type Queryable, type RowLevel, UnavailableError } from "../model/index.ts";
@@ -87,6 +94,7 @@ export interface DbReport {
     readonly samples: number;
     readonly damaged: number;
   };
+  readonly levels: readonly { readonly level: Level; readonly count: number; readonly sizeBytes: number }[];
   /** What was cut, merged and dropped since the start. */
   readonly cuts: Readonly<CutReport>;
 }
@@ -264,6 +272,10 @@ export class Db {
         samples: total((entry) => entry.samples),
         damaged: this.damagedBlocks.length,
       },
+      levels: LEVELS.map((level) => {
+        const own = registry.blocks.filter((block) => block.level === level);
+        return { level, count: own.length, sizeBytes: own.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) };
+      }),
       cuts: this.cutter.totals,
     };
   }
