@@ -69,6 +69,7 @@ export async function evaluateLeaf(
     const [early, late] = splitLeaf(leaf, level.steps);
     return joinResults(
       leaf.grid.count,
+      level.steps,
       await evaluatePart(early, level, one),
       await evaluatePart(late, undefined, one),
     );

@@ -1,5 +1,14 @@
 // libs/tsdb/split-leaf.ts: a leaf answered in two parts, its first steps and its last ones, and the answers put together again.
-import { type Leaf, type LeafResult, labelsKey, type StepColumn } from "../model/index.ts";
+import {
+  type FloatHistogram,
+  histogramsOf,
+  type Leaf,
+  type LeafResult,
+  labelsKey,
+  packHistograms,
+  type StepColumn,
+} from "../model/index.ts";
+import { LeafNotes } from "../promql/index.ts";
 
 /** A leaf of the first `steps` steps, and one of the others. */
 export function splitLeaf(leaf: Leaf, steps: number): [Leaf, Leaf] {
@@ -12,36 +21,74 @@ export function splitLeaf(leaf: Leaf, steps: number): [Leaf, Leaf] {
   return [part(0, steps), part(steps, count)];
 }
 
-/** The answers of both parts as one of `count` steps. Columns of floats, as storages have them; partials included. */
-export function joinResults(count: number, early: LeafResult, late: LeafResult): LeafResult {
-  const columns = new Map<string, StepColumn & { present: Uint8Array }>();
-  const place = (result: LeafResult, from: number): void => {
-    for (const { labels, values, present, weights } of result.columns) {
-      const key = labelsKey(labels);
-      let whole = columns.get(key);
-      if (whole === undefined) {
-        const empty = { labels, values: new Float64Array(count), present: new Uint8Array(count) };
-        whole = weights === undefined ? empty : { ...empty, weights: new Float64Array(count) };
-        columns.set(key, whole);
-      }
-      whole.values.set(values, from);
-      if (present === null) whole.present.fill(1, from, from + values.length);
-      else whole.present.set(present, from);
-      if (weights !== undefined) whole.weights!.set(weights, from);
+/** The answers of both parts, of `steps` steps and the others, as one of `count` steps; partials included. */
+export function joinResults(count: number, steps: number, early: LeafResult, late: LeafResult): LeafResult {
+  const columns = new Map<string, JoinedColumn>();
+  for (const [result, from] of [
+    [early, 0],
+    [late, steps],
+  ] as const) {
+    for (const column of result.columns) {
+      const key = labelsKey(column.labels);
+      const known = columns.get(key);
+      const whole = known ?? new JoinedColumn(column.labels, count);
+      whole.place(column, from);
+      if (known === undefined) columns.set(key, whole);
     }
-  };
-  const [first] = [...early.columns, ...late.columns];
-  place(early, 0);
-  if (first !== undefined) place(late, count - stepsOf(late));
+  }
+  const notes = new LeafNotes();
+  notes.addAll([...(early.notes ?? []), ...(late.notes ?? [])]);
   return {
-    columns: [...columns.values()],
+    columns: [...columns.values()].map((column) => column.whole()),
     seriesCount: Math.max(early.seriesCount, late.seriesCount),
     samplesRead: early.samplesRead + late.samplesRead,
     warnings: [...new Set([...early.warnings, ...late.warnings])],
-    ...(early.notes === undefined ? {} : { notes: early.notes }),
+    ...notes.asResult(),
   };
 }
 
-function stepsOf({ columns }: LeafResult): number {
-  return columns[0]?.values.length ?? 0;
+/** A column of all steps, of which one part or both are known. */
+class JoinedColumn {
+  private readonly labels: StepColumn["labels"];
+  private readonly values: Float64Array;
+  private readonly present: Uint8Array;
+  private weights: Float64Array | undefined;
+  private states: Uint8Array | undefined;
+  private histograms: (FloatHistogram | undefined)[] | undefined;
+
+  constructor(labels: StepColumn["labels"], count: number) {
+    this.labels = labels;
+    this.values = new Float64Array(count);
+    this.present = new Uint8Array(count);
+  }
+
+  place({ values, present, weights, states, histograms }: StepColumn, from: number): void {
+    const { length } = this.values;
+    this.values.set(values, from);
+    if (present === null) this.present.fill(1, from, from + values.length);
+    else this.present.set(present, from);
+    if (weights !== undefined) {
+      this.weights ??= new Float64Array(length);
+      this.weights.set(weights, from);
+    }
+    if (states !== undefined) {
+      this.states ??= new Uint8Array(length);
+      this.states.set(states, from);
+    }
+    if (histograms !== undefined) {
+      this.histograms ??= new Array<FloatHistogram | undefined>(length).fill(undefined);
+      for (const [s, histogram] of histogramsOf(histograms).entries()) this.histograms[from + s] = histogram;
+    }
+  }
+
+  whole(): StepColumn {
+    const { labels, values, weights, states } = this;
+    const histograms = this.histograms && packHistograms(this.histograms);
+    return {
+      ...{ labels, values, present: this.present.includes(0) ? this.present : null },
+      ...(weights === undefined ? {} : { weights }),
+      ...(states === undefined ? {} : { states }),
+      ...(histograms === undefined ? {} : { histograms }),
+    };
+  }
 }

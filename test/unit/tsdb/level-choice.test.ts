@@ -97,6 +97,7 @@ test("a leaf in two parts is one again", () => {
   const notes = [{ kind: "expired_to_1h", metric: "", aggregated: false, count: 1 }] as const;
   const joined = joinResults(
     5,
+    2,
     result(
       [
         { labels: ["a", "1"], values: Float64Array.of(1, 2), present: null, weights: Float64Array.of(7, 8) },
@@ -133,5 +134,5 @@ test("a leaf in two parts is one again", () => {
     warnings: ["w"],
     notes,
   });
-  expect(joinResults(5, result([]), result([])).columns).toEqual([]);
+  expect(joinResults(5, 2, result([]), result([])).columns).toEqual([]);
 });
