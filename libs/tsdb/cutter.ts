@@ -129,6 +129,8 @@ export class Cutter {
       this.expire(report);
       await this.merge(report, Number.POSITIVE_INFINITY);
       report.rows += await this.levels.run(Number.POSITIVE_INFINITY, () => this.closing);
+      // What had to wait for rows.
+      this.expire(report);
     });
   }
 

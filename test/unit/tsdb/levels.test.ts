@@ -317,6 +317,34 @@ describe("levels of which samples have expired", () => {
     await young.close();
   });
 
+  test("where some days' samples have expired, steps that see none of these are exact", async () => {
+    const { db, young } = await aged({
+      retentionMs: 11 * DAY + HOUR,
+      rowRetentionMs: { "1m": 11 * DAY + HOUR, "1h": 30 * DAY },
+    });
+    // Ten days after the end: the first of three days has gone, the last two have not.
+    const one: Case = {
+      query: "sum(rate(e_total[1h]))",
+      startMs: END - 60 * HOUR + 777,
+      endMs: END - HOUR,
+      stepMs: HOUR,
+    };
+    const [got, wanted] = [await ask(db, one, "auto"), await ask(young, one, "raw")];
+    expect(got.infos.length).toBe(1);
+    const [found, exact] = [[...pointsOf(got).values()][0]!, [...pointsOf(wanted).values()][0]!];
+    const first = Math.ceil((END - 48 * HOUR + HOUR - one.startMs) / HOUR);
+    expect(found.slice(first)).toEqual(exact.slice(first));
+    expect(found.slice(0, first)).not.toEqual(exact.slice(0, first));
+    found.slice(0, first).forEach((value, s) => {
+      expect(Math.abs(value! / exact[s]! - 1)).toBeLessThan(0.3);
+    });
+    // Whole rows, and no info.
+    const even = { ...one, startMs: END - 60 * HOUR };
+    expectSame(await ask(db, even, "auto"), await ask(young, even, "raw"), "even");
+    await db.close();
+    await young.close();
+  });
+
   test("a query that asks for a level gets it, and hears what that means", async () => {
     const { db, young } = await aged({ retentionMs: 20 * DAY });
     const asked = odd("max_over_time(e_total[5m])");
