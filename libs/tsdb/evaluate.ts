@@ -11,12 +11,16 @@ import {
   LimitError,
   METRIC_NAME,
   type QueryContext,
+  RowTable,
   type StepColumn,
   setLabel,
 } from "../model/index.ts";
 import {
+  columnsOfRows,
   createWindowPlan,
   evaluateRollup,
+  evaluateRows,
+  looksAtNewest,
   PartialAggregator,
   planWindows,
   presenceFollowsTimes,
@@ -43,6 +47,8 @@ import type { DbStats } from "./state.ts";
 const TALLY_GROUPS_MAX = 256;
 /** Result columns are cut from arrays of at most this many steps, unless one column is longer. */
 const SLAB_STEPS = 8192;
+/** Samples in reach from which on headers may save the decoding. */
+const HEADERS_MIN = 2048;
 
 /**
  * Evaluates one leaf. Errors: LimitError beyond context.samplesMax, TimeoutError, CanceledError, CorruptionError for a block that is
@@ -132,6 +138,9 @@ class LeafEvaluation {
   private readonly keepsStale: boolean;
   /** Whether the times alone answer for a series without holes and stale markers. */
   private readonly isOfTimes: boolean;
+  /** Whether all samples in reach are of one window, and rows would do. */
+  private readonly isOneWindow: boolean;
+  private readonly headerRows = new RowTable();
   private out: Float64Array;
   private present: Uint8Array;
   private ownTimes = new Float64Array(0);
@@ -164,6 +173,8 @@ class LeafEvaluation {
     const op = leaf.aggregation?.op;
     const counts = (op === "count" || op === "group") && presenceFollowsTimes(leaf.rollup);
     this.isOfTimes = counts || !readsValues(leaf.rollup);
+    // Newest samples are found without a look at the others.
+    this.isOneWindow = count === 1 && columnsOfRows(leaf.rollup) !== undefined && !looksAtNewest(leaf.rollup);
     this.out = new Float64Array(count);
     this.present = new Uint8Array(count);
   }
@@ -290,6 +301,10 @@ class LeafEvaluation {
     const n = times.length;
     if (n === 0) return 0;
     const { cursor, leaf } = this;
+    if (n >= HEADERS_MIN && this.isOneWindow && cursor.readRows !== undefined) {
+      const read = cursor.readRows(this.headerRows);
+      if (read >= 0) return this.rollUpHeaders(read);
+    }
     const values = cursor.readValues();
     const { flags } = cursor;
     if ((flags & READ_HOLES) !== 0) return this.rollUpWithoutHoles(times, values, n);
@@ -305,6 +320,15 @@ class LeafEvaluation {
     if (count === 0) return 0;
     if ((flags & READ_STALE) !== 0 && !this.keepsStale) return this.rollUpStripped(times, values, count);
     return this.rollUpOwn(times, values, count);
+  }
+
+  /** A series whose samples are all in one window, told by rows of any length. */
+  private rollUpHeaders(read: number): number {
+    const { leaf, headerRows, out, present } = this;
+    const { ends, length } = headerRows;
+    const plan = planWindows(ends, length, leaf.grid, leaf.rangeMs, leaf.offsetMs, this.ownPlan);
+    this.account(read);
+    return evaluateRows(leaf.rollup, plan, headerRows, 0, leaf.rangeMs, out, present);
   }
 
   /** A series that has rows: its other samples go with them. */

@@ -1,6 +1,7 @@
 // libs/tsdb/leaf-blocks.ts: what a leaf reads of blocks: which columns belong to each selected series, and their times within its reach.
 // Found for all series at once, before the first is read: a block that has few of them costs little, one that has none next to nothing.
-import { type HeaderPage, pageOf } from "../block/index.ts";
+import { type HeaderPage, pageOf, type StoredColumn } from "../block/index.ts";
+import type { ColumnHeader } from "../kernel/index.ts";
 import type { Pace } from "./pace.ts";
 import type { LoadedBlock } from "./sources.ts";
 import type { StoredBlock } from "./stored-block.ts";
@@ -107,18 +108,26 @@ export class LeafBlock {
     return bytes;
   }
 
+  /** The header of a series that was looked up, of its first column. */
+  headerOf(place: number): ColumnHeader {
+    return this.columnOf(place * this.width).header;
+  }
+
   /** Decodes all values of a series that was looked up, of one of its columns, into `out`. Errors: CorruptionError. */
   readValues(place: number, out: Float64Array, which = 0): void {
+    this.block.reader.readValues(this.columnOf(place * this.width + which), out);
+  }
+
+  private columnOf(column: number): StoredColumn {
     const { reader } = this.block;
     const { headerPages } = reader.footer;
-    const column = place * this.width + which;
     const page = pageOf(headerPages, column);
     let headers = this.pages[page];
     if (headers === undefined) {
       headers = reader.headersOfPage(page);
       this.pages[page] = headers;
     }
-    reader.readValues(headers.columns[column - headerPages[page]!.first]!, out);
+    return headers.columns[column - headerPages[page]!.first]!;
   }
 }
 
