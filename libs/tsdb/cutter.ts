@@ -19,6 +19,7 @@ import {
 } from "../block/index.ts";
 import { errorText, type FileSystem, type Random } from "../env/index.ts";
 import { InternalError, UnavailableError } from "../model/index.ts";
+import { inheritRows } from "./fresh-rows.ts";
 import type { Head } from "./head.ts";
 import { HeadPieces, RangeTooLong, seriesByShard } from "./head-pieces.ts";
 import { LevelKeeper } from "./level-keeper.ts";
@@ -94,6 +95,7 @@ export class Cutter {
       blocks: () => registry.blocks,
       replaceBlocks: (change) => this.replaceBlocks(change),
       discard: (entries) => this.discard(entries),
+      pause: () => state.clock.sleep(0),
     });
     this.firstMs = isNew ? Math.floor(state.clock.nowMs() / windowMs) * windowMs : Number.NEGATIVE_INFINITY;
   }
@@ -296,7 +298,7 @@ export class Cutter {
     const raw = registry.blocks.filter((block) => block.level === "raw");
     let expired = planExpiry(raw, state.clock.nowMs(), state.retentionMs);
     if (expired.length === 0) return;
-    const held = this.levels.held();
+    const held = this.levels.held(expired);
     expired = expired.filter((block) => !held.has(block));
     if (expired.length === 0) return;
     this.replaceBlocks({ remove: expired });
@@ -319,7 +321,10 @@ export class Cutter {
       );
       const path = blockPath(dataDir, blockFileName(options));
       const entry = entryOf(options, await builder.merge({ inputs, path, options }));
-      const rows = await this.levels.withoutRowsOf(plan.inputs);
+      const rows = await this.levels.withoutRowsOf(plan.inputs).catch((error: unknown) => {
+        this.discard([entry]);
+        throw error;
+      });
       this.replaceBlocks({ add: [entry, ...rows.add], remove: [...plan.inputs, ...rows.remove] });
       report.merged += plan.inputs.length;
     }
@@ -373,7 +378,9 @@ export class Cutter {
 
   private replaceSources(): void {
     const { state, stored } = this.options;
-    state.sources = { heads: state.windows.heads, blocks: [...stored.values()] };
+    const blocks = [...stored.values()];
+    inheritRows(state.sources.blocks, blocks);
+    state.sources = { heads: state.windows.heads, blocks };
   }
 }
 

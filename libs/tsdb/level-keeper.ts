@@ -10,6 +10,7 @@ import {
   derivedOptions,
   entryOf,
   heldByLevels,
+  type LevelBlock,
   type LevelRetention,
   type LevelStep,
   planLevels,
@@ -33,6 +34,8 @@ export interface LevelKeeperOptions {
   /** Removes files that were built and are not needed. */
   readonly discard: (entries: readonly BlockEntry[]) => void;
   readonly onProblem: (problem: string) => void;
+  /** Lets others have their turn. */
+  readonly pause: () => Promise<void>;
 }
 
 /** Days settle and blocks expire with time: a plan over many blocks takes milliseconds. */
@@ -61,45 +64,67 @@ export class LevelKeeper {
 
   /** Does up to `most` steps; returns how many blocks were made. Errors: those of the builder. */
   async run(most: number, isClosing: () => boolean): Promise<number> {
+    const { blocks, nowMs, retentionMs, pause } = this.options;
     let made = 0;
-    for (let done = 0; done < most && !isClosing(); done++) {
-      const steps = planLevels(this.live(), this.options.nowMs(), this.options.retentionMs);
-      const step = steps.find((one) => inputsOf(one).every(({ file }) => !this.failed.has(file)));
-      if (step === undefined) return made;
-      try {
-        made += await this.act(step);
-      } catch (error) {
-        if (!(error instanceof CorruptionError || error instanceof InvalidError)) throw error;
-        for (const { file } of inputsOf(step)) this.failed.add(file);
-        this.options.onProblem(`cannot make rows (${step.kind}): got ${errorText(error)}; want whole blocks`);
+    let left = most;
+    // Shard by shard: a plan over all blocks would take too long in one piece.
+    for (const shard of new Set(blocks().map((entry) => entry.shard))) {
+      while (left > 0 && !isClosing()) {
+        const steps = planLevels(this.live(new Set([shard])), nowMs(), retentionMs);
+        const step = steps.find((one) => inputsOf(one).every(({ file }) => !this.failed.has(file)));
+        if (step === undefined) break;
+        made += await this.attempt(step);
+        left--;
       }
+      if (left <= 0 || isClosing()) break;
+      await pause();
     }
     return made;
   }
 
-  /** Raw blocks that must not go yet, though they are past their retention. */
-  held(): ReadonlySet<BlockEntry> {
-    return heldByLevels(this.live(), this.options.nowMs(), this.options.retentionMs);
+  /** Does a step; where blocks turn out to be unreadable it is left alone from now on. */
+  private async attempt(step: LevelStep): Promise<number> {
+    try {
+      return await this.act(step);
+    } catch (error) {
+      if (!(error instanceof CorruptionError || error instanceof InvalidError)) throw error;
+      for (const { file } of inputsOf(step)) this.failed.add(file);
+      this.options.onProblem(`cannot make rows (${step.kind}): got ${errorText(error)}; want whole blocks`);
+      return 0;
+    }
+  }
+
+  /** Which of these blocks past their retention, and others of their shards, must not go yet. */
+  held(expired: readonly BlockEntry[]): ReadonlySet<BlockEntry> {
+    const { nowMs, retentionMs } = this.options;
+    return heldByLevels(this.live(new Set(expired.map(({ shard }) => shard))), nowMs(), retentionMs);
   }
 
   /** What has to change along with the removal of raw blocks that others replace: rows that were made from them. */
   async withoutRowsOf(raw: readonly BlockEntry[]): Promise<{ add: BlockEntry[]; remove: BlockEntry[] }> {
     const ids = new Set(raw.map(({ id }) => id));
     const change: { add: BlockEntry[]; remove: BlockEntry[] } = { add: [], remove: [] };
-    for (const { entry, parents, isRows } of this.live()) {
-      const gone = parents.filter((id) => ids.has(id));
-      if (!isRows || gone.length === 0) continue;
-      change.remove.push(entry);
-      if (gone.length === parents.length) continue;
-      const dayMs = Math.floor(raw[0]!.minMs / DAY_MS) * DAY_MS;
-      change.add.push(await this.build(cutOf(dayMs, gone), [entry], entry));
+    try {
+      for (const { entry, parents, isRows } of this.live(new Set([raw[0]!.shard]))) {
+        const gone = parents.filter((id) => ids.has(id));
+        if (!isRows || gone.length === 0) continue;
+        change.remove.push(entry);
+        if (gone.length === parents.length) continue;
+        const dayMs = Math.floor(raw[0]!.minMs / DAY_MS) * DAY_MS;
+        change.add.push(await this.build(cutOf(dayMs, gone), [entry], entry));
+      }
+    } catch (error) {
+      this.options.discard(change.add);
+      throw error;
     }
     return change;
   }
 
-  private live() {
+  /** The live blocks of some shards. */
+  private live(shards: ReadonlySet<number>): LevelBlock[] {
     const { stored } = this.options;
     return this.options.blocks().flatMap((entry) => {
+      if (!shards.has(entry.shard)) return [];
       const block = stored.get(entry.file);
       return block === undefined ? [] : [levelBlockOf(block, entry)];
     });

@@ -17,7 +17,8 @@ import { CapturedSources } from "./sources.ts";
 import type { DbState } from "./state.ts";
 
 /** What of a storage's state queries read. */
-export type QuerierState = Pick<DbState, "catalog" | "clock" | "metadata" | "retentionMs" | "sources" | "stats">;
+export type QuerierState = Pick<DbState, "catalog" | "clock" | "metadata" | "retentionMs" | "sources" | "stats"> &
+  Partial<Pick<DbState, "levelRetentionMs">>;
 
 export class DbQuerier implements Queryable {
   private readonly state: QuerierState;
@@ -78,12 +79,13 @@ export class DbQuerier implements Queryable {
     range: TimeRange,
     context: QueryContext,
   ): Promise<Uint32Array | undefined> {
-    const { catalog, clock, retentionMs, sources } = this.state;
+    const { catalog, clock, retentionMs, levelRetentionMs, sources } = this.state;
+    const keptMs = levelRetentionMs?.["1h"] ?? retentionMs;
     const pace = new Pace(clock, context);
     const captured = new CapturedSources(sources, range.minMs, range.maxMs);
     try {
       await captured.register(pace);
-      const unbounded = range.minMs <= clock.nowMs() - retentionMs && range.maxMs >= clock.nowMs();
+      const unbounded = range.minMs <= clock.nowMs() - keptMs && range.maxMs >= clock.nowMs();
       if (sets.length === 0 && unbounded) return undefined;
       let found: Uint32Array;
       if (sets.length <= 1) found = catalog.index.select(context.tenant, sets[0] ?? []);

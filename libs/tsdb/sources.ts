@@ -3,7 +3,7 @@
 // and in blocks, or in several of either, is merged; at equal times the winner of libs/kernel/winner.ts counts.
 import type { RowDays } from "../block/index.ts";
 import type { BlockSeries } from "./block-series.ts";
-import { freshRows } from "./fresh-rows.ts";
+import { freshDaysOf } from "./fresh-rows.ts";
 import type { Head } from "./head.ts";
 import type { Pace } from "./pace.ts";
 import type { StoredBlock } from "./stored-block.ts";
@@ -29,7 +29,7 @@ export class CapturedSources {
   /** By their first times: those of samples, and those of rows. */
   private readonly blocks: readonly StoredBlock[];
   readonly rows: readonly StoredBlock[];
-  private readonly days: ReadonlyMap<StoredBlock, RowDays>;
+  private readonly all: readonly StoredBlock[];
 
   constructor({ heads, blocks }: Sources, lowMs: number, highMs: number) {
     this.lowMs = lowMs;
@@ -40,7 +40,7 @@ export class CapturedSources {
       .sort((a, b) => a.reader.footer.minMs - b.reader.footer.minMs);
     this.blocks = all.filter((block) => !block.isRows);
     this.rows = all.filter((block) => block.isRows);
-    this.days = freshRows(blocks);
+    this.all = blocks;
     for (const block of all) block.acquire();
     for (const head of heads) head.acquire();
   }
@@ -55,7 +55,7 @@ export class CapturedSources {
 
   /** On which days a block of rows answers for samples. */
   daysOf(rows: StoredBlock): RowDays {
-    return this.days.get(rows)!;
+    return freshDaysOf(this.all, rows);
   }
 
   /**
