@@ -153,7 +153,7 @@ function halves(table: RowTable, bytes: number, joined: number, kernel: ColumnKe
   let left = bytes / 2;
   for (const [which, column] of columns.entries()) {
     const { header, payload } = kernel.encode(column);
-    // A counter's first samples are its least ones: a column that another one equals is written as a reference.
+    // A counter's least samples are its first ones: a column that another one equals is written as a reference.
     const twin = TWINS.get(which);
     const isTwin = twin !== undefined && columns[twin]!.every((value, i) => value === column[i]);
     left -= costOf(header.bytes[FIELD.KIND]!, isTwin ? 0 : payload.length, joined);
@@ -163,8 +163,8 @@ function halves(table: RowTable, bytes: number, joined: number, kernel: ColumnKe
 }
 
 const TWINS: ReadonlyMap<number, number> = new Map([
-  [ROW.FIRST, ROW.MIN],
-  [ROW.LAST, ROW.MAX],
+  [ROW.MIN, ROW.FIRST],
+  [ROW.MAX, ROW.LAST],
 ]);
 
 /** Whether a row's sum is beyond all numbers, though its samples are not: their mean may be none the less. */

@@ -14,11 +14,12 @@ export const ROW_MS: Readonly<Record<RowLevel, number>> = { "1m": 60_000, "1h": 
 export const ROW = {
   COUNT: 0,
   SUM: 1,
-  /** Extremes; NaN only where all samples are. */
-  MIN: 2,
-  MAX: 3,
-  FIRST: 4,
-  LAST: 5,
+  /** Before the extremes, which for counters are the same and are coded against these. */
+  FIRST: 2,
+  LAST: 3,
+  /** NaN only where all samples are. */
+  MIN: 4,
+  MAX: 5,
   /** The first sample's time, in ms after the row's begin; the last one's, in ms before its end. */
   FIRST_MS: 6,
   LAST_MS: 7,

@@ -172,35 +172,44 @@ function averageRows(plan: WindowPlan, { columns }: RowTable, out: Float64Array,
   return points;
 }
 
-/** rate, increase and delta, as rollup-rate.ts has them: Prometheus' order of operations for all but the sum of resets. */
+/** The rows that a plan's extrapolation was worked out for: as many samples, at the same distances from their ends. */
+const planned = {
+  plan: undefined as WindowPlan | undefined,
+  low: 0,
+  high: 0,
+  columns: [ROW.COUNT, ROW.FIRST_MS, ROW.LAST_MS].map((which) => ({ which, values: new Float64Array(1024) })),
+};
+
+/**
+ * rate, increase and delta, as rollup-rate.ts has them: Prometheus' order of operations for all but the sum of resets. The series of a
+ * target have rows of the same times: extrapolation is worked out for the first of them.
+ */
 function extrapolateRows(
   plan: WindowPlan,
-  { ends, columns }: RowTable,
+  rows: RowTable,
   levelMs: number,
   counter: boolean,
   perSecond: boolean,
   out: Float64Array,
   present: Uint8Array,
 ): number {
-  const { count, from, to, rangeMs } = plan;
+  const { count, from, to } = plan;
+  const { columns } = rows;
   const firsts = columns[ROW.FIRST]!;
   const lasts = columns[ROW.LAST]!;
-  const firstMs = columns[ROW.FIRST_MS]!;
-  const lastMs = columns[ROW.LAST_MS]!;
   const resets = columns[ROW.RESETS]!;
-  countBefore(columns[ROW.COUNT]!, plan.low, plan.high);
-  const before = samplesBefore;
+  if (!isPlannedFor(plan, rows)) planRows(plan, rows, levelMs);
+  const { sampled, toStart, toEnd, factor, rateFactor, zeroRatio } = plan;
+  const factors = perSecond ? rateFactor : factor;
   const fallen = counter ? listFalls(firsts, lasts, resets, plan.low, plan.high) : 0;
   const at = falls;
-  const rangeSeconds = rangeMs / 1000;
-  let end = plan.startMs - plan.offsetMs;
   let next = 0;
   let points = 0;
-  for (let s = 0; s < count; s++, end += plan.stepMs) {
+  for (let s = 0; s < count; s++) {
     const f = from[s]!;
     const l = to[s]! - 1;
-    const n = l < f ? 0 : before[l + 1]! - before[f]!;
-    if (n < 2) {
+    // No time between first and last sample: fewer than two.
+    if (l < f || !(sampled[s]! > 0)) {
       out[s] = 0;
       present[s] = 0;
       continue;
@@ -214,25 +223,86 @@ function extrapolateRows(
       if (row > f && firsts[row]! < lasts[row - 1]!) result += lasts[row - 1]!;
       result += resets[row]!;
     }
-    const firstTime = ends[f]! - levelMs + firstMs[f]!;
-    const lastTime = ends[l]! - lastMs[l]!;
-    const sampled = (lastTime - firstTime) / 1000;
-    const average = sampled / (n - 1);
-    const threshold = average * 1.1;
-    let toStart = (firstTime - (end - rangeMs)) / 1000;
-    let toEnd = (end - lastTime) / 1000;
-    if (toStart >= threshold) toStart = average / 2;
-    if (toEnd >= threshold) toEnd = average / 2;
-    if (counter && result > 0 && first >= 0) {
-      const toZero = sampled * (first / result);
-      if (toZero < toStart) toStart = toZero;
+    let by = factors[s]!;
+    if (counter && first <= zeroRatio[s]! * result && result > 0 && first >= 0) {
+      const toZero = sampled[s]! * (first / result);
+      if (toZero < toStart[s]!) {
+        by = (sampled[s]! + toZero + toEnd[s]!) / sampled[s]!;
+        if (perSecond) by /= plan.rangeMs / 1000;
+      }
     }
-    const factor = (sampled + toStart + toEnd) / sampled;
-    out[s] = result * (perSecond ? factor / rangeSeconds : factor);
+    out[s] = result * by;
     present[s] = 1;
     points++;
   }
   return points;
+}
+
+/** Whether the plan's extrapolation is that of these rows. */
+function isPlannedFor(plan: WindowPlan, { columns }: RowTable): boolean {
+  const { low, high } = plan;
+  if (!plan.rateReady || planned.plan !== plan || planned.low !== low || planned.high !== high) return false;
+  for (const { which, values } of planned.columns) {
+    const own = columns[which]!;
+    for (let i = low; i < high; i++) if (own[i] !== values[i - low]) return false;
+  }
+  return true;
+}
+
+/** Makes zeroRatio a little too large, so that rounding never hides a clamp; what it lets through is computed exactly. */
+const ZERO_MARGIN = 1 + 1e-9;
+
+/** Fills the plan's extrapolation columns; `sampled` is 0 where a window has fewer than two samples. */
+function planRows(plan: WindowPlan, { ends, columns }: RowTable, levelMs: number): void {
+  const { count, from, to, rangeMs, low, high } = plan;
+  if (plan.sampled.length < count) {
+    plan.sampled = new Float64Array(count);
+    plan.toStart = new Float64Array(count);
+    plan.toEnd = new Float64Array(count);
+    plan.factor = new Float64Array(count);
+    plan.rateFactor = new Float64Array(count);
+    plan.zeroRatio = new Float64Array(count);
+  }
+  const { sampled, toStart, toEnd, factor, rateFactor, zeroRatio } = plan;
+  const firstMs = columns[ROW.FIRST_MS]!;
+  const lastMs = columns[ROW.LAST_MS]!;
+  const rangeSeconds = rangeMs / 1000;
+  countBefore(columns[ROW.COUNT]!, low, high);
+  const before = samplesBefore;
+  let end = plan.startMs - plan.offsetMs;
+  for (let s = 0; s < count; s++, end += plan.stepMs) {
+    const f = from[s]!;
+    const l = to[s]! - 1;
+    const n = l < f ? 0 : before[l + 1]! - before[f]!;
+    if (n < 2) {
+      sampled[s] = 0;
+      continue;
+    }
+    const firstTime = ends[f]! - levelMs + firstMs[f]!;
+    const lastTime = ends[l]! - lastMs[l]!;
+    const interval = (lastTime - firstTime) / 1000;
+    const average = interval / (n - 1);
+    const threshold = average * 1.1;
+    let head = (firstTime - (end - rangeMs)) / 1000;
+    let tail = (end - lastTime) / 1000;
+    if (head >= threshold) head = average / 2;
+    if (tail >= threshold) tail = average / 2;
+    sampled[s] = interval;
+    toStart[s] = head;
+    toEnd[s] = tail;
+    const by = (interval + head + tail) / interval;
+    factor[s] = by;
+    rateFactor[s] = by / rangeSeconds;
+    zeroRatio[s] = (head / interval) * ZERO_MARGIN;
+  }
+  for (const column of planned.columns) {
+    if (column.values.length < high - low) column.values = new Float64Array(2 * (high - low));
+    column.values.set(columns[column.which]!.subarray(low, high));
+  }
+  planned.plan = plan;
+  planned.low = low;
+  planned.high = high;
+  plan.rateReady = true;
 }
 
 /** Collects the rows of [low, high) at which a counter fell; returns how many. */
