@@ -59,6 +59,7 @@ export async function startAll(values: AllValues, version: string, log: Logger):
   };
   return startOrClose(async () => {
     await shell.listen();
+    await shell.warmUp(false);
     const engine = await openEngine(values, {}, log);
     db = engine;
     const target: IngestTarget = { address: "local", connect: async () => engine.openSession() };

@@ -39,6 +39,7 @@ export async function startSelect(values: SelectServiceValues, version: string, 
   };
   const close = (): Promise<boolean> => shell.close([{ name: "connections", stop: disconnect }]);
   await startOrClose(() => shell.listen(), close);
+  await shell.warmUp(true);
   shell.becomeReady();
   const ready = Promise.resolve();
   return { service: "select", version, http: shell.http, ready, failed: new Promise(() => {}), close };

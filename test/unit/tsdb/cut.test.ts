@@ -52,6 +52,8 @@ test("a flush moves all samples into blocks; reads, restarts and repetitions not
   expect(contents(db)).toEqual(before);
   expect(db.report().heads).toBe(1);
   expect(blockFiles(fs).length).toBe(report.blocks);
+  // The log keeps names only, without anything being written after the flush.
+  expect(segments(fs).length).toBe(1);
   // Again the same: known as blocks, stored once in the answer.
   await feed.append(rows.slice(0, 30));
   await feed.append([[series(1), NOW, 7]]);
