@@ -10,6 +10,9 @@ import type { Pace } from "./pace.ts";
 import type { CapturedSources } from "./sources.ts";
 import type { StoredBlock } from "./stored-block.ts";
 
+/** Series between two looks at the clock. */
+const STRIDE = 64;
+
 /** Consecutive rows of a block's time column, of days that follow each other. */
 interface Stretch {
   readonly from: number;
@@ -69,7 +72,7 @@ export class LeafRows {
       if (selected.indexes.length > 0) await found.addBlock(block, selected, captured, lowMs, highMs, pace);
       if (pace.isDue) await pace.rest();
     }
-    found.giveBack(series, captured.heads());
+    await found.giveBack(series, captured.heads(), pace);
     return found;
   }
 
@@ -112,7 +115,7 @@ export class LeafRows {
     return covered;
   }
 
-  private giveBack(series: Uint32Array, heads: readonly Head[]): void {
+  private async giveBack(series: Uint32Array, heads: readonly Head[], pace: Pace): Promise<void> {
     if (this.covered.size === 0) return;
     const days = [...this.covered.keys()];
     const lowMs = Math.min(...days) + 1;
@@ -120,6 +123,7 @@ export class LeafRows {
     for (const head of heads) {
       if (!head.overlaps(lowMs, highMs)) continue;
       for (let index = 0; index < series.length; index++) {
+        if (index % STRIDE === 0 && pace.isDue) await pace.rest();
         if (this.parts[index] === undefined) continue;
         const { times, count } = head.readSeries(series[index]!, lowMs, highMs);
         for (let i = 0; i < count; i++) {
@@ -189,8 +193,11 @@ export class LeafRows {
       let end = next;
       while (end < folded.length && folded.ends[end]! < firstEnd) end++;
       append(folded, next, end, which, table);
-      next = end;
       this.read(part, from, to, which, table);
+      // Samples that came while the query went on: the next one sees them.
+      const last = part.rows.ends[to - 1]!;
+      while (end < folded.length && folded.ends[end]! <= last) end++;
+      next = end;
     }
     append(folded, next, folded.length, which, table);
     if (!keepsEmpty) dropEmpty(table, which);
