@@ -8,4 +8,5 @@ export * from "./matcher.ts";
 export * from "./queryable.ts";
 export * from "./rows.ts";
 export * from "./stale.ts";
+export * from "./statistics.ts";
 export * from "./tenant.ts";

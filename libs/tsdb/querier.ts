@@ -1,4 +1,4 @@
-// libs/tsdb/querier.ts: this storage as a Queryable: leaves, label names, label values, series, metadata.
+// libs/tsdb/querier.ts: this storage as a Queryable: leaves, label names, label values, series, metadata, statistics.
 import type {
   Labels,
   Leaf,
@@ -7,6 +7,7 @@ import type {
   MetadataEntry,
   Queryable,
   QueryContext,
+  Statistics,
   TimeRange,
 } from "../model/index.ts";
 import { evaluateLeaf } from "./evaluate.ts";
@@ -15,6 +16,7 @@ import { PlanPool } from "./plan-pool.ts";
 import { seriesWithin } from "./series-within.ts";
 import { CapturedSources } from "./sources.ts";
 import type { DbState } from "./state.ts";
+import { countStatistics } from "./statistics.ts";
 
 /** What of a storage's state queries read. */
 export type QuerierState = Pick<DbState, "catalog" | "clock" | "metadata" | "retentionMs" | "sources" | "stats"> &
@@ -71,6 +73,10 @@ export class DbQuerier implements Queryable {
 
   async metadata(family: string, context: QueryContext): Promise<MetadataEntry[]> {
     return this.state.metadata.find(context.tenant, family);
+  }
+
+  statistics(limit: number, context: QueryContext): Promise<Statistics> {
+    return countStatistics(this.state, limit, context);
   }
 
   /** Series that match any set and have a sample in the range, ascending; undefined: all series, unrestricted. */

@@ -25,7 +25,12 @@ export async function startSelect(values: SelectServiceValues, version: string, 
     connectQuery(address, { pin, ...(tls === undefined ? {} : { tls }) }),
   );
   const queryable = fanOut(remotes.map((remote) => ({ name: remote.address, queryable: remote })));
-  const api = selectApi(() => queryable, values, version);
+  const api = selectApi(() => queryable, values, version, {
+    retention: "",
+    damages: () => 0,
+    walSegment: () => 0,
+    acceptsWrites: false,
+  });
   const page = startPageRoute(() => ({
     version,
     state: shell.lifecycle.state,

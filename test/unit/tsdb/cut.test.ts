@@ -3,7 +3,19 @@ import { describe, expect, test } from "vitest";
 import { SeededRandom, SimClock, SimFileSystem } from "../../../libs/env/index.ts";
 import { UnavailableError } from "../../../libs/model/index.ts";
 import type { Db } from "../../../libs/tsdb/index.ts";
-import { bitsOfNumber, contents, DATA_DIR, Feed, HOUR, line, lines, NOW, openDb, type Row } from "./db-fixture.ts";
+import {
+  bitsOfNumber,
+  contents,
+  DATA_DIR,
+  Feed,
+  HOUR,
+  line,
+  lines,
+  NOW,
+  openDb,
+  type Row,
+  TENANT,
+} from "./db-fixture.ts";
 
 const MINUTE = 60_000;
 const STALE = 0x7ff0000000000002n;
@@ -64,6 +76,21 @@ test("a flush moves all samples into blocks; reads, restarts and repetitions not
   expect(next.replayed.damage).toEqual([]);
   expect(contents(next)).toEqual(lines([...rows, [series(1), NOW, 7]]));
   await next.close();
+});
+
+test("statistics count series in blocks, but no samples of theirs", async () => {
+  const clock = new SimClock(NOW);
+  const db = await openDb(undefined, { ...OPTIONS, clock });
+  await new Feed(db).append([[series(1), NOW - 60_000, 5]]);
+  const context = { tenant: TENANT, signal: new AbortController().signal, deadlineMs: Infinity, samplesMax: 1 };
+  const chunks = async () => {
+    const { seriesCount, chunkCount, minMs, maxMs } = await db.queryable.statistics(10, context);
+    return [seriesCount, chunkCount, minMs, maxMs];
+  };
+  expect(await chunks()).toEqual([1, 1, NOW - 60_000, NOW - 60_000]);
+  await settle(clock, db.flush());
+  expect(await chunks()).toEqual([1, 0, Infinity, -Infinity]);
+  await db.close();
 });
 
 test("a window is cut when its late time is over, and the WAL before it goes", async () => {
