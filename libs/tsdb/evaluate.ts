@@ -65,7 +65,7 @@ export async function evaluateLeaf(
 ): Promise<LeafResult> {
   const pace = new Pace(clock, context);
   const { lowMs, highMs } = reachOf(leaf);
-  const captured = new CapturedSources(sources, lowMs - reachBack(leaf, sources), highMs);
+  const captured = new CapturedSources(sources, lowMs, highMs, reachBack(leaf, sources));
   const one: LeafParts = { context, catalog, captured, pace, plans };
   try {
     const level = captured.rows.length === 0 ? undefined : planLevel(leaf, rowSources(captured));

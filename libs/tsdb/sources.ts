@@ -31,12 +31,13 @@ export class CapturedSources {
   readonly rows: readonly StoredBlock[];
   private readonly all: readonly StoredBlock[];
 
-  constructor({ heads, blocks }: Sources, lowMs: number, highMs: number) {
+  /** `rowsBackMs`: how far before `lowMs` rows are captured, too. */
+  constructor({ heads, blocks }: Sources, lowMs: number, highMs: number, rowsBackMs = 0) {
     this.lowMs = lowMs;
     this.highMs = highMs;
     this.allHeads = heads;
     const all = blocks
-      .filter((block) => block.overlaps(lowMs, highMs))
+      .filter((block) => block.overlaps(block.isRows ? lowMs - rowsBackMs : lowMs, highMs))
       .sort((a, b) => a.reader.footer.minMs - b.reader.footer.minMs);
     this.blocks = all.filter((block) => !block.isRows);
     this.rows = all.filter((block) => block.isRows);
