@@ -43,7 +43,7 @@ export class LeafRequests {
       const asked = this.#level === "auto" ? leaf : { ...leaf, level: this.#level };
       const result = await this.#queryable.evaluate(asked, { ...this.#context, samplesMax: this.#budget.samplesLeft });
       this.#budget.check();
-      this.#budget.read(result.samplesRead, result.seriesCount);
+      this.#budget.read(result);
       return result;
     } finally {
       // A waiting request takes over the place of this one.

@@ -84,6 +84,7 @@ export const METRICS = {
   tidemark_storage_append_max_seconds: { type: "gauge", help: "The longest of these times since the start." },
   tidemark_storage_metadata_dropped_total: { type: "counter", help: "Metadata entries beyond the limit of families." },
   tidemark_storage_leaves_total: { type: "counter", help: "Query leaves evaluated." },
+  tidemark_storage_leaves_running: { type: "gauge", help: "Query leaves and raw reads under way." },
   tidemark_storage_samples_read_total: { type: "counter", help: "Samples read by query leaves." },
   tidemark_head_memory_bytes: { type: "gauge", help: "Memory reserved for the head (--head-memory)." },
   tidemark_head_arena_bytes: { type: "gauge", help: "Memory of the head that chunks can use." },
@@ -148,6 +149,13 @@ export const METRICS = {
     labels: ["reason"],
     help: "Queries that ended without an answer, by errorType.",
   },
+  tidemark_query_limits_total: {
+    type: "counter",
+    labels: ["limit"],
+    help: "Queries refused or stopped by a limit, by its flag.",
+  },
+  tidemark_queries_slow_total: { type: "counter", help: "Queries that took --slow-query or longer." },
+  tidemark_reads_total: { type: "counter", labels: ["form"], help: "Remote reads answered, by form." },
   tidemark_query_samples_total: { type: "counter", help: "Samples read by queries." },
   tidemark_self_scrape_failures_total: { type: "counter", help: "Own scrapes that could not be stored." },
 } as const satisfies Record<string, Described>;

@@ -1,18 +1,22 @@
 // libs/tsdb/querier.ts: this storage as a Queryable: leaves, label names, label values, series, metadata, statistics.
-import type {
-  Labels,
-  Leaf,
-  LeafResult,
-  Matcher,
-  MetadataEntry,
-  Queryable,
-  QueryContext,
-  Statistics,
-  TimeRange,
+import {
+  checkSeries,
+  type Labels,
+  type Leaf,
+  type LeafResult,
+  type Matcher,
+  type MetadataEntry,
+  type Queryable,
+  type QueryContext,
+  type RawColumn,
+  type RawRequest,
+  type Statistics,
+  type TimeRange,
 } from "../model/index.ts";
 import { evaluateLeaf } from "./evaluate.ts";
 import { Pace } from "./pace.ts";
 import { PlanPool } from "./plan-pool.ts";
+import { streamRawSamples } from "./raw-samples.ts";
 import { seriesWithin } from "./series-within.ts";
 import { CapturedSources } from "./sources.ts";
 import type { DbState } from "./state.ts";
@@ -32,10 +36,29 @@ export class DbQuerier implements Queryable {
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
     const { catalog, sources, clock, stats } = this.state;
-    const result = await evaluateLeaf(leaf, context, catalog, sources, clock, this.plans, stats);
-    stats.leaves++;
-    stats.samplesRead += result.samplesRead;
-    return result;
+    stats.leavesRunning++;
+    try {
+      const result = await evaluateLeaf(leaf, context, catalog, sources, clock, this.plans, stats);
+      stats.leaves++;
+      stats.samplesRead += result.samplesRead;
+      return result;
+    } finally {
+      stats.leavesRunning--;
+    }
+  }
+
+  async *rawSamples(request: RawRequest, context: QueryContext): AsyncGenerator<readonly RawColumn[], void, void> {
+    const { catalog, sources, clock, stats } = this.state;
+    stats.leavesRunning++;
+    try {
+      for await (const batch of streamRawSamples(request, context, catalog, sources, clock)) {
+        for (const { times } of batch) stats.samplesRead += times.length;
+        yield batch;
+      }
+      stats.leaves++;
+    } finally {
+      stats.leavesRunning--;
+    }
   }
 
   async labelNames(
@@ -68,6 +91,7 @@ export class DbQuerier implements Queryable {
     const { catalog } = this.state;
     const found = (await this.selected(sets, range, context)) ?? catalog.index.select(context.tenant, []);
     const wanted = limit > 0 ? found.subarray(0, limit) : found;
+    checkSeries(wanted.length, context.seriesMax);
     return Array.from(wanted, (series) => catalog.index.labelsOf(series));
   }
 

@@ -53,6 +53,7 @@ class JoinedColumn {
   private readonly values: Float64Array;
   private readonly present: Uint8Array;
   private weights: Float64Array | undefined;
+  private lost: Float64Array | undefined;
   private states: Uint8Array | undefined;
   private histograms: (FloatHistogram | undefined)[] | undefined;
 
@@ -62,7 +63,7 @@ class JoinedColumn {
     this.present = new Uint8Array(count);
   }
 
-  place({ values, present, weights, states, histograms }: StepColumn, from: number): void {
+  place({ values, present, weights, lost, states, histograms }: StepColumn, from: number): void {
     const { length } = this.values;
     this.values.set(values, from);
     if (present === null) this.present.fill(1, from, from + values.length);
@@ -70,6 +71,10 @@ class JoinedColumn {
     if (weights !== undefined) {
       this.weights ??= new Float64Array(length);
       this.weights.set(weights, from);
+    }
+    if (lost !== undefined) {
+      this.lost ??= new Float64Array(length);
+      this.lost.set(lost, from);
     }
     if (states !== undefined) {
       this.states ??= new Uint8Array(length);
@@ -82,11 +87,12 @@ class JoinedColumn {
   }
 
   whole(): StepColumn {
-    const { labels, values, weights, states } = this;
+    const { labels, values, weights, lost, states } = this;
     const histograms = this.histograms && packHistograms(this.histograms);
     return {
       ...{ labels, values, present: this.present.includes(0) ? this.present : null },
       ...(weights === undefined ? {} : { weights }),
+      ...(lost === undefined ? {} : { lost }),
       ...(states === undefined ? {} : { states }),
       ...(histograms === undefined ? {} : { histograms }),
     };

@@ -33,6 +33,8 @@ export class DbStats {
   leaves = 0;
   /** By the level that answered. */
   readonly leavesOf: Record<Level, number> = { raw: 0, "1m": 0, "1h": 0 };
+  /** Leaves and streams of raw samples under way. */
+  leavesRunning = 0;
   samplesRead = 0;
 
   count(received: number, done: HeadAppend): void {

@@ -44,6 +44,12 @@ const duration = (minMs: number, maxMs: number, fallback: string, help: string):
   const parse = (t: string): number | undefined => within(parseDurationMs(t), minMs, maxMs);
   return { placeholder: "DURATION", form, help, fallback, parse };
 };
+/** 0 stands for off. */
+const durationOrOff = (minMs: number, maxMs: number, fallback: string, help: string): Flag<number> => {
+  const form = `a duration from ${formatDurationMs(minMs)} to ${formatDurationMs(maxMs)}, such as ${fallback}, or off`;
+  const parse = (t: string): number | undefined => (t === "off" ? 0 : within(parseDurationMs(t), minMs, maxMs));
+  return { placeholder: "DURATION", form, help, fallback, parse };
+};
 const oneOf = <T extends string>(choices: readonly T[], fallback: T, help: string): Flag<T> => {
   const parse = (t: string): T | undefined => choices.find((c) => c === t);
   return { placeholder: choices.join("|"), form: `one of ${choices.join(", ")}`, help, fallback, parse };
@@ -165,7 +171,18 @@ export const selectFlags = {
   queryConcurrency: count(1, 10_000, 20, "Queries evaluated at once; the others wait."),
   queryQueueMax: count(0, 1_000_000, 200, "Queries waiting; further ones are refused with 429."),
   querySamplesMax: count(1, 1e12, "50e6", "Samples one query may read, and points it may hold."),
+  querySeriesMax: count(1, 1e9, 1_000_000, "Series one query may select."),
+  queryBytesMax: size(MIB, 1024 * GIB, 512 * MIB, "Memory of the points one query may hold."),
+  queryStepsMax: count(1, 10_000_000, 11_000, "Steps of a range query after its first."),
+  slowQuery: durationOrOff(1, DAY_MS, "5s", "Queries that take as long are logged, or off."),
   queryBodyMax: size(1024, GIB, 10 * MIB, "Form body of a query request; beyond: 413."),
+  readSamplesMax: count(1, 1e12, "50e6", "Samples of one remote read."),
+  readBytesMax: size(
+    MIB,
+    2 * GIB,
+    64 * MIB,
+    "Answer of a remote read that asks for samples instead of a stream of chunks.",
+  ),
   lookback: duration(1, DAY_MS, "5m", "How far back an instant selector looks for a sample."),
   promqlExperimental: toggle("Accept what Prometheus keeps behind feature flags."),
 };
@@ -203,10 +220,9 @@ export const tlsFlags = {
 };
 
 /** `off`, or how often `tidemark all` stores its own metrics; 0 stands for off. */
-export const selfScrapeFlag: Flag<number> = {
-  placeholder: "DURATION",
-  form: "a duration from 1s to 1h, such as 5s, or off",
-  help: "How often its own metrics are stored, so that the first graph is not empty.",
-  fallback: "5s",
-  parse: (t) => (t === "off" ? 0 : within(parseDurationMs(t), 1000, 3_600_000)),
-};
+export const selfScrapeFlag: Flag<number> = durationOrOff(
+  1000,
+  3_600_000,
+  "5s",
+  "How often its own metrics are stored, so that the first graph is not empty.",
+);

@@ -53,6 +53,7 @@ export function engineReadings(db: Db): Readings {
     tidemark_storage_append_max_seconds: c.appendMaxMs / 1000,
     tidemark_storage_metadata_dropped_total: report.metadataDropped,
     tidemark_storage_leaves_total: c.leaves,
+    tidemark_storage_leaves_running: c.leavesRunning,
     tidemark_storage_samples_read_total: c.samplesRead,
     tidemark_heads: report.heads,
     tidemark_heads_used_bytes: report.headsUsedBytes,

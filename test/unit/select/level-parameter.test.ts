@@ -7,6 +7,7 @@ import { createLog, type HttpServer, Lifecycle, listenHttp } from "../../../libs
 import { createSelectApi } from "../../../services/select/index.ts";
 import { MemoryEngine } from "../../contract/memory-engine.ts";
 import { MemoryQueryable } from "../../promql/memory-queryable.ts";
+import { WIDE } from "./select-server.ts";
 
 /** Remembers the leaves it is asked for, and finds that samples have expired. */
 class Storage extends MemoryQueryable {
@@ -35,11 +36,8 @@ beforeAll(async () => {
     version: "9.9.9",
     lookbackMs: 300_000,
     experimental: false,
-    bodyMaxBytes: 4096,
+    ...WIDE,
     timeoutMs: 5000,
-    concurrency: 2,
-    queueMax: 1,
-    samplesMax: 100_000,
   });
   const lifecycle = new Lifecycle();
   lifecycle.becomeReady();

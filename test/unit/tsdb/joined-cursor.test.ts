@@ -151,13 +151,14 @@ const hex = (values: Float64Array): string[] =>
 
 /** A column as it can be compared: values by their bits, but for NaNs that were calculated, whose bits are the machine's choice. */
 function shownColumn(column: StepColumn, verbatim: boolean): unknown {
-  const { labels, values, present, times, weights } = column;
+  const { labels, values, present, times, weights, lost } = column;
   return {
     key: labelsKey(labels),
     values: verbatim ? hex(values) : Array.from(values),
     present: present === null ? null : Array.from(present),
     ...(times === undefined ? {} : { times: Array.from(times) }),
     ...(weights === undefined ? {} : { weights: Array.from(weights) }),
+    ...(lost === undefined ? {} : { lost: Array.from(lost) }),
   };
 }
 
