@@ -1,5 +1,5 @@
 // libs/block/index.ts: what other folders may use of immutable blocks.
-export { type BlockEntry, blockFileName, entryOf } from "./block-entry.ts";
+export { type BlockEntry, blockFileName, entryOf, isBlockFile, isDraftFile } from "./block-entry.ts";
 export {
   type BlockBuilder,
   type BuildJob,
@@ -11,6 +11,8 @@ export {
 export { serveBuilder } from "./builder-server.ts";
 export type { ColumnEntry, StoredColumn } from "./column-entry.ts";
 export { type Derivation, derivedOptions } from "./derive.ts";
+export { BLOCK_DESCRIBERS } from "./describe.ts";
+export { classifyingFileSystem } from "./disk-errors.ts";
 export { foldSamples } from "./fold-rows.ts";
 export { BLOCK_ID_BYTES, type BlockOptions, type Footer, LEVELS, type Level, type TenantEntry } from "./footer.ts";
 export { mergeBlocks, mergeColumns, mergedOptions, planTimes, type TimesPlan } from "./merge.ts";
@@ -35,7 +37,9 @@ export {
   type RegistryChange,
   type RegistryFindings,
   type RegistryProblem,
+  readRegistry,
+  registryPath,
 } from "./registry.ts";
-export type { RegistryIdentity, WalCoverage } from "./registry-file.ts";
+export type { RegistryIdentity, RegistryState, WalCoverage } from "./registry-file.ts";
 export { type BlockDamage, verifyBlock } from "./verify.ts";
 export { type BlockSummary, BlockWriter, compareBytes } from "./writer.ts";

@@ -240,6 +240,8 @@ export interface Queryable {
   series(sets: readonly (readonly Matcher[])[], range: TimeRange, limit: number, c: QueryContext): Promise<Labels[]>;
   /** Metadata of one family, or of all when `family` is "". */
   metadata(family: string, c: QueryContext): Promise<MetadataEntry[]>;
+  /** What answers of names, values and series over a range lack, as warnings. Storages behind the network don't tell. */
+  lacking?(range: TimeRange): readonly string[];
   /** What the tenant's series are made of: totals, and the `limit` greatest counts of each list. */
   statistics(limit: number, c: QueryContext): Promise<Statistics>;
 }

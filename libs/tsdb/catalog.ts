@@ -9,6 +9,8 @@ export class SeriesCatalog implements RegistrationSource {
   readonly index = new SeriesIndex();
   private readonly ids = new SeriesIds();
   private end = 0;
+  /** How many series each tenant has. */
+  private readonly byTenant = new Map<string, number>();
   /** Numbers whose registration was lost. */
   private readonly unused = new Set<number>();
   /** By series: shard, home's low and high word. */
@@ -49,12 +51,18 @@ export class SeriesCatalog implements RegistrationSource {
     this.places[series * 3 + 1] = home.low;
     this.places[series * 3 + 2] = home.high;
     this.end++;
+    this.byTenant.set(tenant, this.seriesOf(tenant) + 1);
     return series;
   }
 
   /** Leaves the next series number unused. */
   skip(): void {
     this.unused.add(this.end++);
+  }
+
+  /** How many series a tenant has. */
+  seriesOf(tenant: string): number {
+    return this.byTenant.get(tenant) ?? 0;
   }
 
   shardOf(series: number): number {

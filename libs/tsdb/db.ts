@@ -8,28 +8,51 @@ import {
   type Level,
   WorkerBlockBuilder,
 } from "../block/index.ts";
-import type { Clock, FileSystem, Processes, Random, Timer } from "../env/index.ts";
+import {
+  type Clock,
+  errorCode,
+  errorText,
+  type FileSystem,
+  type Processes,
+  type Random,
+  type Timer,
+} from "../env/index.ts";
 import { bitmapImplementation } from "../index/index.ts";
-import { type IngestSession, type Matcher, type Queryable, type RowLevel, UnavailableError } from "../model/index.ts";
+import {
+  CorruptionError,
+  type IngestSession,
+  type Matcher,
+  type Queryable,
+  type RowLevel,
+  UnavailableError,
+} from "../model/index.ts";
 import {
   type DirectoryIdentity,
   type DirectoryLock,
+  describeDamage,
+  identityPath,
   lockDirectory,
   markSuspect,
   openIdentity,
   openWal,
   type ReplayReport,
+  suspectPath,
+  suspicionOf,
   type WalState,
 } from "../wal/index.ts";
 import { BlockMemory } from "./block-memory.ts";
 import { SeriesCatalog } from "./catalog.ts";
 import { type CutReport, Cutter } from "./cutter.ts";
+import { DiskReserve, type Reserve } from "./disk-reserve.ts";
 import { type ExportedSeries, exportSeries } from "./export.ts";
 import type { HeadStats } from "./head.ts";
+import { HeadBudget } from "./head-budget.ts";
 import { MetadataStore } from "./metadata-store.ts";
 import { openBlocks } from "./open-blocks.ts";
+import { Quarantine } from "./quarantine.ts";
 import { DbQuerier } from "./querier.ts";
 import { recover } from "./recover.ts";
+import { type SeriesLimit, SeriesLimits } from "./series-limits.ts";
 import { DbSession } from "./session.ts";
 import { type DbState, DbStats } from "./state.ts";
 import { Windows } from "./windows.ts";
@@ -53,13 +76,20 @@ export interface DbOptions {
   readonly clusterId?: string;
   readonly nodeId?: string;
   readonly hashSeed?: Uint8Array;
+  /** Of one head; of all together, unless `headTotalBytes` says less. */
   readonly headMemoryBytes: number;
+  /** Of all heads; no bound of its own when left out. */
+  readonly headTotalBytes?: number;
   /** Of raw samples. */
   readonly retentionMs: number;
   /** Of coarser levels, none shorter than the one before; by default that of raw samples. */
   readonly rowRetentionMs?: Readonly<Record<RowLevel, number>>;
   readonly maxFutureMs: number;
   readonly seriesMax: number;
+  /** Series of one tenant; left out: as many as of all. */
+  readonly tenantSeriesMax?: number;
+  /** What is kept free on the disk; nothing when left out. */
+  readonly diskReserve?: Reserve;
   /** worker: write and sync in a thread of its own, on the real file system; inline: on `fs`, for simulations. */
   readonly walMode: "worker" | "inline";
   /** Length of a window that becomes a block; by default two hours. */
@@ -79,12 +109,18 @@ export interface DbReport {
   readonly head: HeadStats;
   readonly seriesCount: number;
   readonly seriesMax: number;
+  readonly tenantSeriesMax: number;
+  /** New series refused, by the flag that refused them. */
+  readonly seriesRefused: Readonly<Record<SeriesLimit, number>>;
+  /** Windows sealed before their time, for want of memory. */
+  readonly earlySeals: number;
   readonly labelPairs: number;
   readonly catalogBytes: number;
   readonly sessions: number;
   readonly wal: { state: WalState; segment: number; waitingBytes: number; refusals: number };
   readonly metadataDropped: number;
   readonly bitmaps: string;
+  readonly disk: { readonly freeBytes: number; readonly reserveBytes: number };
   /** Heads with samples, and the memory they use. */
   readonly heads: number;
   readonly headsUsedBytes: number;
@@ -92,7 +128,10 @@ export interface DbReport {
     readonly count: number;
     readonly sizeBytes: number;
     readonly samples: number;
+    /** Blocks that are not served, and found to be so since the start. */
     readonly damaged: number;
+    readonly damagedBytes: number;
+    readonly quarantined: number;
   };
   readonly levels: readonly { readonly level: Level; readonly count: number; readonly sizeBytes: number }[];
   /** What was cut, merged and dropped since the start. */
@@ -106,8 +145,6 @@ export class Db {
   readonly replayed: ReplayReport;
   /** Resolves with the reason when the storage can't go on: the process must stop. */
   readonly failed: Promise<Error>;
-  /** Blocks that could not be opened: one sentence each. The rest is served. */
-  readonly damagedBlocks: readonly string[];
   private readonly state: DbState;
   private readonly lock: DirectoryLock;
   private readonly cutter: Cutter;
@@ -120,38 +157,43 @@ export class Db {
     replayed: ReplayReport,
     cutter: Cutter,
     registry: BlockRegistry,
-    damagedBlocks: readonly string[],
     failure: Promise<Error>,
   ) {
     this.state = state;
     this.lock = lock;
     this.cutter = cutter;
     this.registry = registry;
-    this.damagedBlocks = damagedBlocks;
     this.identity = state.identity;
     this.replayed = replayed;
     this.failed = Promise.race([state.wal.failed, failure]);
-    this.ticker = state.clock.every(TICK_MS, () => cutter.tick());
+    this.ticker = state.clock.every(TICK_MS, () => {
+      state.reserve.look();
+      cutter.tick();
+    });
     this.queryable = new DbQuerier(state);
   }
 
   /**
-   * Opens a data directory, or makes one. Errors: InvalidError when the directory is locked, foreign, marked suspect or of a newer
-   * version; UnavailableError when its samples don't fit into --head-memory.
+   * Opens a data directory, or makes one; one marked suspect, or on a disk that can't be written, is read only. Errors: InvalidError when the directory is locked, foreign or of a
+   * newer version; UnavailableError when its samples don't fit into --head-memory.
    */
   static async open(options: DbOptions): Promise<Db> {
     const { fs, clock, dataDir } = options;
     let cutter: Cutter | undefined;
-    const lock = await lockDirectory(fs, clock, options.processes, dataDir);
+    const { lock, whyNot } = await lockIfWritable(fs, clock, options.processes, dataDir);
     try {
       const { shardCount, clusterId, nodeId, hashSeed } = options;
       const identity = openIdentity(fs, dataDir, { shardCount, clusterId, nodeId, hashSeed }, options.random);
-      const registry = BlockRegistry.open(fs, dataDir, identity);
+      const suspicion = suspicionOf(fs, dataDir);
+      const readOnly = suspicion === undefined ? whyNot : suspectText(dataDir, suspicion);
+      const isReadOnly = readOnly !== undefined;
+      const registry = BlockRegistry.open(fs, dataDir, identity, isReadOnly);
       const { covered } = registry;
       const catalog = new SeriesCatalog();
       const windows: Windows = new Windows({
         clock,
         memoryBytes: options.headMemoryBytes,
+        keepsIdle: (bytes) => budget.fits(bytes),
         seriesEnd: () => catalog.seriesEnd,
         homeOf: (series) => catalog.homeOf(series),
         fromMs: registry.findings.made || covered.segment === 1 ? Number.NEGATIVE_INFINITY : covered.maxMs,
@@ -159,9 +201,21 @@ export class Db {
           if (opened !== undefined) opened.sources = { ...opened.sources, heads: windows.heads };
         },
       });
+      const budget = new HeadBudget(options.headTotalBytes ?? Number.POSITIVE_INFINITY, () => windows.usedBytes);
       const metadata = new MetadataStore();
+      const { onProblem = () => {} } = options;
+      const quarantine = new Quarantine(fs, dataDir, onProblem);
+      const reserve = new DiskReserve(fs, dataDir, options.diskReserve ?? { bytes: 0 });
       let opened: DbState | undefined;
-      const replayed = await recover(fs, clock, dataDir, identity, catalog, windows, metadata, registry);
+      const replayed = await recover(fs, clock, dataDir, identity, catalog, windows, metadata, registry, isReadOnly);
+      const lost = replayed.damage.filter(({ mayLoseSamples }) => mayLoseSamples).map(describeDamage);
+      if (lost.length > 0 && !isReadOnly) {
+        const nowMs = clock.nowMs();
+        // What is not in blocks, and what comes late for them as a rule.
+        const { lateWindowMs = LATE_WINDOW_MS } = options;
+        const minMs = Math.max(covered.maxMs - lateWindowMs, nowMs - options.retentionMs);
+        quarantine.addLoss({ minMs: Math.floor(minMs), maxMs: nowMs + options.maxFutureMs }, lost);
+      }
       const stats = new DbStats();
       const wal = openWal({
         fs,
@@ -172,32 +226,37 @@ export class Db {
         registrations: catalog,
         metadata,
         mode: options.walMode,
+        readOnly,
         ...(options.walSegmentBytes === undefined ? {} : { segmentBytes: options.walSegmentBytes }),
         ...(options.walBufferBytes === undefined ? {} : { bufferBytes: options.walBufferBytes }),
         onGroup: (group) => {
           stats.walGroups++;
           stats.walBytes += group.bytes;
+          reserve.wrote(group.bytes);
           stats.walSyncSumMs += group.syncMs;
           stats.walSyncMaxMs = Math.max(stats.walSyncMaxMs, group.syncMs);
         },
       });
-      const { retentionMs, maxFutureMs, seriesMax } = options;
+      const { retentionMs, maxFutureMs, seriesMax, tenantSeriesMax = seriesMax } = options;
       const { rowRetentionMs = { "1m": retentionMs, "1h": retentionMs } } = options;
       const state: DbState = {
-        ...{ identity, clock, windows, catalog, metadata, wal, stats, retentionMs, maxFutureMs, seriesMax },
+        ...{ identity, clock, windows, catalog, metadata, wal, stats, retentionMs, maxFutureMs, budget },
+        limits: new SeriesLimits({ seriesMax, tenantSeriesMax, budget }),
         levelRetentionMs: { raw: retentionMs, ...rowRetentionMs },
         sources: { heads: windows.heads, blocks: [] },
+        quarantine,
+        reserve,
         blockMemory: new BlockMemory(clock, options.headMemoryBytes / BLOCK_MEMORY_SHARE, BLOCK_IDLE_MS),
         sessions: new Set(),
         closing: false,
-        seriesLimitText: () => seriesLimitText(catalog, seriesMax),
+        onPressure: () => {},
       };
       opened = state;
       const { stored, openBlock, damaged } = openBlocks(fs, dataDir, state, registry);
       state.sources = { heads: windows.heads, blocks: [...stored.values()] };
       const failure = new Promise<Error>((resolve) => {
         const builder = options.walMode === "worker" ? new WorkerBlockBuilder() : new InlineBlockBuilder(fs);
-        const { random, windowMs = WINDOW_MS, lateWindowMs = LATE_WINDOW_MS, onProblem = () => {} } = options;
+        const { random, windowMs = WINDOW_MS, lateWindowMs = LATE_WINDOW_MS } = options;
         cutter = new Cutter({
           ...{ state, fs, dataDir, registry, builder, random, windowMs, lateWindowMs, openBlock, stored, onProblem },
           isNew: replayed.counts.samples === 0 && registry.blocks.length === 0,
@@ -207,11 +266,23 @@ export class Db {
           },
         });
       });
-      return new Db(state, lock, replayed, cutter!, registry, damaged, failure);
+      for (const { entry, error } of damaged) quarantine.add(entry, errorText(error));
+      cutter!.putAside(damaged.filter(({ error }) => error instanceof CorruptionError).map(({ entry }) => entry));
+      return new Db(state, lock, replayed, cutter!, registry, failure);
     } catch (error) {
       lock.release();
       throw error;
     }
+  }
+
+  /** Files of the blocks that are damaged or missing. The rest is served. */
+  get damagedBlocks(): readonly string[] {
+    return this.state.quarantine.missing.map(({ file }) => file);
+  }
+
+  /** Why no writes are taken now, a sentence; undefined while they are. */
+  get readOnlyReason(): string | undefined {
+    return this.state.wal.refusal ?? this.state.reserve.refusal;
   }
 
   /** A connection for one insert. Errors: UnavailableError when closing or when the head is full. */
@@ -231,7 +302,17 @@ export class Db {
     maxMs = Number.POSITIVE_INFINITY,
   ): Generator<ExportedSeries> {
     const { catalog, sources } = this.state;
-    return exportSeries(catalog, sources, tenant, matchers, minMs, maxMs);
+    return this.watched(exportSeries(catalog, sources, tenant, matchers, minMs, maxMs));
+  }
+
+  /** A block that is found damaged ends the export; the next one goes without it. */
+  private *watched(series: Generator<ExportedSeries>): Generator<ExportedSeries> {
+    try {
+      yield* series;
+    } catch (error) {
+      this.state.quarantine.report(error);
+      throw error;
+    }
   }
 
   /** Cuts all samples there are into blocks now. Errors: UnavailableError (disk full, stopping), InternalError. */
@@ -244,15 +325,24 @@ export class Db {
     return this.cutter.compact();
   }
 
+  /** Makes a snapshot of everything acknowledged so far, by hard links; its name in DIR/snapshots. Errors: as flush. */
+  snapshot(): Promise<string> {
+    return this.cutter.snapshot();
+  }
+
   report(): DbReport {
     const { state, registry } = this;
     const total = (of: (entry: BlockEntry) => number): number => registry.blocks.reduce((sum, b) => sum + of(b), 0);
     const { wal, catalog } = state;
+    const { missing } = state.quarantine;
     return {
       counters: state.stats,
       head: state.windows.current.stats(),
       seriesCount: catalog.index.size,
-      seriesMax: state.seriesMax,
+      seriesMax: state.limits.seriesMax,
+      tenantSeriesMax: state.limits.tenantSeriesMax,
+      seriesRefused: state.limits.refused,
+      earlySeals: state.budget.earlySeals,
       labelPairs: catalog.index.pairCount,
       catalogBytes: catalog.sizeBytes,
       sessions: state.sessions.size,
@@ -264,13 +354,16 @@ export class Db {
       },
       metadataDropped: state.metadata.dropped,
       bitmaps: bitmapImplementation,
+      disk: { freeBytes: state.reserve.freeBytes, reserveBytes: state.reserve.bytes },
       heads: state.windows.heads.length,
       headsUsedBytes: state.windows.usedBytes,
       blocks: {
         count: registry.blocks.length,
         sizeBytes: total((entry) => entry.sizeBytes),
         samples: total((entry) => entry.samples),
-        damaged: this.damagedBlocks.length,
+        damaged: missing.length,
+        damagedBytes: missing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+        quarantined: state.quarantine.foundCount,
       },
       levels: LEVELS.map((level) => {
         const own = registry.blocks.filter((block) => block.level === level);
@@ -296,8 +389,25 @@ export class Db {
   }
 }
 
-function seriesLimitText({ seriesEnd, index }: SeriesCatalog, seriesMax: number): string {
-  if (seriesEnd >= seriesMax) return `got ${seriesEnd} series; want at most ${seriesMax} (--series-max)`;
-  if (index.isFullOfTenants) return `got ${index.tenantCount} tenants; want no more`;
-  return `got ${seriesEnd} series and no memory for more (--head-memory)`;
+/** A disk that takes no lock, because it is mounted so or fails, takes no other process' writes either: it can be read. */
+async function lockIfWritable(
+  fs: FileSystem,
+  clock: Clock,
+  processes: Processes,
+  dataDir: string,
+): Promise<{ readonly lock: DirectoryLock; readonly whyNot?: string }> {
+  try {
+    return { lock: await lockDirectory(fs, clock, processes, dataDir) };
+  } catch (error) {
+    if (!["EROFS", "EIO"].includes(errorCode(error) ?? "") || fs.stat(identityPath(dataDir)) === undefined) throw error;
+    const whyNot = `cannot take writes: got ${errorText(error)}; want a disk that can be written (--data-dir), then a new start; queries go on`;
+    return { lock: { path: "", release: () => {} }, whyNot };
+  }
+}
+
+function suspectText(dataDir: string, suspicion: string): string {
+  return (
+    `cannot take writes: got a directory marked ${suspectPath(dataDir)} (${suspicion}); ` +
+    `want tidemark verify --data-dir ${dataDir} to pass on the stopped storage, then a new start; queries go on`
+  );
 }

@@ -34,6 +34,8 @@ export interface LevelKeeperOptions {
   /** Removes files that were built and are not needed. */
   readonly discard: (entries: readonly BlockEntry[]) => void;
   readonly onProblem: (problem: string) => void;
+  /** Takes the damaged block that an error is about out of use, if there is one. */
+  readonly isQuarantined: (error: unknown) => boolean;
   /** Lets others have their turn. */
   readonly pause: () => Promise<void>;
 }
@@ -87,6 +89,7 @@ export class LevelKeeper {
     try {
       return await this.act(step);
     } catch (error) {
+      if (this.options.isQuarantined(error)) return 0;
       if (!(error instanceof CorruptionError || error instanceof InvalidError)) throw error;
       for (const { file } of inputsOf(step)) this.failed.add(file);
       this.options.onProblem(`cannot make rows (${step.kind}): got ${errorText(error)}; want whole blocks`);
@@ -164,6 +167,7 @@ export class LevelKeeper {
     }
   }
 
+  /** Errors: those of the builder; CorruptionError when an input was found damaged, and is no longer in use, meanwhile. */
   private async build(
     derivation: Derivation,
     inputs: readonly BlockEntry[],
@@ -174,7 +178,11 @@ export class LevelKeeper {
     const options = derivedOptions(derivation, footers, random.bytes(16), range);
     const path = blockPath(dataDir, blockFileName(options));
     const paths = inputs.map(({ file }) => blockPath(dataDir, file));
-    return entryOf(options, await builder.merge({ inputs: paths, path, options, derivation }));
+    const entry = entryOf(options, await builder.merge({ inputs: paths, path, options, derivation }));
+    const gone = inputs.findIndex(({ file }) => !stored.has(file));
+    if (gone < 0) return entry;
+    this.options.discard([entry]);
+    throw new CorruptionError("cannot derive block: got an input that is damaged; want whole ones", paths[gone]!, 0);
   }
 }
 

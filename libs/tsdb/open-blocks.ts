@@ -1,8 +1,8 @@
 // libs/tsdb/open-blocks.ts: the live blocks of a directory, opened; and which of the node's series a block's series are.
-import { type BlockEntry, BlockReader, type BlockRegistry, blockPath } from "../block/index.ts";
-import { errorText, type FileSystem } from "../env/index.ts";
+import { type BlockEntry, BlockReader, type BlockRegistry, blockPath, classifyingFileSystem } from "../block/index.ts";
+import type { FileSystem } from "../env/index.ts";
 import { ColumnKernel, createHash128 } from "../kernel/index.ts";
-import { decodeSeriesKey, type Hash128, placeSeries } from "../model/index.ts";
+import { CorruptionError, decodeSeriesKey, type Hash128, placeSeries } from "../model/index.ts";
 import { RECORD, RegistrationBody } from "../wal/index.ts";
 import { headFullError } from "./head.ts";
 import type { DbState } from "./state.ts";
@@ -13,25 +13,27 @@ export interface OpenedBlocks {
   readonly stored: Map<string, StoredBlock>;
   /** Opens a block that was made later. Errors: CorruptionError. */
   readonly openBlock: (entry: BlockEntry) => StoredBlock;
-  /** Blocks that could not be opened, a sentence each. */
-  readonly damaged: readonly string[];
+  /** Live blocks that could not be opened, or are in quarantine already; and why. */
+  readonly damaged: readonly { readonly entry: BlockEntry; readonly error: unknown }[];
 }
 
 /** Opens the live blocks; what is damaged is left out and told. */
 export function openBlocks(fs: FileSystem, dataDir: string, state: DbState, registry: BlockRegistry): OpenedBlocks {
   const kernel = new ColumnKernel();
   const hash128 = createHash128(state.identity.hashSeed);
+  const files = classifyingFileSystem(fs);
   const numberOf = (key: Uint8Array): number => numberOfKey(state, hash128, key);
   const openBlock = (entry: BlockEntry): StoredBlock => {
-    return new StoredBlock(new BlockReader(fs, blockPath(dataDir, entry.file), kernel), numberOf, state.blockMemory);
+    return new StoredBlock(new BlockReader(files, blockPath(dataDir, entry.file), kernel), numberOf, state.blockMemory);
   };
   const stored = new Map<string, StoredBlock>();
-  const damaged: string[] = [];
+  const damaged: { entry: BlockEntry; error: unknown }[] = [];
   for (const entry of registry.blocks) {
     try {
+      if (state.quarantine.wasAside(entry.file)) throw new CorruptionError("found damaged before", entry.file, 0);
       stored.set(entry.file, openBlock(entry));
     } catch (error) {
-      damaged.push(`${entry.file}: ${errorText(error)}`);
+      damaged.push({ entry, error });
     }
   }
   return { stored, openBlock, damaged };
@@ -50,6 +52,7 @@ function numberOfKey({ catalog, windows, wal, identity }: DbState, hash128: Hash
   catalog.add(idView, 0, tenant, labels, shard, home);
   const body = new RegistrationBody();
   body.add(series, shard, BigInt(home.low) | (BigInt(home.high) << 32n), id, key);
-  wal.append(RECORD.registrations, body.body());
+  // Nothing is logged while read-only: nothing will refer to it.
+  if (wal.state !== "read-only") wal.append(RECORD.registrations, body.body());
   return series;
 }

@@ -23,7 +23,10 @@ import type { DbState } from "./state.ts";
 import { countStatistics } from "./statistics.ts";
 
 /** What of a storage's state queries read. */
-export type QuerierState = Pick<DbState, "catalog" | "clock" | "metadata" | "retentionMs" | "sources" | "stats"> &
+export type QuerierState = Pick<
+  DbState,
+  "catalog" | "clock" | "metadata" | "quarantine" | "retentionMs" | "sources" | "stats"
+> &
   Partial<Pick<DbState, "levelRetentionMs">>;
 
 export class DbQuerier implements Queryable {
@@ -35,27 +38,54 @@ export class DbQuerier implements Queryable {
   }
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
-    const { catalog, sources, clock, stats } = this.state;
+    const { catalog, clock, quarantine, retentionMs, stats } = this.state;
     stats.leavesRunning++;
     try {
-      const result = await evaluateLeaf(leaf, context, catalog, sources, clock, this.plans, stats);
+      const result = await this.withoutDamage(() => {
+        return evaluateLeaf(leaf, context, catalog, this.state.sources, clock, this.plans, stats);
+      });
       stats.leaves++;
       stats.samplesRead += result.samplesRead;
-      return result;
+      const { startMs, stepMs, count } = leaf.grid;
+      const lowMs = startMs - leaf.offsetMs - leaf.rangeMs + 1;
+      const highMs = startMs + (count - 1) * stepMs - leaf.offsetMs;
+      const warnings = quarantine.warnings(lowMs, highMs, clock.nowMs() - retentionMs);
+      return warnings.length === 0 ? result : { ...result, warnings: [...result.warnings, ...warnings] };
     } finally {
       stats.leavesRunning--;
     }
   }
 
-  async *rawSamples(request: RawRequest, context: QueryContext): AsyncGenerator<readonly RawColumn[], void, void> {
-    const { catalog, sources, clock, stats } = this.state;
-    stats.leavesRunning++;
-    try {
-      for await (const batch of streamRawSamples(request, context, catalog, sources, clock)) {
-        for (const { times } of batch) stats.samplesRead += times.length;
-        yield batch;
+  /** Does the work, again whenever it met a damaged block, which is out of service then. Errors: its own. */
+  private async withoutDamage<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!this.state.quarantine.report(error)) throw error;
       }
-      stats.leaves++;
+    }
+  }
+
+  async *rawSamples(request: RawRequest, context: QueryContext): AsyncGenerator<readonly RawColumn[], void, void> {
+    const { catalog, clock, quarantine, stats } = this.state;
+    stats.leavesRunning++;
+    let begun = false;
+    try {
+      for (;;) {
+        try {
+          for await (const batch of streamRawSamples(request, context, catalog, this.state.sources, clock)) {
+            for (const { times } of batch) stats.samplesRead += times.length;
+            begun = true;
+            yield batch;
+          }
+          stats.leaves++;
+          return;
+        } catch (error) {
+          // What was sent can't be taken back: the next request goes without the damaged block.
+          if (!quarantine.report(error) || begun) throw error;
+        }
+      }
     } finally {
       stats.leavesRunning--;
     }
@@ -95,6 +125,11 @@ export class DbQuerier implements Queryable {
     return Array.from(wanted, (series) => catalog.index.labelsOf(series));
   }
 
+  lacking({ minMs, maxMs }: TimeRange): string[] {
+    const { clock, quarantine, retentionMs } = this.state;
+    return quarantine.warnings(minMs, maxMs, clock.nowMs() - retentionMs);
+  }
+
   async metadata(family: string, context: QueryContext): Promise<MetadataEntry[]> {
     return this.state.metadata.find(context.tenant, family);
   }
@@ -104,7 +139,15 @@ export class DbQuerier implements Queryable {
   }
 
   /** Series that match any set and have a sample in the range, ascending; undefined: all series, unrestricted. */
-  private async selected(
+  private selected(
+    sets: readonly (readonly Matcher[])[],
+    range: TimeRange,
+    context: QueryContext,
+  ): Promise<Uint32Array | undefined> {
+    return this.withoutDamage(() => this.select(sets, range, context));
+  }
+
+  private async select(
     sets: readonly (readonly Matcher[])[],
     range: TimeRange,
     context: QueryContext,

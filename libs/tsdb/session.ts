@@ -29,6 +29,9 @@ export class DbSession implements IngestSession {
   private readonly dictionary: WindowsDictionary;
   private readonly registrations = new RegistrationBody();
   private ended = false;
+  /** What stood in the way of the series refused last. */
+  private limitText = "got a limit before";
+  private refusedForMemory = false;
   private settleClosed: () => void = () => {};
 
   /** Errors: UnavailableError when the head has no memory left for a dictionary. */
@@ -47,6 +50,15 @@ export class DbSession implements IngestSession {
     const { state } = this;
     if (this.ended || state.closing)
       throw new UnavailableError("cannot append batch: got a session that is closed; want it open");
+    state.reserve.check();
+    if (state.budget.isSpent) {
+      state.onPressure();
+      throw headFullError();
+    }
+    // References refused for want of memory stay refused on this connection: the next one asks again.
+    if (this.refusedForMemory && !state.budget.isTight && state.windows.hasSeriesRoom) {
+      this.end("got series refused for memory that is there now");
+    }
     const began = state.clock.monotonicMs();
     const view = readHeader(batch, state.windows.current.batchBytesMax);
     const seq = view.getUint32(8, true);
@@ -66,6 +78,7 @@ export class DbSession implements IngestSession {
     }
     for (const record of done.records) state.wal.append(RECORD.samples, record, done.newestMs);
     state.stats.count(sampleCount, done);
+    if (state.budget.wantsSeal) state.onPressure();
     // A repeated sample is durable when the group that holds the first one is, so every batch waits for all before it.
     await state.wal.durable(state.wal.position);
     if (done.status === "full") throw headFullError();
@@ -76,7 +89,7 @@ export class DbSession implements IngestSession {
     };
     reject("future", done.future, `out of bounds: later than ${new Date(maxMs).toISOString()} (now + --max-future)`);
     reject("too-old", done.tooOld, `too old sample: before ${new Date(minMs).toISOString()} (now - --retention raw)`);
-    reject("series-limit", done.refusedLimit, `series limit: ${state.seriesLimitText()}`);
+    reject("series-limit", done.refusedLimit, `series limit: ${this.limitText}`);
     reject("id-collision", done.refusedCollision, "series id meets other labels");
     return { seq, status: "stored", unknownRefs: NO_REFS, rejections };
   }
@@ -85,6 +98,7 @@ export class DbSession implements IngestSession {
     const { state } = this;
     if (this.ended || state.closing)
       throw new UnavailableError("cannot append metadata: got a session that is closed; want it open");
+    state.reserve.check();
     state.wal.admit(
       entries.reduce((n, e) => n + 64 + 4 * (e.tenant.length + e.family.length + e.help.length + e.unit.length), 0),
     );
@@ -122,7 +136,7 @@ export class DbSession implements IngestSession {
 
   /** Gives one reference its series. Returns false when only an unknown id was given. */
   private resolve(view: DataView, { ref, at, key, name }: BatchRegistration): boolean {
-    const { catalog, windows, stats } = this.state;
+    const { catalog, limits, windows, stats } = this.state;
     const idAt = at + 16;
     let series = catalog.find(view, idAt);
     if (name === undefined) {
@@ -135,9 +149,12 @@ export class DbSession implements IngestSession {
       }
     } else {
       const home = { low: view.getUint32(at + 8, true), high: view.getUint32(at + 12, true) };
-      const fits = catalog.seriesEnd < this.state.seriesMax && catalog.index.hasRoomFor(name.tenant);
-      series = fits ? windows.addSeries(home.high, home.low) : -1;
+      let limit = limits.limitOf(catalog, name.tenant);
+      series = limit === undefined ? windows.addSeries(home.high, home.low) : -1;
       if (series < 0) {
+        limit ??= "--head-memory";
+        if (limit === "--head-memory") this.refusedForMemory = true;
+        this.limitText = limits.refuse(limit, catalog, name.tenant);
         this.define(this.dictionary.refuse(ref, "series-limit"));
         return true;
       }
@@ -150,9 +167,13 @@ export class DbSession implements IngestSession {
   }
 
   private define(done: boolean): void {
-    if (done) return;
+    if (!done) this.end("got a full dictionary");
+  }
+
+  /** Tells the insert to connect anew, because the references of this connection are of no use any more. */
+  private end(got: string): never {
     this.settleClosed();
-    throw new UnavailableError("cannot define reference: got a full dictionary; want a new connection");
+    throw new UnavailableError(`cannot define reference: ${got}; want a new connection`);
   }
 }
 

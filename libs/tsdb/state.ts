@@ -4,8 +4,12 @@ import type { Clock } from "../env/index.ts";
 import type { DirectoryIdentity, Wal } from "../wal/index.ts";
 import type { BlockMemory } from "./block-memory.ts";
 import type { SeriesCatalog } from "./catalog.ts";
+import type { DiskReserve } from "./disk-reserve.ts";
 import type { HeadAppend } from "./head.ts";
+import type { HeadBudget } from "./head-budget.ts";
 import type { MetadataStore } from "./metadata-store.ts";
+import type { Quarantine } from "./quarantine.ts";
+import type { SeriesLimits } from "./series-limits.ts";
 import type { DbSession } from "./session.ts";
 import type { Sources } from "./sources.ts";
 import type { Windows } from "./windows.ts";
@@ -63,6 +67,8 @@ export interface DbState {
   /** What queries read. Cuts and merges replace it as a whole, and retire its former blocks afterwards. */
   sources: Sources;
   readonly blockMemory: BlockMemory;
+  readonly quarantine: Quarantine;
+  readonly reserve: DiskReserve;
   readonly catalog: SeriesCatalog;
   readonly metadata: MetadataStore;
   readonly wal: Wal;
@@ -73,8 +79,9 @@ export interface DbState {
   /** Of each level. */
   readonly levelRetentionMs: LevelRetention;
   readonly maxFutureMs: number;
-  readonly seriesMax: number;
+  readonly limits: SeriesLimits;
+  readonly budget: HeadBudget;
   closing: boolean;
-  /** What stands in the way of a new series, with the flag that would help. */
-  seriesLimitText(): string;
+  /** Memory of the heads runs short: windows are to be sealed. */
+  onPressure: () => void;
 }

@@ -74,6 +74,7 @@ export async function startAll(values: AllValues, version: string, log: Logger):
     shell.metrics.addSource(() => engineReadings(engine));
     shell.metrics.addSource(() => insertReadings(inserting));
     shell.metrics.addSource(api.readings);
+    shell.lifecycle.restriction = () => engine.readOnlyReason;
     shell.becomeReady();
     if (values.selfScrape > 0) {
       scrape = new SelfScrape(shell.metrics, inserting, formatHostPort(shell.http), values.selfScrape, log);

@@ -13,6 +13,7 @@ import {
   parseHostPort,
   parseSizeBytes,
 } from "../../libs/runtime/index.ts";
+import type { Reserve } from "../../libs/tsdb/index.ts";
 import { DEFAULT_INSERT_LIMITS } from "../insert/index.ts";
 import { DEFAULT_RETENTION, parseRetention, RETENTION_FORM } from "./retention.ts";
 
@@ -61,6 +62,13 @@ const toggle = (help: string): Flag<boolean> => {
 
 function within(n: number | undefined, min: number, max: number): number | undefined {
   return n === undefined || n < min || n > max ? undefined : n;
+}
+
+function parseReserve(t: string): Reserve | undefined {
+  const percent = /^(\d+(?:\.\d+)?)%$/.exec(t)?.[1];
+  if (percent !== undefined) return Number(percent) <= 90 ? { share: Number(percent) / 100 } : undefined;
+  const bytes = parseSizeBytes(t);
+  return bytes === undefined ? undefined : { bytes };
 }
 
 const MIB = 1024 * 1024;
@@ -148,9 +156,17 @@ export const engineFlags = {
     16 * MIB,
     Math.floor(3.9 * GIB),
     defaultHeadMemoryBytes(),
-    "Memory of one window's head; around a cut up to three are in use. A quarter of the container's by default.",
+    "Memory of all that is not yet in blocks. A quarter of the container's by default.",
   ),
+  diskReserve: {
+    placeholder: "SIZE|PERCENT",
+    form: "a size with its unit (B, KiB, MiB, GiB, TiB) or a share of the disk from 0% to 90%, such as 2%",
+    help: "Room kept free on the disk; below it writes get 503, queries go on.",
+    fallback: "2%",
+    parse: parseReserve,
+  },
   seriesMax: count(1, 100_000_000, 10_000_000, "Series stored; new ones beyond are refused."),
+  tenantSeriesMax: count(1, 100_000_000, 10_000_000, "Series stored of one tenant; new ones beyond are refused."),
   maxFuture: duration(0, 36_500 * DAY_MS, "10m", "How far ahead of the clock a sample may lie."),
   lateWindow: duration(
     0,
@@ -158,7 +174,22 @@ export const engineFlags = {
     "15m",
     "How long a window of two hours takes late samples before it is cut into blocks.",
   ),
-  enableAdminApi: toggle("Serve /api/v1/admin/flush and /api/v1/admin/compact."),
+  enableAdminApi: toggle("Serve what is below /api/v1/admin: flush, compact, snapshots."),
+};
+
+/** Of commands that work on the directory of a stopped storage. */
+export const directoryFlags = {
+  dataDir: text("DIR", "a directory", "./data", "The data directory of a stopped storage."),
+};
+
+export const snapshotFlags = {
+  ...directoryFlags,
+  url: text(
+    "URL",
+    "an address such as http://127.0.0.1:8428",
+    "",
+    "A running storage to ask instead, which has --enable-admin-api.",
+  ),
 };
 
 /** How many shards a new data directory has. */

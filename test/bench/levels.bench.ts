@@ -132,6 +132,7 @@ const keeper = new LevelKeeper({
     entries = entries.filter((entry) => !remove.includes(entry));
   },
   discard: () => undefined,
+  isQuarantined: () => false,
   pause: async () => undefined,
   onProblem: (problem) => {
     throw new Error(problem);

@@ -15,6 +15,7 @@ import {
 } from "../../../libs/model/index.ts";
 import { exportSeries } from "../../../libs/tsdb/export.ts";
 import { MetadataStore } from "../../../libs/tsdb/metadata-store.ts";
+import { Quarantine } from "../../../libs/tsdb/quarantine.ts";
 import { DbQuerier } from "../../../libs/tsdb/querier.ts";
 import { DbStats } from "../../../libs/tsdb/state.ts";
 import { bitsOf, HOLE, STALE } from "../kernel/head-batches.ts";
@@ -171,6 +172,7 @@ function querierOf(storage: SplitStorage): DbQuerier {
   const { catalog, clock } = storage;
   return new DbQuerier({
     ...{ catalog, clock, metadata: new MetadataStore(), retentionMs: 24 * 3_600_000, stats: new DbStats() },
+    quarantine: new Quarantine(storage.fs, "/none", () => {}),
     get sources() {
       return storage.sources;
     },

@@ -12,6 +12,7 @@ import {
 } from "../../../libs/model/index.ts";
 import { exportSeries } from "../../../libs/tsdb/export.ts";
 import { MetadataStore } from "../../../libs/tsdb/metadata-store.ts";
+import { Quarantine } from "../../../libs/tsdb/quarantine.ts";
 import { DbQuerier } from "../../../libs/tsdb/querier.ts";
 import { DbStats } from "../../../libs/tsdb/state.ts";
 import { bitsOf, STALE } from "../kernel/head-batches.ts";
@@ -38,7 +39,9 @@ const hex = (values: Float64Array): string[] =>
 function querierOf(storage: SplitStorage): { querier: DbQuerier; stats: DbStats } {
   const { catalog, clock, sources } = storage;
   const stats = new DbStats();
-  const state = { catalog, clock, sources, metadata: new MetadataStore(), retentionMs: 24 * 3_600_000, stats };
+  const quarantine = new Quarantine(storage.fs, "/none", () => {});
+  const metadata = new MetadataStore();
+  const state = { catalog, clock, sources, metadata, quarantine, retentionMs: 24 * 3_600_000, stats };
   return { querier: new DbQuerier(state), stats };
 }
 
