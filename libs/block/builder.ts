@@ -142,9 +142,9 @@ export class ChannelBlockBuilder implements BlockBuilder {
     );
   }
 
-  merge({ inputs, path, options, derivation, signal }: MergeJob): Promise<BlockSummary> {
+  merge({ signal, ...task }: MergeJob): Promise<BlockSummary> {
     const none = (): undefined => undefined;
-    return this.start((job) => ({ kind: "merge", job, task: { inputs, path, options, derivation } }), signal, none);
+    return this.start((job) => ({ kind: "merge", job, task }), signal, none);
   }
 
   async close(): Promise<void> {

@@ -59,7 +59,7 @@ export function deriveSteps(
   readers: readonly BlockReader[],
   writer: BlockWriter,
   kernel: ColumnKernel,
-): Generator<void, void> {
+): Generator<unknown, void> {
   const [first, ...others] = readers as [BlockReader, ...BlockReader[]];
   switch (derivation.kind) {
     case "rows":

@@ -80,6 +80,8 @@ class ShardLevels {
   /** The one raw block of a settled day. */
   settled(dayMs: number, nowMs: number): LevelBlock | undefined {
     const [one, ...more] = this.rawByDay.get(dayMs) ?? [];
+    // What a deletion hides must not come into rows: first it is applied, or undone.
+    if ((one?.entry.tombstones?.length ?? 0) > 0) return undefined;
     if (one === undefined || more.length > 0 || nowMs < dayMs + DAY_MS + SETTLE_MS) return undefined;
     return dayOf(one.entry) === dayMs ? one : undefined;
   }

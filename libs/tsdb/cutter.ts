@@ -12,16 +12,20 @@ import {
   blockPath,
   DAY_MS,
   entryOf,
+  type Floor,
   mergedOptions,
   planExpiry,
   planMerges,
+  planShrink,
   type RegistryChange,
+  type Tombstone,
+  withTombstones,
 } from "../block/index.ts";
 import { errorText, type FileSystem, type Random } from "../env/index.ts";
 import { InternalError, UnavailableError } from "../model/index.ts";
 import { inheritRows } from "./fresh-rows.ts";
-import type { Head } from "./head.ts";
 import { HeadPieces, RangeTooLong, seriesByShard } from "./head-pieces.ts";
+import { HiddenPieces } from "./hidden-pieces.ts";
 import { LevelKeeper } from "./level-keeper.ts";
 import { linkAside } from "./quarantine-folder.ts";
 import { linkSnapshot } from "./snapshot.ts";
@@ -46,6 +50,10 @@ export interface CutterOptions {
   readonly openBlock: (entry: BlockEntry) => StoredBlock;
   /** The live blocks by file name; the cutter keeps it. */
   readonly stored: Map<string, StoredBlock>;
+  /** What all blocks may take together. */
+  readonly retentionBytes: number;
+  /** What an operator wants to read in the log. */
+  readonly onNotice: (notice: string) => void;
   /** What could not be done now and is tried again. */
   readonly onProblem: (problem: string) => void;
   /** Nothing may be built on this directory any more: the process must stop. */
@@ -61,6 +69,8 @@ export interface CutReport {
   expired: number;
   /** Blocks of rows that were made, renewed or joined. */
   rows: number;
+  /** Blocks dropped for --retention-size. */
+  shrunk: number;
 }
 
 /** Heads on their way into blocks. */
@@ -70,6 +80,15 @@ interface Cut {
   readonly maxMs: number;
   readonly segment: number;
 }
+
+/** What a block is built from. */
+interface Pieces {
+  next(): BlockPiece | undefined;
+  /** What is hidden of the block; absent when nothing is. */
+  tombstones?(): Tombstone[];
+}
+
+type IsDue = (deletion: string) => boolean;
 
 /** Merges read and write what they merge: a few at a time leave room for the next cut. */
 const MERGES_PER_TICK = 4;
@@ -84,6 +103,7 @@ export class Cutter {
   private busy = false;
   private closing = false;
   private readonly levels: LevelKeeper;
+  private readonly isDue: IsDue;
   /** Damaged blocks that are to be put aside. */
   private readonly damaged = new Set<BlockEntry>();
   /** A new storage has no window before the one that it was opened in. */
@@ -104,6 +124,7 @@ export class Cutter {
       isQuarantined: (error) => state.quarantine.report(error),
       pause: () => state.clock.sleep(0),
     });
+    this.isDue = (deletion) => state.deletions.isDue(deletion);
     this.firstMs = isNew ? Math.floor(state.clock.nowMs() / windowMs) * windowMs : Number.NEGATIVE_INFINITY;
   }
 
@@ -172,10 +193,7 @@ export class Cutter {
   /** Cuts all samples there are into blocks now. Errors: UnavailableError (disk full, stopping), InternalError. */
   flush(): Promise<CutReport> {
     return this.exclusively(async (report) => {
-      const { state } = this.options;
-      if (this.pending !== undefined || state.windows.hasOlder) await this.cut(report);
-      await this.endWindow(state.clock.nowMs());
-      await this.cut(report);
+      await this.cutAll(report, this.isDue);
       await this.clearLog();
     });
   }
@@ -189,6 +207,29 @@ export class Cutter {
       // What had to wait for rows.
       this.expire(report);
     });
+  }
+
+  /** Applies all deletions for good, also those that could be undone: none can be afterwards. Errors: as flush. */
+  cleanTombstones(): Promise<CutReport> {
+    const isDue: IsDue = () => true;
+    return this.exclusively(async (report) => {
+      await this.cutAll(report, isDue);
+      await this.merge(report, Number.POSITIVE_INFINITY, isDue);
+      // Deleted samples are not to be found in the log either.
+      await this.clearLog();
+    });
+  }
+
+  private async cutAll(report: CutReport, isDue: IsDue): Promise<void> {
+    const { state } = this.options;
+    if (this.pending !== undefined || state.windows.hasOlder) await this.cut(report, isDue);
+    await this.endWindow(state.clock.nowMs());
+    await this.cut(report, isDue);
+  }
+
+  /** Tells of what is tried again later. */
+  onProblem(problem: string): void {
+    this.options.onProblem(problem);
   }
 
   /**
@@ -213,7 +254,8 @@ export class Cutter {
     await this.running;
   }
 
-  private exclusively(work: (report: CutReport) => Promise<void>): Promise<CutReport> {
+  /** Runs work while nothing is cut, merged or dropped. Errors: those of the work; UnavailableError when stopping. */
+  exclusively(work: (report: CutReport) => Promise<void>): Promise<CutReport> {
     const report = nothingDone();
     const mine = this.running.then(async () => {
       if (this.closing) throw new UnavailableError("cannot cut blocks: got a storage that stops; want it running");
@@ -257,14 +299,14 @@ export class Cutter {
     await wal.rotate(() => windows.endWindow(toMs));
   }
 
-  private async cut(report: CutReport): Promise<void> {
+  private async cut(report: CutReport, isDue = this.isDue): Promise<void> {
     const { registry, state, stored } = this.options;
     const { windows, wal } = state;
     const cut = this.pending ?? (await this.freeze());
     this.pending = cut;
     const entries: BlockEntry[] = [];
     try {
-      for (const frozen of cut.frozen) await this.build(frozen, entries);
+      for (const frozen of cut.frozen) await this.build(frozen, entries, isDue);
     } catch (error) {
       this.discard(entries);
       throw error;
@@ -319,26 +361,35 @@ export class Cutter {
     await state.wal.truncate(walFrom);
   }
 
-  private async build({ head }: FrozenHead, entries: BlockEntry[]): Promise<void> {
+  private async build({ head }: FrozenHead, entries: BlockEntry[], isDue: IsDue): Promise<void> {
     const { catalog } = this.options.state;
     // Blocks don't reach over midnight, so that a day can be merged.
     const days = head.spans(DAY_MS);
     for (const [shard, series] of seriesByShard(head, catalog)) {
-      for (const { firstMs, lastMs } of days) await this.buildRange(head, shard, series, firstMs - 1, lastMs, entries);
+      const hidden = series.filter((one) => (head.hiddenSamples?.layersOf(one) ?? 0) > 0);
+      const layers = Math.max(0, ...hidden.map((one) => head.hiddenSamples!.layersOf(one)));
+      for (const { firstMs, lastMs } of days) {
+        const visible = (from: number, to: number): Pieces => new HeadPieces(head, catalog, series, from, to);
+        await this.buildRange(shard, visible, firstMs - 1, lastMs, entries);
+        for (let layer = 0; layer < layers; layer++) {
+          const pieces = (from: number, to: number): Pieces =>
+            new HiddenPieces(head, catalog, hidden, layer, from, to, isDue);
+          await this.buildRange(shard, pieces, firstMs - 1, lastMs, entries);
+        }
+      }
     }
   }
 
   /** Builds the block of a shard's samples in (fromMs, toMs]: none when there are none, two when a series has too many for one. */
   private async buildRange(
-    head: Head,
     shard: number,
-    series: readonly number[],
+    piecesOf: (fromMs: number, toMs: number) => Pieces,
     fromMs: number,
     toMs: number,
     entries: BlockEntry[],
   ): Promise<void> {
     const { state, builder, dataDir } = this.options;
-    const pieces = new HeadPieces(head, state.catalog, series, fromMs, toMs);
+    const pieces = piecesOf(fromMs, toMs);
     const options = this.optionsOf(shard, fromMs, toMs);
     const path = blockPath(dataDir, blockFileName(options));
     try {
@@ -350,13 +401,14 @@ export class Cutter {
         waiting = undefined;
         return piece;
       };
-      entries.push(entryOf(options, await builder.build({ path, options, next })));
+      const entry = entryOf(options, await builder.build({ path, options, next }));
+      entries.push(withTombstones(entry, pieces.tombstones?.() ?? []));
       await state.clock.sleep(0);
     } catch (error) {
       if (!(error instanceof RangeTooLong)) throw error;
       const middleMs = Math.floor(fromMs + (toMs - fromMs) / 2);
-      await this.buildRange(head, shard, series, fromMs, middleMs, entries);
-      await this.buildRange(head, shard, series, middleMs, toMs, entries);
+      await this.buildRange(shard, piecesOf, fromMs, middleMs, entries);
+      await this.buildRange(shard, piecesOf, middleMs, toMs, entries);
     }
   }
 
@@ -380,17 +432,34 @@ export class Cutter {
   private expire(report: CutReport): void {
     const { registry, state } = this.options;
     const raw = registry.blocks.filter((block) => block.level === "raw");
-    let expired = planExpiry(raw, state.clock.nowMs(), state.retentionMs);
-    if (expired.length === 0) return;
-    const held = this.levels.held(expired);
-    expired = expired.filter((block) => !held.has(block));
-    if (expired.length === 0) return;
-    this.replaceBlocks({ remove: expired });
+    let expired = planExpiry(raw, state.clock.nowMs(), state.retention.longestMs);
+    if (expired.length > 0) {
+      const held = this.levels.held(expired);
+      expired = expired.filter((block) => !held.has(block));
+    }
+    if (expired.length > 0) this.replaceBlocks({ remove: expired });
     report.expired += expired.length;
+    this.shrink(report);
   }
 
-  private async merge(report: CutReport, most: number): Promise<void> {
+  /** Drops the oldest blocks when all together are too large; nothing that is as old is to be seen or written any more. */
+  private shrink(report: CutReport): void {
+    const { registry, state, retentionBytes, onNotice } = this.options;
+    const plan = planShrink(registry.blocks, retentionBytes);
+    if (plan === undefined) return;
+    const cutoffMs = Math.max(plan.cutoffMs, registry.cutoffMs);
+    this.replaceBlocks({ remove: plan.remove, cutoffMs });
+    state.retention.cutoffMs = cutoffMs;
+    report.shrunk += plan.remove.length;
+    const bytes = plan.remove.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    const until = new Date(cutoffMs).toISOString();
+    onNotice(`dropped ${plan.remove.length} blocks of ${bytes} bytes, all up to ${until}: --retention-size is met`);
+  }
+
+  private async merge(report: CutReport, most: number, isDue = this.isDue): Promise<void> {
     const { registry, state, builder, dataDir, random, stored } = this.options;
+    // Deletions that the registry could not be told of are not in its entries.
+    if (registry.deletions.last !== state.deletions.last) this.replaceBlocks({});
     for (let done = 0; done < most && !this.closing; done++) {
       state.reserve.look();
       // What is damaged or missing is merged with nothing.
@@ -399,6 +468,8 @@ export class Cutter {
         // What is past raw retention may still be wanted by coarser levels, of a whole day.
         retentionMs: state.levelRetentionMs["1h"],
         freeBytes: state.reserve.spareBytes,
+        isDue,
+        hasPast: (entry) => this.floorsOf([entry]).some(({ floorMs }) => floorMs >= entry.maxMs),
       });
       if (plan === undefined) return;
       const inputs = plan.inputs.map((entry) => blockPath(dataDir, entry.file));
@@ -407,39 +478,61 @@ export class Cutter {
         random.bytes(16),
       );
       const path = blockPath(dataDir, blockFileName(options));
-      let entry: BlockEntry;
+      const tombstones = plan.inputs.map(({ tombstones: all = [] }) => {
+        return {
+          due: all.filter(({ deletion }) => isDue(deletion)),
+          kept: all.filter(({ deletion }) => !isDue(deletion)),
+        };
+      });
+      let made: BlockEntry[];
       try {
-        entry = entryOf(options, await builder.merge({ inputs, path, options }));
+        const floors = this.floorsOf(plan.inputs);
+        const summary = await builder.merge({ inputs, path, options, tombstones, floors });
+        made = summary.series === 0 ? [] : [entryOf(options, summary)];
       } catch (error) {
         if (state.quarantine.report(error)) continue;
         throw error;
       }
       // A query has found an input damaged meanwhile.
       if (plan.inputs.some(({ file }) => !stored.has(file))) {
-        this.discard([entry]);
+        this.discard(made);
         continue;
       }
-      const rows = await this.rowsBeside(plan.inputs, entry);
+      const rows = await this.rowsBeside(plan.inputs, made);
       if (rows === undefined) continue;
-      this.replaceBlocks({ add: [entry, ...rows.add], remove: [...plan.inputs, ...rows.remove] });
+      this.replaceBlocks({ add: [...made, ...rows.add], remove: [...plan.inputs, ...rows.remove] });
       report.merged += plan.inputs.length;
     }
   }
 
   /** What has to change of rows along with a merge; undefined when they turn out to be damaged, and the merge is given up. */
-  private async rowsBeside(inputs: readonly BlockEntry[], merged: BlockEntry) {
+  private async rowsBeside(inputs: readonly BlockEntry[], merged: readonly BlockEntry[]) {
     try {
       const rows = await this.levels.withoutRowsOf(inputs);
       if ([...inputs, ...rows.remove].every(({ file }) => this.options.stored.has(file))) return rows;
-      this.discard([merged, ...rows.add]);
+      this.discard([...merged, ...rows.add]);
     } catch (error) {
-      this.discard([merged]);
+      this.discard(merged);
       if (!this.options.state.quarantine.report(error)) throw error;
     }
     return undefined;
   }
 
-  private replaceBlocks(change: RegistryChange): void {
+  /** The tenants of which some of these blocks' samples are past. */
+  private floorsOf(inputs: readonly BlockEntry[]): Floor[] {
+    const { state, stored } = this.options;
+    if (!state.retention.hasFloors) return [];
+    const minMs = Math.min(...inputs.map((entry) => entry.minMs));
+    const tenants = inputs.flatMap(
+      ({ file }) => stored.get(file)?.reader.footer.tenants.map(({ tenant }) => tenant) ?? [],
+    );
+    return [...new Set(tenants)]
+      .map((tenant) => ({ tenant, floorMs: state.retention.floorMs(tenant, state.clock.nowMs()) }))
+      .filter(({ floorMs }) => floorMs > minMs);
+  }
+
+  /** Makes a change of the live blocks durable, with whatever deletions have not told the registry yet. Within exclusively. */
+  replaceBlocks(change: RegistryChange): void {
     const { stored } = this.options;
     const opened = this.replaceRegistry(change);
     const gone = (change.remove ?? []).map(({ file }) => stored.get(file));
@@ -451,7 +544,7 @@ export class Cutter {
 
   /** Makes a change durable; returns the blocks it adds, opened. A change that the disk had no room for leaves nothing. */
   private replaceRegistry(change: RegistryChange): Map<string, StoredBlock> {
-    const { registry, openBlock, onProblem } = this.options;
+    const { registry, openBlock, onProblem, state, stored } = this.options;
     const opened = new Map<string, StoredBlock>();
     const giveUp = (): void => {
       for (const block of opened.values()) block.retire();
@@ -464,7 +557,8 @@ export class Cutter {
       throw error;
     }
     try {
-      for (const { message } of registry.replace(change)) onProblem(message);
+      const complete = state.deletions.complete(change, registry, stored, state.windows.heads);
+      for (const { message } of registry.replace(complete)) onProblem(message);
     } catch (error) {
       // After a failed sync the disk may hold the new list: its files must stay.
       if (error instanceof UnavailableError) giveUp();
@@ -494,5 +588,5 @@ export class Cutter {
 }
 
 function nothingDone(): CutReport {
-  return { blocks: 0, samples: 0, sizeBytes: 0, merged: 0, expired: 0, rows: 0 };
+  return { blocks: 0, samples: 0, sizeBytes: 0, merged: 0, expired: 0, rows: 0, shrunk: 0 };
 }

@@ -20,6 +20,7 @@ import {
 import { bitmapImplementation } from "../index/index.ts";
 import {
   CorruptionError,
+  type Deletable,
   type IngestSession,
   type Matcher,
   type Queryable,
@@ -43,6 +44,8 @@ import {
 import { BlockMemory } from "./block-memory.ts";
 import { SeriesCatalog } from "./catalog.ts";
 import { type CutReport, Cutter } from "./cutter.ts";
+import { Deleter } from "./deleter.ts";
+import { Deletions } from "./deletions.ts";
 import { DiskReserve, type Reserve } from "./disk-reserve.ts";
 import { type ExportedSeries, exportSeries } from "./export.ts";
 import type { HeadStats } from "./head.ts";
@@ -52,6 +55,7 @@ import { openBlocks } from "./open-blocks.ts";
 import { Quarantine } from "./quarantine.ts";
 import { DbQuerier } from "./querier.ts";
 import { recover } from "./recover.ts";
+import { Retention } from "./retention.ts";
 import { type SeriesLimit, SeriesLimits } from "./series-limits.ts";
 import { DbSession } from "./session.ts";
 import { type DbState, DbStats } from "./state.ts";
@@ -61,6 +65,8 @@ import { Windows } from "./windows.ts";
 const WINDOW_MS = 2 * 3_600_000;
 const LATE_WINDOW_MS = 15 * 60_000;
 const TICK_MS = 5000;
+/** How long a deletion can be undone. */
+const DELETE_UNDO_MS = 24 * 3_600_000;
 /** What opened blocks may keep in memory, as a share of the head's, and for how long without being asked. */
 const BLOCK_MEMORY_SHARE = 4;
 const BLOCK_IDLE_MS = 10 * 60_000;
@@ -84,6 +90,10 @@ export interface DbOptions {
   readonly retentionMs: number;
   /** Of coarser levels, none shorter than the one before; by default that of raw samples. */
   readonly rowRetentionMs?: Readonly<Record<RowLevel, number>>;
+  /** Of tenants whose retention is another one. */
+  readonly tenantRetentionMs?: ReadonlyMap<string, number>;
+  /** What all blocks may take together; the oldest go beyond. By default whatever there is. */
+  readonly retentionBytes?: number;
   readonly maxFutureMs: number;
   readonly seriesMax: number;
   /** Series of one tenant; left out: as many as of all. */
@@ -96,6 +106,10 @@ export interface DbOptions {
   readonly windowMs?: number;
   /** How long after its end a window takes late samples; by default 15 minutes. */
   readonly lateWindowMs?: number;
+  /** How long a deletion can be undone; then merges apply it. By default 24 hours. */
+  readonly deleteUndoMs?: number;
+  /** Hears of what an operator wants to know. */
+  readonly onNotice?: (notice: string) => void;
   /** Hears of what could not be done and is tried again. */
   readonly onProblem?: (problem: string) => void;
   readonly walSegmentBytes?: number;
@@ -134,6 +148,10 @@ export interface DbReport {
     readonly quarantined: number;
   };
   readonly levels: readonly { readonly level: Level; readonly count: number; readonly sizeBytes: number }[];
+  /** Deletions whose samples are hidden and still there. */
+  readonly openDeletions: number;
+  /** Samples up to here were dropped for want of room; -Infinity when none were. */
+  readonly cutoffMs: number;
   /** What was cut, merged and dropped since the start. */
   readonly cuts: Readonly<CutReport>;
 }
@@ -141,6 +159,7 @@ export interface DbReport {
 export class Db {
   readonly identity: DirectoryIdentity;
   readonly queryable: Queryable;
+  readonly deletable: Deletable;
   /** How the start went: counts, and the damage that was found. */
   readonly replayed: ReplayReport;
   /** Resolves with the reason when the storage can't go on: the process must stop. */
@@ -156,12 +175,14 @@ export class Db {
     lock: DirectoryLock,
     replayed: ReplayReport,
     cutter: Cutter,
+    deleter: Deleter,
     registry: BlockRegistry,
     failure: Promise<Error>,
   ) {
     this.state = state;
     this.lock = lock;
     this.cutter = cutter;
+    this.deletable = deleter;
     this.registry = registry;
     this.identity = state.identity;
     this.replayed = replayed;
@@ -207,7 +228,19 @@ export class Db {
       const quarantine = new Quarantine(fs, dataDir, onProblem);
       const reserve = new DiskReserve(fs, dataDir, options.diskReserve ?? { bytes: 0 });
       let opened: DbState | undefined;
-      const replayed = await recover(fs, clock, dataDir, identity, catalog, windows, metadata, registry, isReadOnly);
+      const deletions = new Deletions(clock, options.deleteUndoMs ?? DELETE_UNDO_MS, registry.deletions);
+      const replayed = await recover(
+        fs,
+        clock,
+        dataDir,
+        identity,
+        catalog,
+        windows,
+        metadata,
+        deletions,
+        registry,
+        isReadOnly,
+      );
       const lost = replayed.damage.filter(({ mayLoseSamples }) => mayLoseSamples).map(describeDamage);
       if (lost.length > 0 && !isReadOnly) {
         const nowMs = clock.nowMs();
@@ -237,12 +270,22 @@ export class Db {
           stats.walSyncMaxMs = Math.max(stats.walSyncMaxMs, group.syncMs);
         },
       });
-      const { retentionMs, maxFutureMs, seriesMax, tenantSeriesMax = seriesMax } = options;
-      const { rowRetentionMs = { "1m": retentionMs, "1h": retentionMs } } = options;
+      const { maxFutureMs, seriesMax, tenantSeriesMax = seriesMax } = options;
+      const retention = new Retention({
+        defaultMs: options.retentionMs,
+        ...(options.tenantRetentionMs === undefined ? {} : { byTenant: options.tenantRetentionMs }),
+      });
+      retention.cutoffMs = registry.cutoffMs;
+      const { longestMs } = retention;
+      const { rowRetentionMs = { "1m": longestMs, "1h": longestMs } } = options;
       const state: DbState = {
-        ...{ identity, clock, windows, catalog, metadata, wal, stats, retentionMs, maxFutureMs, budget },
+        ...{ identity, clock, windows, catalog, metadata, deletions, wal, stats, retention, maxFutureMs, budget },
         limits: new SeriesLimits({ seriesMax, tenantSeriesMax, budget }),
-        levelRetentionMs: { raw: retentionMs, ...rowRetentionMs },
+        levelRetentionMs: {
+          raw: longestMs,
+          "1m": Math.max(longestMs, rowRetentionMs["1m"]),
+          "1h": Math.max(longestMs, rowRetentionMs["1h"]),
+        },
         sources: { heads: windows.heads, blocks: [] },
         quarantine,
         reserve,
@@ -253,12 +296,15 @@ export class Db {
       };
       opened = state;
       const { stored, openBlock, damaged } = openBlocks(fs, dataDir, state, registry);
+      deletions.tellBlocks(stored.values(), catalog);
       state.sources = { heads: windows.heads, blocks: [...stored.values()] };
       const failure = new Promise<Error>((resolve) => {
         const builder = options.walMode === "worker" ? new WorkerBlockBuilder() : new InlineBlockBuilder(fs);
         const { random, windowMs = WINDOW_MS, lateWindowMs = LATE_WINDOW_MS } = options;
+        const { retentionBytes = Number.POSITIVE_INFINITY, onNotice = () => {} } = options;
         cutter = new Cutter({
           ...{ state, fs, dataDir, registry, builder, random, windowMs, lateWindowMs, openBlock, stored, onProblem },
+          ...{ retentionBytes, onNotice },
           isNew: replayed.counts.samples === 0 && registry.blocks.length === 0,
           onFailure: (error) => {
             markSuspect(fs, dataDir, `${new Date(clock.nowMs()).toISOString()} ${error.message}`);
@@ -266,9 +312,10 @@ export class Db {
           },
         });
       });
+      const deleter = new Deleter(state, cutter!);
       for (const { entry, error } of damaged) quarantine.add(entry, errorText(error));
       cutter!.putAside(damaged.filter(({ error }) => error instanceof CorruptionError).map(({ entry }) => entry));
-      return new Db(state, lock, replayed, cutter!, registry, failure);
+      return new Db(state, lock, replayed, cutter!, deleter, registry, failure);
     } catch (error) {
       lock.release();
       throw error;
@@ -301,8 +348,9 @@ export class Db {
     minMs = Number.NEGATIVE_INFINITY,
     maxMs = Number.POSITIVE_INFINITY,
   ): Generator<ExportedSeries> {
-    const { catalog, sources } = this.state;
-    return this.watched(exportSeries(catalog, sources, tenant, matchers, minMs, maxMs));
+    const { catalog, sources, retention, clock } = this.state;
+    const fromMs = Math.min(Math.max(minMs, retention.floorMs(tenant, clock.nowMs()) + 1), maxMs + 1);
+    return this.watched(exportSeries(catalog, sources, tenant, matchers, fromMs, maxMs));
   }
 
   /** A block that is found damaged ends the export; the next one goes without it. */
@@ -369,6 +417,8 @@ export class Db {
         const own = registry.blocks.filter((block) => block.level === level);
         return { level, count: own.length, sizeBytes: own.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) };
       }),
+      cutoffMs: state.retention.cutoffMs,
+      openDeletions: state.deletions.entries.length,
       cuts: this.cutter.totals,
     };
   }

@@ -55,7 +55,7 @@ const SLAB_STEPS = 8192;
 const HEADERS_MIN = 2048;
 
 /**
- * Evaluates one leaf. Errors: LimitError beyond context.samplesMax, TimeoutError, CanceledError, CorruptionError for a block that is
+ * Evaluates one leaf over samples later than floorMs. Errors: LimitError beyond context.samplesMax, TimeoutError, CanceledError, CorruptionError for a block that is
  * damaged where it is read.
  */
 export async function evaluateLeaf(
@@ -65,12 +65,13 @@ export async function evaluateLeaf(
   sources: Sources,
   clock: Clock,
   plans: PlanPool,
+  floorMs = Number.NEGATIVE_INFINITY,
   stats?: Pick<DbStats, "leavesOf">,
 ): Promise<LeafResult> {
   const pace = new Pace(clock, context);
-  const { lowMs, highMs } = reachOf(leaf);
+  const { lowMs, highMs } = reachOf(leaf, floorMs);
   const captured = new CapturedSources(sources, lowMs, highMs, reachBack(leaf, sources));
-  const one: LeafParts = { context, catalog, captured, pace, plans };
+  const one: LeafParts = { context, catalog, captured, pace, plans, floorMs };
   try {
     const level = captured.rows.length === 0 ? undefined : planLevel(leaf, rowSources(captured));
     if (stats !== undefined) stats.leavesOf[level?.level ?? "raw"]++;
@@ -95,17 +96,20 @@ interface LeafParts {
   readonly captured: CapturedSources;
   readonly pace: Pace;
   readonly plans: PlanPool;
+  /** Samples up to here are past. */
+  readonly floorMs: number;
 }
 
 /** The samples that any window can see: (start - offset - range, end - offset]. */
-function reachOf({ grid, offsetMs, rangeMs }: Leaf): { lowMs: number; highMs: number } {
+function reachOf({ grid, offsetMs, rangeMs }: Leaf, floorMs: number): { lowMs: number; highMs: number } {
   const { startMs, stepMs, count } = grid;
-  return { lowMs: startMs - offsetMs - rangeMs + 1, highMs: startMs + (count - 1) * stepMs - offsetMs };
+  const highMs = startMs + (count - 1) * stepMs - offsetMs;
+  return { lowMs: Math.min(Math.max(startMs - offsetMs - rangeMs, floorMs), highMs) + 1, highMs };
 }
 
 async function evaluatePart(leaf: Leaf, level: LevelPlan | undefined, parts: LeafParts): Promise<LeafResult> {
-  const { context, catalog, captured, pace, plans } = parts;
-  const { lowMs, highMs } = reachOf(leaf);
+  const { context, catalog, captured, pace, plans, floorMs } = parts;
+  const { lowMs, highMs } = reachOf(leaf, floorMs);
   // Blocks may have series that nobody has asked for yet: they come into the catalogue before it is searched.
   const all = level === undefined ? await captured.load(pace) : [];
   if (captured.rows.length > 0) await captured.register(pace);

@@ -1,7 +1,7 @@
 // libs/tsdb/leaf-rows.ts: what a leaf reads of rows: for each selected series, which stretches of which blocks, and on which days these
 // answer for its samples. A series has rows of a whole day, or of nothing of it; where it has none, its samples are read.
 // Days on which a head has samples of a series are given back to samples: rows are never added to.
-import { DAY_MS, dayOf } from "../block/index.ts";
+import { DAY_MS, dayOf, type TimeRanges } from "../block/index.ts";
 import { ROW, ROW_MS, type RowLevel, type RowTable } from "../model/index.ts";
 import { dayOfTime } from "./fresh-rows.ts";
 import type { Head } from "./head.ts";
@@ -100,7 +100,9 @@ export class LeafRows {
       for (const day of rows.days) this.coverageOf(day)[index] = 1;
       const parts = this.parts[index];
       this.hasAny = true;
-      const part = { block: leafBlock, place: places[k]!, rows };
+      const hidden = block.hidden?.get(places[k]!);
+      const seen = hidden === undefined ? rows : withoutHidden(rows, hidden, this.levelMs);
+      const part = { block: leafBlock, place: places[k]!, rows: seen };
       if (parts === undefined) this.parts[index] = [part];
       else parts.push(part);
     }
@@ -266,11 +268,22 @@ function rowsWithin(ends: Float64Array, fresh: ReadonlySet<number>, lowMs: numbe
   return { ends, stretches, days };
 }
 
+/** Rows of which a deletion hides something are not to be seen: what is left of them is not known. */
+function withoutHidden({ ends, stretches, days }: ColumnRows, hidden: TimeRanges, levelMs: number): ColumnRows {
+  const isSeen = (end: number): boolean => hidden.shareOf(end - levelMs + 1, end) === "none";
+  return { ends, days, stretches: stretches.flatMap((one) => partsOf(ends, one, isSeen)) };
+}
+
 /** The rest of a stretch when some days are taken out. */
-function without(ends: Float64Array, { from, to }: Stretch, days: ReadonlySet<number>): Stretch[] {
+function without(ends: Float64Array, stretch: Stretch, days: ReadonlySet<number>): Stretch[] {
+  return partsOf(ends, stretch, (end) => !days.has(dayOfTime(end)));
+}
+
+/** The parts of a stretch whose ends are kept. */
+function partsOf(ends: Float64Array, { from, to }: Stretch, isKept: (end: number) => boolean): Stretch[] {
   const rest: { from: number; to: number; firstEnd: number }[] = [];
   for (let i = from; i < to; i++) {
-    if (days.has(dayOfTime(ends[i]!))) continue;
+    if (!isKept(ends[i]!)) continue;
     const last = rest.at(-1);
     if (last !== undefined && last.to === i) last.to = i + 1;
     else rest.push({ from: i, to: i + 1, firstEnd: ends[i]! });

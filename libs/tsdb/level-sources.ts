@@ -12,6 +12,7 @@ interface Parts {
   readonly catalog: SeriesCatalog;
   readonly captured: CapturedSources;
   readonly pace: Pace;
+  readonly floorMs: number;
 }
 
 /** The blocks of rows: one without any says only that no series' rows were small enough. */
@@ -44,7 +45,7 @@ export function findRows(
   { grid, offsetMs, rangeMs, rollup }: Leaf,
   { level, exact }: LevelPlan,
   series: Uint32Array,
-  { captured, pace }: Parts,
+  { captured, pace, floorMs }: Parts,
 ): Promise<LeafRows> {
   const { startMs, stepMs, count } = grid;
   const ms = ROW_MS[level];
@@ -52,7 +53,9 @@ export function findRows(
   const isWhole = exact && !looksAtNewest(rollup);
   const reach = isWhole ? rangeMs : Math.max(2, Math.ceil(rangeMs / ms)) * ms;
   const highMs = startMs + (count - 1) * stepMs - offsetMs;
-  return LeafRows.find(level, series, captured, startMs - offsetMs - reach, highMs, pace);
+  // A row that begins before the floor has samples that are past.
+  const firstMs = Number.isFinite(floorMs) ? Math.ceil(floorMs / ms) * ms + ms - 1 : Number.NEGATIVE_INFINITY;
+  return LeafRows.find(level, series, captured, Math.max(startMs - offsetMs - reach, firstMs), highMs, pace);
 }
 
 /** The blocks of samples that have something that rows don't answer for. */

@@ -24,7 +24,10 @@ export function openBlocks(fs: FileSystem, dataDir: string, state: DbState, regi
   const files = classifyingFileSystem(fs);
   const numberOf = (key: Uint8Array): number => numberOfKey(state, hash128, key);
   const openBlock = (entry: BlockEntry): StoredBlock => {
-    return new StoredBlock(new BlockReader(files, blockPath(dataDir, entry.file), kernel), numberOf, state.blockMemory);
+    const reader = new BlockReader(files, blockPath(dataDir, entry.file), kernel);
+    const block = new StoredBlock(reader, numberOf, state.blockMemory);
+    block.tombstones = entry.tombstones ?? [];
+    return block;
   };
   const stored = new Map<string, StoredBlock>();
   const damaged: { entry: BlockEntry; error: unknown }[] = [];

@@ -25,7 +25,7 @@ import { countStatistics } from "./statistics.ts";
 /** What of a storage's state queries read. */
 export type QuerierState = Pick<
   DbState,
-  "catalog" | "clock" | "metadata" | "quarantine" | "retentionMs" | "sources" | "stats"
+  "catalog" | "clock" | "deletions" | "metadata" | "quarantine" | "retention" | "sources" | "stats"
 > &
   Partial<Pick<DbState, "levelRetentionMs">>;
 
@@ -38,18 +38,19 @@ export class DbQuerier implements Queryable {
   }
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
-    const { catalog, clock, quarantine, retentionMs, stats } = this.state;
+    const { catalog, clock, quarantine, retention, stats } = this.state;
+    const floorMs = this.floorMs(context);
     stats.leavesRunning++;
     try {
       const result = await this.withoutDamage(() => {
-        return evaluateLeaf(leaf, context, catalog, this.state.sources, clock, this.plans, stats);
+        return evaluateLeaf(leaf, context, catalog, this.state.sources, clock, this.plans, floorMs, stats);
       });
       stats.leaves++;
       stats.samplesRead += result.samplesRead;
       const { startMs, stepMs, count } = leaf.grid;
       const lowMs = startMs - leaf.offsetMs - leaf.rangeMs + 1;
       const highMs = startMs + (count - 1) * stepMs - leaf.offsetMs;
-      const warnings = quarantine.warnings(lowMs, highMs, clock.nowMs() - retentionMs);
+      const warnings = quarantine.warnings(lowMs, highMs, clock.nowMs() - retention.longestMs);
       return warnings.length === 0 ? result : { ...result, warnings: [...result.warnings, ...warnings] };
     } finally {
       stats.leavesRunning--;
@@ -71,10 +72,11 @@ export class DbQuerier implements Queryable {
     const { catalog, clock, quarantine, stats } = this.state;
     stats.leavesRunning++;
     let begun = false;
+    const visible = { ...request, range: this.visible(request.range, context) };
     try {
       for (;;) {
         try {
-          for await (const batch of streamRawSamples(request, context, catalog, this.state.sources, clock)) {
+          for await (const batch of streamRawSamples(visible, context, catalog, this.state.sources, clock)) {
             for (const { times } of batch) stats.samplesRead += times.length;
             begun = true;
             yield batch;
@@ -126,8 +128,8 @@ export class DbQuerier implements Queryable {
   }
 
   lacking({ minMs, maxMs }: TimeRange): string[] {
-    const { clock, quarantine, retentionMs } = this.state;
-    return quarantine.warnings(minMs, maxMs, clock.nowMs() - retentionMs);
+    const { clock, quarantine, retention } = this.state;
+    return quarantine.warnings(minMs, maxMs, clock.nowMs() - retention.longestMs);
   }
 
   async metadata(family: string, context: QueryContext): Promise<MetadataEntry[]> {
@@ -136,6 +138,15 @@ export class DbQuerier implements Queryable {
 
   statistics(limit: number, context: QueryContext): Promise<Statistics> {
     return countStatistics(this.state, limit, context);
+  }
+
+  /** The part of a range that the tenant's retention leaves, or one without any time. */
+  private visible({ minMs, maxMs }: TimeRange, context: QueryContext): TimeRange {
+    return { minMs: Math.min(Math.max(minMs, this.floorMs(context) + 1), maxMs + 1), maxMs };
+  }
+
+  private floorMs({ tenant }: QueryContext): number {
+    return this.state.retention.floorMs(tenant, this.state.clock.nowMs());
   }
 
   /** Series that match any set and have a sample in the range, ascending; undefined: all series, unrestricted. */
@@ -152,13 +163,16 @@ export class DbQuerier implements Queryable {
     range: TimeRange,
     context: QueryContext,
   ): Promise<Uint32Array | undefined> {
-    const { catalog, clock, retentionMs, levelRetentionMs, sources } = this.state;
-    const keptMs = levelRetentionMs?.["1h"] ?? retentionMs;
+    const { catalog, clock, deletions, levelRetentionMs, retention, sources } = this.state;
     const pace = new Pace(clock, context);
-    const captured = new CapturedSources(sources, range.minMs, range.maxMs);
+    const floorMs = this.floorMs(context);
+    const captured = new CapturedSources(sources, this.visible(range, context).minMs, range.maxMs);
     try {
       await captured.register(pace);
-      const unbounded = range.minMs <= clock.nowMs() - keptMs && range.maxMs >= clock.nowMs();
+      // Where something was ever deleted or is past, a series may be known and have no samples.
+      const nowMs = clock.nowMs();
+      const isWhole = range.minMs <= nowMs - (levelRetentionMs?.["1h"] ?? retention.longestMs) && range.maxMs >= nowMs;
+      const unbounded = isWhole && deletions.last === 0 && floorMs === Number.NEGATIVE_INFINITY;
       if (sets.length === 0 && unbounded) return undefined;
       let found: Uint32Array;
       if (sets.length <= 1) found = catalog.index.select(context.tenant, sets[0] ?? []);

@@ -37,17 +37,21 @@ async function markSeen(
   pace: Pace,
 ): Promise<void> {
   const { indexes, places } = table.intersect(series);
+  const { hidden } = block;
   const { minMs, maxMs } = block.reader.footer;
   if (minMs >= lowMs - 1 && maxMs <= highMs) {
-    for (const index of indexes) seen[index] = 1;
-    return;
+    for (let k = 0; k < indexes.length; k++) if (!hidden?.has(places[k]!)) seen[indexes[k]!] = 1;
+    if (hidden === undefined) return;
   }
   if (places.length === 0) return;
   // Rows end behind their samples.
   const within = new LeafBlock(block, lowMs, block.isRows ? highMs + ROW_MS["1h"] - 1 : highMs);
   const { timeColumns } = await within.lookUp(places, pace);
   for (let k = 0; k < timeColumns.length; k++) {
-    if (within.timesOf(timeColumns[k]!).times.length > 0) seen[indexes[k]!] = 1;
+    if (seen[indexes[k]!] === 1) continue;
+    const { times } = within.timesOf(timeColumns[k]!);
+    const ranges = hidden?.get(places[k]!);
+    if (ranges === undefined ? times.length > 0 : ranges.spansOutside(times).length > 0) seen[indexes[k]!] = 1;
   }
 }
 

@@ -1,7 +1,7 @@
 // libs/tsdb/sources.ts: where a query's samples are: heads and blocks, seen as they are when it begins.
 // A snapshot never changes: cuts and merges replace it as a whole, before they retire the blocks that are no longer in it. What is in a head
 // and in blocks, or in several of either, is merged; at equal times the winner of libs/kernel/winner.ts counts.
-import type { RowDays } from "../block/index.ts";
+import { daysOf as daysIn, type RowDays } from "../block/index.ts";
 import type { BlockSeries } from "./block-series.ts";
 import { freshDaysOf } from "./fresh-rows.ts";
 import type { Head } from "./head.ts";
@@ -54,9 +54,15 @@ export class CapturedSources {
     return found.length > 0 ? found : allHeads.slice(-1);
   }
 
-  /** On which days a block of rows answers for samples. */
+  /** On which days a block of rows answers for samples: not where a deletion hides some of these. */
   daysOf(rows: StoredBlock): RowDays {
-    return freshDaysOf(this.all, rows);
+    const days = freshDaysOf(this.all, rows);
+    const { shard } = rows.reader.footer;
+    const hidden = this.blocks.filter((block) => block.hidden !== undefined && block.reader.footer.shard === shard);
+    if (hidden.length === 0) return days;
+    const gone = new Set(hidden.flatMap((block) => daysIn(block.reader.footer)));
+    const without = (set: ReadonlySet<number>): Set<number> => new Set([...set].filter((day) => !gone.has(day)));
+    return { fresh: without(days.fresh), alone: without(days.alone) };
   }
 
   /**

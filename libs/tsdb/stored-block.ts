@@ -1,6 +1,6 @@
 // libs/tsdb/stored-block.ts: a block on this node: its reader, and which of the node's series it has, found when first asked for.
 // It is open as long as somebody uses it: its owner until it is retired, and every evaluation that captured it before.
-import type { BlockReader } from "../block/index.ts";
+import { type BlockReader, hiddenByPlace, type TimeRanges, type Tombstone } from "../block/index.ts";
 import { InternalError, ROW_COLUMNS } from "../model/index.ts";
 import type { BlockMemory, Droppable } from "./block-memory.ts";
 import { BlockSeries } from "./block-series.ts";
@@ -23,6 +23,8 @@ export class StoredBlock implements Droppable {
   private retired = false;
   /** Whether it was read since its memory was counted: most blocks that a query captures it need not look into. */
   private touched = false;
+  private tombstoneList: readonly Tombstone[] = [];
+  private hiddenTimes: ReadonlyMap<number, TimeRanges> | undefined;
 
   /** Takes the reader over. Errors: InternalError for columns that are neither. */
   constructor(reader: BlockReader, numberOf: NumberOf, memory: BlockMemory) {
@@ -40,6 +42,27 @@ export class StoredBlock implements Droppable {
   /** Whether it has rows; else samples, whatever its level. */
   get isRows(): boolean {
     return this.reader.footer.columnsPerSeries > 1;
+  }
+
+  /** What deletions hide of it. */
+  get tombstones(): readonly Tombstone[] {
+    return this.tombstoneList;
+  }
+
+  set tombstones(tombstones: readonly Tombstone[]) {
+    this.tombstoneList = tombstones;
+    this.hiddenTimes = hiddenByPlace(tombstones, this.reader.seriesCount);
+  }
+
+  /** By place: the times at which samples are hidden; undefined when nothing is. */
+  get hidden(): ReadonlyMap<number, TimeRanges> | undefined {
+    return this.hiddenTimes;
+  }
+
+  /** How much of a series is hidden in [lowMs, highMs]. For whoever keeps rows that were made of these samples. */
+  hiddenShare(series: number, lowMs: number, highMs: number): "none" | "some" | "all" {
+    const place = this.hiddenTimes === undefined ? -1 : this.loadAll().find(series);
+    return this.hiddenTimes?.get(place)?.shareOf(lowMs, highMs) ?? "none";
   }
 
   /** Whether it may have samples in [lowMs, highMs]. */
