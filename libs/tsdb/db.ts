@@ -408,7 +408,7 @@ export class Db {
       blocks: {
         count: registry.blocks.length,
         sizeBytes: total((entry) => entry.sizeBytes),
-        samples: total((entry) => entry.samples),
+        samples: total((entry) => (entry.level === "raw" ? entry.samples : 0)),
         damaged: missing.length,
         damagedBytes: missing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
         quarantined: state.quarantine.foundCount,
