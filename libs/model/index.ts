@@ -9,6 +9,7 @@ export * from "./labels.ts";
 export * from "./matcher.ts";
 export * from "./query-limits.ts";
 export * from "./queryable.ts";
+export * from "./rows.ts";
 export * from "./stale.ts";
 export * from "./statistics.ts";
 export * from "./tenant.ts";

@@ -6,6 +6,7 @@ import type { HistogramColumn } from "./histogram.ts";
 import type { MetadataEntry } from "./ingest.ts";
 import type { Labels } from "./labels.ts";
 import type { Matcher } from "./matcher.ts";
+import type { LevelChoice } from "./rows.ts";
 import type { Statistics } from "./statistics.ts";
 
 /** Functions a storage evaluates per series over a window (start, end] of raw samples. */
@@ -92,6 +93,8 @@ export interface Leaf {
    */
   readonly countsOnly?: boolean;
   readonly aggregation?: LeafAggregation;
+  /** Where the answer is to come from; absent: auto. */
+  readonly level?: LevelChoice;
 }
 
 /**
@@ -140,6 +143,10 @@ export type LeafNoteKind =
   | "collided_aggregation" // hints of a counter reset and of none were aggregated
   | "start_overlap" // a sample's start time lies before the sample before it
   | "histogram_times" // "timestamp" of a histogram
+  | "expired_to_1m" // samples of a part of the range have expired, and its windows are not made of whole rows of a minute: an estimate,
+  | "expired_to_1h" // or of an hour
+  | "asked_for_1m" // the query asks for rows of a minute, of which its windows are not made,
+  | "asked_for_1h" // or of an hour
   | "only_histograms"; // of aggregated leaves: the rollup gave histograms, and no floats
 
 export interface LeafNote {

@@ -125,6 +125,8 @@ export interface LeafMessage {
   readonly aggregation: AggregationMessage | null;
   readonly useStarts: boolean;
   readonly countsOnly: boolean;
+  /** "" for a query that doesn't say. */
+  readonly level: string;
 }
 
 export interface EvaluateRequest {

@@ -161,6 +161,18 @@ export const METRICS = {
     help: "Blocks dropped because all their samples were past retention.",
   },
 
+  tidemark_level_blocks: { type: "gauge", labels: ["level"], help: "Live blocks of a level of resolution." },
+  tidemark_level_blocks_bytes: { type: "gauge", labels: ["level"], help: "Size of the live blocks of a level." },
+  tidemark_level_blocks_made_total: {
+    type: "counter",
+    help: "Blocks of rows, and of samples in place of rows, that were made, renewed or joined.",
+  },
+  tidemark_level_leaves_total: {
+    type: "counter",
+    labels: ["level"],
+    help: "Query leaves answered from a level of resolution.",
+  },
+
   tidemark_replay_seconds: { type: "gauge", help: "How long the last replay of the WAL took." },
   tidemark_replay_bytes: { type: "gauge", help: "Bytes of WAL that the last start read." },
   tidemark_replay_damages: {

@@ -24,8 +24,10 @@ import {
 import { errorText, type FileSystem, type Random } from "../env/index.ts";
 import { InternalError, UnavailableError } from "../model/index.ts";
 import type { SideStore } from "../side/index.ts";
+import { inheritRows } from "./fresh-rows.ts";
 import { HeadPieces, RangeTooLong, seriesByShard } from "./head-pieces.ts";
 import { HiddenPieces } from "./hidden-pieces.ts";
+import { LevelKeeper } from "./level-keeper.ts";
 import { linkAside } from "./quarantine-folder.ts";
 import type { SideFiles } from "./side-files.ts";
 import { linkSnapshot } from "./snapshot.ts";
@@ -69,6 +71,8 @@ export interface CutReport {
   sizeBytes: number;
   merged: number;
   expired: number;
+  /** Blocks of rows that were made, renewed or joined. */
+  rows: number;
   /** Blocks dropped for --retention-size. */
   shrunk: number;
 }
@@ -93,6 +97,7 @@ type IsDue = (deletion: string) => boolean;
 
 /** Merges read and write what they merge: a few at a time leave room for the next cut. */
 const MERGES_PER_TICK = 4;
+const LEVEL_STEPS_PER_TICK = 4;
 
 export class Cutter {
   readonly totals: CutReport = nothingDone();
@@ -102,6 +107,7 @@ export class Cutter {
   private running: Promise<unknown> = Promise.resolve();
   private busy = false;
   private closing = false;
+  private readonly levels: LevelKeeper;
   private readonly isDue: IsDue;
   /** Damaged blocks that are to be put aside. */
   private readonly damaged = new Set<BlockEntry>();
@@ -112,7 +118,17 @@ export class Cutter {
     this.options = options;
     options.state.quarantine.attach((path) => this.takeOut(path));
     options.state.onPressure = () => this.relieve();
-    const { state, windowMs, isNew } = options;
+    const { state, windowMs, isNew, registry, builder, random, dataDir, stored, onProblem } = options;
+    this.levels = new LevelKeeper({
+      ...{ builder, random, dataDir, stored, onProblem },
+      retentionMs: state.levelRetentionMs,
+      nowMs: () => state.clock.nowMs(),
+      blocks: () => registry.blocks,
+      replaceBlocks: (change) => this.replaceBlocks(change),
+      discard: (entries) => this.discard(entries),
+      isQuarantined: (error) => state.quarantine.report(error),
+      pause: () => state.clock.sleep(0),
+    });
     this.isDue = (deletion) => state.deletions.isDue(deletion);
     this.firstMs = isNew ? Math.floor(state.clock.nowMs() / windowMs) * windowMs : Number.NEGATIVE_INFINITY;
   }
@@ -165,6 +181,7 @@ export class Cutter {
       this.putDamagedAside();
       await this.merge(report, MERGES_PER_TICK);
       await this.options.sideFiles.merge();
+      report.rows += await this.levels.runWhenDue(LEVEL_STEPS_PER_TICK, () => this.closing);
     }).catch(() => undefined);
   }
 
@@ -195,6 +212,9 @@ export class Cutter {
       this.expire(report);
       await this.merge(report, Number.POSITIVE_INFINITY);
       while (!this.closing && (await this.options.sideFiles.merge()));
+      report.rows += await this.levels.run(Number.POSITIVE_INFINITY, () => this.closing);
+      // What had to wait for rows.
+      this.expire(report);
     });
   }
 
@@ -444,7 +464,12 @@ export class Cutter {
   private expire(report: CutReport): void {
     const { registry, state } = this.options;
     this.options.sideFiles.expire();
-    const expired = planExpiry(registry.blocks, state.clock.nowMs(), state.retention.longestMs);
+    const raw = registry.blocks.filter((block) => block.level === "raw");
+    let expired = planExpiry(raw, state.clock.nowMs(), state.retention.longestMs);
+    if (expired.length > 0) {
+      const held = this.levels.held(expired);
+      expired = expired.filter((block) => !held.has(block));
+    }
     if (expired.length > 0) this.replaceBlocks({ remove: expired });
     report.expired += expired.length;
     this.shrink(report);
@@ -473,7 +498,8 @@ export class Cutter {
       // What is damaged or missing is merged with nothing.
       const served = registry.blocks.filter(({ file }) => stored.has(file));
       const [plan] = planMerges(served, state.clock.nowMs(), {
-        retentionMs: state.retention.longestMs,
+        // What is past raw retention may still be wanted by coarser levels, of a whole day.
+        retentionMs: state.levelRetentionMs["1h"],
         freeBytes: state.reserve.spareBytes,
         isDue,
         hasPast: (entry) => this.floorsOf([entry]).some(({ floorMs }) => floorMs >= entry.maxMs),
@@ -505,9 +531,24 @@ export class Cutter {
         this.discard(made);
         continue;
       }
-      this.replaceBlocks({ add: made, remove: plan.inputs });
+      const rows = await this.rowsBeside(plan.inputs, made);
+      if (rows === undefined) continue;
+      this.replaceBlocks({ add: [...made, ...rows.add], remove: [...plan.inputs, ...rows.remove] });
       report.merged += plan.inputs.length;
     }
+  }
+
+  /** What has to change of rows along with a merge; undefined when they turn out to be damaged, and the merge is given up. */
+  private async rowsBeside(inputs: readonly BlockEntry[], merged: readonly BlockEntry[]) {
+    try {
+      const rows = await this.levels.withoutRowsOf(inputs);
+      if ([...inputs, ...rows.remove].every(({ file }) => this.options.stored.has(file))) return rows;
+      this.discard([...merged, ...rows.add]);
+    } catch (error) {
+      this.discard(merged);
+      if (!this.options.state.quarantine.report(error)) throw error;
+    }
+    return undefined;
   }
 
   /** The tenants of which some of these blocks' samples are past. */
@@ -574,10 +615,12 @@ export class Cutter {
 
   private replaceSources(): void {
     const { state, stored } = this.options;
-    state.sources = { heads: state.windows.heads, blocks: [...stored.values()] };
+    const blocks = [...stored.values()];
+    inheritRows(state.sources.blocks, blocks);
+    state.sources = { heads: state.windows.heads, blocks };
   }
 }
 
 function nothingDone(): CutReport {
-  return { blocks: 0, samples: 0, sizeBytes: 0, merged: 0, expired: 0, shrunk: 0 };
+  return { blocks: 0, samples: 0, sizeBytes: 0, merged: 0, expired: 0, rows: 0, shrunk: 0 };
 }

@@ -1,6 +1,13 @@
 // libs/tsdb/db.ts: one storage: opens a data directory, takes batches, answers leaves, closes. No network here.
 // Order of a start: lock, identity, replay, WAL open, ready. Order of a stop: no new work, WAL durable, lock released.
-import { type BlockEntry, BlockRegistry, InlineBlockBuilder, WorkerBlockBuilder } from "../block/index.ts";
+import {
+  type BlockEntry,
+  BlockRegistry,
+  InlineBlockBuilder,
+  LEVELS,
+  type Level,
+  WorkerBlockBuilder,
+} from "../block/index.ts";
 import {
   type Clock,
   errorCode,
@@ -17,6 +24,7 @@ import {
   type IngestSession,
   type Matcher,
   type Queryable,
+  type RowLevel,
   UnavailableError,
 } from "../model/index.ts";
 import {
@@ -83,7 +91,10 @@ export interface DbOptions {
   readonly headMemoryBytes: number;
   /** Of all heads; no bound of its own when left out. */
   readonly headTotalBytes?: number;
+  /** Of raw samples. */
   readonly retentionMs: number;
+  /** Of coarser levels, none shorter than the one before; by default that of raw samples. */
+  readonly rowRetentionMs?: Readonly<Record<RowLevel, number>>;
   /** Of tenants whose retention is another one. */
   readonly tenantRetentionMs?: ReadonlyMap<string, number>;
   /** What all blocks may take together; the oldest go beyond. By default whatever there is. */
@@ -143,6 +154,7 @@ export interface DbReport {
   };
   /** Histograms, exemplars and start times: not yet in files, and in them. */
   readonly side: { readonly memoryBytes: number; readonly files: number; readonly sizeBytes: number };
+  readonly levels: readonly { readonly level: Level; readonly count: number; readonly sizeBytes: number }[];
   /** Deletions whose samples are hidden and still there. */
   readonly openDeletions: number;
   /** Samples up to here were dropped for want of room; -Infinity when none were. */
@@ -277,9 +289,16 @@ export class Db {
         ...(options.tenantRetentionMs === undefined ? {} : { byTenant: options.tenantRetentionMs }),
       });
       retention.cutoffMs = registry.cutoffMs;
+      const { longestMs } = retention;
+      const { rowRetentionMs = { "1m": longestMs, "1h": longestMs } } = options;
       const state: DbState = {
         ...{ identity, clock, windows, catalog, metadata, deletions, side, wal, stats, retention, maxFutureMs, budget },
         limits: new SeriesLimits({ seriesMax, tenantSeriesMax, budget }),
+        levelRetentionMs: {
+          raw: longestMs,
+          "1m": Math.max(longestMs, rowRetentionMs["1m"]),
+          "1h": Math.max(longestMs, rowRetentionMs["1h"]),
+        },
         sources: { heads: windows.heads, blocks: [] },
         quarantine,
         reserve,
@@ -418,12 +437,16 @@ export class Db {
       blocks: {
         count: registry.blocks.length,
         sizeBytes: total((entry) => entry.sizeBytes),
-        samples: total((entry) => entry.samples),
+        samples: total((entry) => (entry.level === "raw" ? entry.samples : 0)),
         damaged: missing.length,
         damagedBytes: missing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
         quarantined: state.quarantine.foundCount,
       },
       side: state.side.report(),
+      levels: LEVELS.map((level) => {
+        const own = registry.blocks.filter((block) => block.level === level);
+        return { level, count: own.length, sizeBytes: own.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) };
+      }),
       cutoffMs: state.retention.cutoffMs,
       openDeletions: state.deletions.entries.length,
       cuts: this.cutter.totals,

@@ -11,14 +11,20 @@ import {
   type LeafResult,
   METRIC_NAME,
   type QueryContext,
+  RowTable,
   type StepColumn,
   setLabel,
   tooManyBytes,
   tooManySamples,
 } from "../model/index.ts";
 import {
+  columnsOfRows,
   createWindowPlan,
   evaluateRollup,
+  evaluateRows,
+  looksAtNewest,
+  mergePartials,
+  mergeSeries,
   PartialAggregator,
   planWindows,
   presenceFollowsTimes,
@@ -33,11 +39,16 @@ import { JoinedCursor } from "./joined-cursor.ts";
 import { LeafBlocks } from "./leaf-blocks.ts";
 import type { LeafCursor, SharedColumn, TimesAnswer } from "./leaf-cursor.ts";
 import { LeafSide, sidePartsOf } from "./leaf-side.ts";
+import { type LevelPlan, planLevel } from "./level-choice.ts";
+import { LevelRollup } from "./level-rollup.ts";
+import { findRows, loadOthers, noteOf, reachBack, rowSources } from "./level-sources.ts";
 import { Pace } from "./pace.ts";
 import type { PlanPool } from "./plan-pool.ts";
 import type { SideData } from "./side-data.ts";
 import { CapturedSide } from "./side-sources.ts";
 import { CapturedSources, type Sources } from "./sources.ts";
+import { joinResults, splitLeaf } from "./split-leaf.ts";
+import type { DbStats } from "./state.ts";
 
 /** Up to this many groups, series that are only counted are counted per column first: 1 KiB for each column. */
 const TALLY_GROUPS_MAX = 256;
@@ -45,6 +56,8 @@ const TALLY_GROUPS_MAX = 256;
 const STRIDE_FIRST = 8;
 /** Result columns are cut from arrays of at most this many steps, unless one column is longer. */
 const SLAB_STEPS = 8192;
+/** Samples in reach from which on headers may save the decoding. */
+const HEADERS_MIN = 2048;
 
 /**
  * Evaluates one leaf over samples later than floorMs. Errors: LimitError beyond context.samplesMax, TimeoutError, CanceledError, CorruptionError for a block that is
@@ -59,33 +72,97 @@ export async function evaluateLeaf(
   clock: Clock,
   plans: PlanPool,
   floorMs = Number.NEGATIVE_INFINITY,
+  stats?: Pick<DbStats, "leavesOf">,
 ): Promise<LeafResult> {
   const pace = new Pace(clock, context);
-  // The samples that any window can see: (start - offset - range, end - offset].
-  const { startMs, stepMs, count } = leaf.grid;
-  const highMs = startMs + (count - 1) * stepMs - leaf.offsetMs;
-  const lowMs = Math.min(Math.max(startMs - leaf.offsetMs - leaf.rangeMs, floorMs), highMs) + 1;
-  const captured = new CapturedSources(sources, lowMs, highMs);
+  const { lowMs, highMs } = reachOf(leaf, floorMs);
+  const captured = new CapturedSources(sources, lowMs, highMs, reachBack(leaf, sources));
   const side = CapturedSide.of(sideData, sidePartsOf(leaf), lowMs, highMs);
+  const one: LeafParts = { context, catalog, captured, side, pace, plans, floorMs };
   try {
     await side?.load(pace);
-    // Blocks may have series that nobody has asked for yet: they come into the catalogue before it is searched.
-    const loaded = await captured.load(pace);
-    const series = catalog.index.select(context.tenant, leaf.matchers);
-    checkSeries(series.length, context.seriesMax);
-    const blocks =
-      loaded.length > 0 ? await LeafBlocks.find(series, loaded, lowMs, highMs, pace) : LeafBlocks.none(series.length);
-    const heads = captured.heads();
-    const cursor =
-      heads.length === 1 && blocks.blocks.length === 0
-        ? new HeadCursor(heads[0]!, lowMs, highMs)
-        : new JoinedCursor(heads, blocks, lowMs, highMs);
-    const aside = side === undefined ? undefined : LeafSide.of(leaf, side, series, lowMs);
-    return await new LeafEvaluation(leaf, context, catalog, cursor, pace, plans, aside).run(series);
+    const level = captured.rows.length === 0 ? undefined : planLevel(leaf, rowSources(captured));
+    if (stats !== undefined) stats.leavesOf[level?.level ?? "raw"]++;
+    if (level === undefined) return await evaluatePart(leaf, undefined, one);
+    if (level.steps === leaf.grid.count) return await evaluatePart(leaf, level, one);
+    const [early, late] = splitLeaf(leaf, level.steps);
+    return joinResults(
+      leaf.grid.count,
+      level.steps,
+      await evaluatePart(early, level, one),
+      await evaluatePart(late, undefined, one),
+    );
   } finally {
     side?.release();
     captured.release();
   }
+}
+
+/** What the parts of a leaf have in common. */
+interface LeafParts {
+  readonly context: QueryContext;
+  readonly catalog: SeriesCatalog;
+  readonly captured: CapturedSources;
+  readonly side: CapturedSide | undefined;
+  readonly pace: Pace;
+  readonly plans: PlanPool;
+  /** Samples up to here are past. */
+  readonly floorMs: number;
+}
+
+/** The samples that any window can see: (start - offset - range, end - offset]. */
+function reachOf({ grid, offsetMs, rangeMs }: Leaf, floorMs: number): { lowMs: number; highMs: number } {
+  const { startMs, stepMs, count } = grid;
+  const highMs = startMs + (count - 1) * stepMs - offsetMs;
+  return { lowMs: Math.min(Math.max(startMs - offsetMs - rangeMs, floorMs), highMs) + 1, highMs };
+}
+
+async function evaluatePart(leaf: Leaf, level: LevelPlan | undefined, parts: LeafParts): Promise<LeafResult> {
+  const { context, catalog, captured, side, pace } = parts;
+  // Blocks may have series that nobody has asked for yet: they come into the catalogue before it is searched.
+  if (level === undefined) await captured.load(pace);
+  if (captured.rows.length > 0) await captured.register(pace);
+  const series = catalog.index.select(context.tenant, leaf.matchers);
+  checkSeries(series.length, context.seriesMax);
+  const members = level === undefined ? undefined : side?.membersOf(series);
+  if (members === undefined) return evaluateSeries(leaf, level, series, parts);
+  // Rows are made of floats: series with histograms or start times are read sample by sample.
+  const ofKind = (kind: number): Uint32Array => series.filter((_, i) => members[i] === kind);
+  const [plain, mixed] = [
+    await evaluateSeries(leaf, level, ofKind(0), parts),
+    await evaluateSeries(leaf, undefined, ofKind(1), parts),
+  ];
+  return leaf.aggregation === undefined
+    ? mergeSeries([plain, mixed])
+    : mergePartials(leaf.aggregation.op, [plain, mixed]);
+}
+
+async function evaluateSeries(
+  leaf: Leaf,
+  level: LevelPlan | undefined,
+  series: Uint32Array,
+  parts: LeafParts,
+): Promise<LeafResult> {
+  const { context, catalog, captured, pace, plans, floorMs } = parts;
+  const { lowMs, highMs } = reachOf(leaf, floorMs);
+  const rows = level && (await findRows(leaf, level, series, parts));
+  const loaded = rows === undefined ? await captured.load(pace) : await loadOthers(rows, series, parts);
+  const blocks =
+    loaded.length > 0
+      ? await LeafBlocks.find(series, loaded, lowMs, highMs, pace, rows?.withoutCovered)
+      : LeafBlocks.none(series.length);
+  const heads = captured.heads();
+  const cursor =
+    heads.length === 1 && blocks.blocks.length === 0
+      ? new HeadCursor(heads[0]!, lowMs, highMs)
+      : new JoinedCursor(heads, blocks, lowMs, highMs);
+  const side = parts.side && LeafSide.of(leaf, parts.side, series, lowMs);
+  const levels = rows && new LevelRollup(leaf, rows, level!.exact);
+  const result = await new LeafEvaluation(leaf, context, catalog, cursor, pace, plans, side, levels).run(series);
+  const kind = rows && noteOf(level!, rows);
+  if (kind === undefined) return result;
+  const notes = [...(result.notes ?? []), { kind, metric: "", aggregated: false, count: 1 }];
+  return { ...result, notes };
 }
 
 class LeafEvaluation {
@@ -104,12 +181,18 @@ class LeafEvaluation {
   private readonly keepsStale: boolean;
   /** Whether the times alone answer for a series without holes and stale markers. */
   private readonly isOfTimes: boolean;
+  /** Whether all samples in reach are of one window, and rows would do. */
+  private readonly isOneWindow: boolean;
+  private readonly headerRows = new RowTable();
   private out: Float64Array;
   private present: Uint8Array;
   private ownTimes = new Float64Array(0);
   private ownValues = new Float64Array(0);
   private samplesRead = 0;
   private seriesCount = 0;
+  private readonly levels: LevelRollup | undefined;
+  /** The open series, by its index; -1 unless it has rows. */
+  private withRows = -1;
   /** What the answer takes so far. */
   private bytes = 0;
 
@@ -121,8 +204,10 @@ class LeafEvaluation {
     pace: Pace,
     plans: PlanPool,
     side: LeafSide | undefined,
+    levels: LevelRollup | undefined,
   ) {
     this.side = side;
+    this.levels = levels;
     this.leaf = leaf;
     this.context = context;
     this.catalog = catalog;
@@ -135,6 +220,8 @@ class LeafEvaluation {
     const op = leaf.aggregation?.op;
     const counts = (op === "count" || op === "group") && presenceFollowsTimes(leaf.rollup);
     this.isOfTimes = counts || !readsValues(leaf.rollup);
+    // Newest samples are found without a look at the others.
+    this.isOneWindow = count === 1 && columnsOfRows(leaf.rollup) !== undefined && !looksAtNewest(leaf.rollup);
     this.out = new Float64Array(count);
     this.present = new Uint8Array(count);
   }
@@ -156,7 +243,7 @@ class LeafEvaluation {
     await this.inSlices(series.length, (from, to) => {
       for (let i = from; i < to; i++) {
         const one = series[i]!;
-        const shared = this.cursor.open(one, i);
+        const shared = this.open(one, i);
         if (this.side?.isOf(i)) {
           const column = this.rollUpAside(one);
           if (column !== undefined) columns.push({ ...column, labels: this.labelsOf(one) });
@@ -203,7 +290,7 @@ class LeafEvaluation {
     const tallies = (op === "count" || op === "group") && groups.labels.length <= TALLY_GROUPS_MAX;
     await this.inSlices(series.length, (from, to) => {
       for (let i = from; i < to; i++) {
-        const shared = this.cursor.open(series[i]!, i);
+        const shared = this.open(series[i]!, i);
         if (this.side?.isOf(i)) {
           const column = this.rollUpAside(series[i]!);
           if (column !== undefined) this.side.addTo(aggregator, groupOf[i]!, column);
@@ -229,6 +316,11 @@ class LeafEvaluation {
     return aggregator.columns();
   }
 
+  private open(series: number, index: number): SharedColumn | undefined {
+    this.withRows = this.levels?.has(index) ? index : -1;
+    return this.cursor.open(series, index);
+  }
+
   private addTallies(aggregator: PartialAggregator): void {
     for (const { tally, answer } of this.planned) {
       if (tally === undefined) continue;
@@ -240,7 +332,7 @@ class LeafEvaluation {
 
   /** What the times alone say about the open series; undefined when its values have to be read. */
   private answerOf(shared: SharedColumn | undefined): TimesAnswer | undefined {
-    if (!this.isOfTimes || shared === undefined || !this.cursor.isClean()) return undefined;
+    if (!this.isOfTimes || this.withRows >= 0 || shared === undefined || !this.cursor.isClean()) return undefined;
     const plan = this.planOf(shared);
     shared.answer ??= this.answerFromTimes(shared, plan);
     if (shared.times.length > 0) this.account(plan.samplesRead);
@@ -268,11 +360,16 @@ class LeafEvaluation {
 
   /** Fills out and present for the open series; returns the number of steps that have a value. */
   private rollUp(shared: SharedColumn | undefined): number {
+    if (this.withRows >= 0) return this.rollUpRows(shared);
     if (shared === undefined) return this.rollUpAlone();
     const { times } = shared;
     const n = times.length;
     if (n === 0) return 0;
     const { cursor, leaf } = this;
+    if (n >= HEADERS_MIN && this.isOneWindow && cursor.readRows !== undefined) {
+      const read = cursor.readRows(this.headerRows);
+      if (read >= 0) return this.rollUpHeaders(read);
+    }
     const values = cursor.readValues();
     const { flags } = cursor;
     if ((flags & READ_HOLES) !== 0) return this.rollUpWithoutHoles(times, values, n);
@@ -290,6 +387,36 @@ class LeafEvaluation {
     return this.rollUpOwn(times, values, count);
   }
 
+  /** A series whose samples are all in one window, told by rows of any length. */
+  private rollUpHeaders(read: number): number {
+    const { leaf, headerRows, out, present } = this;
+    const { ends, length } = headerRows;
+    const plan = planWindows(ends, length, leaf.grid, leaf.rangeMs, leaf.offsetMs, this.ownPlan);
+    this.account(read);
+    return evaluateRows(leaf.rollup, plan, headerRows, 0, leaf.rangeMs, out, present);
+  }
+
+  /** A series that has rows: its other samples go with them. */
+  private rollUpRows(shared: SharedColumn | undefined): number {
+    const { levels, cursor, out, present } = this;
+    let times = shared?.times;
+    let values: Float64Array;
+    let n: number;
+    if (times === undefined) ({ times, values, count: n } = cursor.readSamples());
+    else {
+      n = times.length;
+      values = n === 0 ? times : cursor.readValues();
+      if (n > 0 && (cursor.flags & READ_HOLES) !== 0) {
+        n = this.withoutHoles(times, values, n);
+        times = this.ownTimes;
+        values = this.ownValues;
+      }
+    }
+    const points = levels!.rollUp(this.withRows, times, values, n, out, present);
+    this.account(levels!.samplesRead);
+    return points;
+  }
+
   private rollUpStripped(times: Float64Array, values: Float64Array, n: number): number {
     this.reserve(n);
     const kept = stripStale(times, values, n, this.ownTimes, this.ownValues);
@@ -297,6 +424,14 @@ class LeafEvaluation {
   }
 
   private rollUpWithoutHoles(times: Float64Array, values: Float64Array, n: number): number {
+    let kept = this.withoutHoles(times, values, n);
+    const { ownTimes, ownValues } = this;
+    if (!this.keepsStale) kept = stripStale(ownTimes, ownValues, kept, ownTimes, ownValues);
+    return kept === 0 ? 0 : this.rollUpOwn(ownTimes, ownValues, kept);
+  }
+
+  /** Copies the samples at which there is one; returns how many. */
+  private withoutHoles(times: Float64Array, values: Float64Array, n: number): number {
     this.reserve(n);
     const words = new Uint32Array(values.buffer, values.byteOffset, n * 2);
     const { ownTimes, ownValues } = this;
@@ -306,8 +441,7 @@ class LeafEvaluation {
       ownTimes[kept] = times[i]!;
       ownValues[kept++] = values[i]!;
     }
-    if (!this.keepsStale) kept = stripStale(ownTimes, ownValues, kept, ownTimes, ownValues);
-    return kept === 0 ? 0 : this.rollUpOwn(ownTimes, ownValues, kept);
+    return kept;
   }
 
   private rollUpOwn(times: Float64Array, values: Float64Array, n: number): number {
@@ -318,7 +452,8 @@ class LeafEvaluation {
   }
 
   private rawSamples(series: number): StepColumn | undefined {
-    const { times, values, count } = this.cursor.readSamples();
+    let { times, values, count } = this.cursor.readSamples();
+    if (this.withRows >= 0) ({ times, values, count } = this.levels!.samplesOf(this.withRows, times, values, count));
     this.reserve(count);
     const kept = stripStale(times, values, count, this.ownTimes, this.ownValues);
     if (kept === 0) return undefined;

@@ -29,7 +29,8 @@ import { countStatistics } from "./statistics.ts";
 export type QuerierState = Pick<
   DbState,
   "catalog" | "clock" | "deletions" | "metadata" | "quarantine" | "retention" | "side" | "sources" | "stats"
->;
+> &
+  Partial<Pick<DbState, "levelRetentionMs">>;
 
 export class DbQuerier implements Queryable {
   private readonly state: QuerierState;
@@ -45,7 +46,7 @@ export class DbQuerier implements Queryable {
     stats.leavesRunning++;
     try {
       const result = await this.withoutDamage(() => {
-        return evaluateLeaf(leaf, context, catalog, this.state.sources, side, clock, this.plans, floorMs);
+        return evaluateLeaf(leaf, context, catalog, this.state.sources, side, clock, this.plans, floorMs, stats);
       });
       stats.leaves++;
       stats.samplesRead += result.samplesRead;
@@ -174,7 +175,7 @@ export class DbQuerier implements Queryable {
     range: TimeRange,
     context: QueryContext,
   ): Promise<Uint32Array | undefined> {
-    const { catalog, clock, deletions, retention, side, sources } = this.state;
+    const { catalog, clock, deletions, levelRetentionMs, retention, side, sources } = this.state;
     const pace = new Pace(clock, context);
     const floorMs = this.floorMs(context);
     const captured = new CapturedSources(sources, this.visible(range, context).minMs, range.maxMs);
@@ -184,7 +185,7 @@ export class DbQuerier implements Queryable {
       await capturedSide?.load(pace);
       // Where something was ever deleted or is past, a series may be known and have no samples.
       const nowMs = clock.nowMs();
-      const isWhole = range.minMs <= nowMs - retention.longestMs && range.maxMs >= nowMs;
+      const isWhole = range.minMs <= nowMs - (levelRetentionMs?.["1h"] ?? retention.longestMs) && range.maxMs >= nowMs;
       const unbounded = isWhole && deletions.last === 0 && floorMs === Number.NEGATIVE_INFINITY;
       if (sets.length === 0 && unbounded) return undefined;
       let found: Uint32Array;

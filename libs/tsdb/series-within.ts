@@ -1,5 +1,6 @@
 // libs/tsdb/series-within.ts: which series have a sample in a time range, stale markers included, in any head or block.
 // A block that lies in the range answers by its table of series, another one by the times of its columns: no value of a block is decoded.
+import { ROW_MS } from "../model/index.ts";
 import type { Head, TimeColumn } from "./head.ts";
 import { LeafBlock } from "./leaf-blocks.ts";
 import type { Pace } from "./pace.ts";
@@ -18,7 +19,7 @@ export async function seriesWithin(
 ): Promise<Uint32Array> {
   const { lowMs, highMs } = captured;
   const seen = side?.membersOf(series) ?? new Uint8Array(series.length);
-  for (const loaded of await captured.load(pace)) {
+  for (const loaded of [...(await captured.load(pace)), ...(await captured.load(pace, captured.rows))]) {
     await markSeen(seen, series, loaded, lowMs, highMs, pace);
     if (pace.isDue) await pace.rest();
   }
@@ -49,7 +50,8 @@ async function markSeen(
     if (hidden === undefined) return;
   }
   if (places.length === 0) return;
-  const within = new LeafBlock(block, lowMs, highMs);
+  // Rows end behind their samples.
+  const within = new LeafBlock(block, lowMs, block.isRows ? highMs + ROW_MS["1h"] - 1 : highMs);
   const { timeColumns } = await within.lookUp(places, pace);
   for (let k = 0; k < timeColumns.length; k++) {
     if (seen[indexes[k]!] === 1) continue;

@@ -1,4 +1,5 @@
 // libs/tsdb/state.ts: everything mutable of one storage, owned by one event loop, and its counters.
+import type { Level, LevelRetention } from "../block/index.ts";
 import type { Clock } from "../env/index.ts";
 import type { NumberedSide } from "../side/index.ts";
 import type { DirectoryIdentity, Wal } from "../wal/index.ts";
@@ -43,6 +44,8 @@ export class DbStats {
   sideDuplicate = 0;
   sideOutvoted = 0;
   leaves = 0;
+  /** By the level that answered. */
+  readonly leavesOf: Record<Level, number> = { raw: 0, "1m": 0, "1h": 0 };
   /** Leaves and streams of raw samples under way. */
   leavesRunning = 0;
   samplesRead = 0;
@@ -96,6 +99,8 @@ export interface DbState {
   readonly stats: DbStats;
   readonly sessions: Set<DbSession>;
   readonly retention: Retention;
+  /** Of each level. */
+  readonly levelRetentionMs: LevelRetention;
   readonly maxFutureMs: number;
   readonly limits: SeriesLimits;
   readonly budget: HeadBudget;

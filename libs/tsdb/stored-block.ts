@@ -1,7 +1,7 @@
 // libs/tsdb/stored-block.ts: a block on this node: its reader, and which of the node's series it has, found when first asked for.
 // It is open as long as somebody uses it: its owner until it is retired, and every evaluation that captured it before.
 import { type BlockReader, hiddenByPlace, type TimeRanges, type Tombstone } from "../block/index.ts";
-import { InternalError } from "../model/index.ts";
+import { InternalError, ROW_COLUMNS } from "../model/index.ts";
 import type { BlockMemory, Droppable } from "./block-memory.ts";
 import { BlockSeries } from "./block-series.ts";
 
@@ -9,7 +9,7 @@ import { BlockSeries } from "./block-series.ts";
 export type NumberOf = (key: Uint8Array) => number;
 
 export class StoredBlock implements Droppable {
-  /** A block of samples: one column per series. */
+  /** Of samples, one column per series, or of rows. */
   readonly reader: BlockReader;
   private readonly numberOf: NumberOf;
   private readonly memory: BlockMemory;
@@ -21,18 +21,27 @@ export class StoredBlock implements Droppable {
   /** Evaluations that captured it, and the owner. */
   private users = 1;
   private retired = false;
+  /** Whether it was read since its memory was counted: most blocks that a query captures it need not look into. */
+  private touched = false;
   private tombstoneList: readonly Tombstone[] = [];
   private hiddenTimes: ReadonlyMap<number, TimeRanges> | undefined;
 
-  /** Takes the reader over. Errors: InternalError for a block of rollup rows. */
+  /** Takes the reader over. Errors: InternalError for columns that are neither. */
   constructor(reader: BlockReader, numberOf: NumberOf, memory: BlockMemory) {
     const { columnsPerSeries, level } = reader.footer;
-    if (columnsPerSeries !== 1 || level !== "raw") {
-      throw new InternalError(`cannot use block: got ${columnsPerSeries} columns of level ${level}; want samples`);
+    if (columnsPerSeries !== 1 && (columnsPerSeries !== ROW_COLUMNS || level === "raw")) {
+      throw new InternalError(
+        `cannot use block: got ${columnsPerSeries} columns of level ${level}; want samples or rows`,
+      );
     }
     this.reader = reader;
     this.numberOf = numberOf;
     this.memory = memory;
+  }
+
+  /** Whether it has rows; else samples, whatever its level. */
+  get isRows(): boolean {
+    return this.reader.footer.columnsPerSeries > 1;
   }
 
   /** What deletions hide of it. */
@@ -72,6 +81,7 @@ export class StoredBlock implements Droppable {
    * CorruptionError; those of numberOf.
    */
   load(): BlockSeries | undefined {
+    this.touched = true;
     if (this.series !== undefined) return this.series;
     const { seriesPages } = this.reader.footer;
     const numbers = this.numbers ?? new Uint32Array(this.reader.seriesCount);
@@ -123,7 +133,8 @@ export class StoredBlock implements Droppable {
   release(): void {
     this.users--;
     if (this.users === 0) this.close();
-    else if (!this.isInUse) {
+    else if (this.touched && !this.isInUse) {
+      this.touched = false;
       this.reader.forgetPayloads();
       this.memory.used(this);
     }

@@ -189,6 +189,7 @@ describe("leaves", () => {
     dropName: true,
     useStarts: true,
     countsOnly: true,
+    level: "1h",
     aggregation: { op: "avg", without: true, labels: ["le", ""] },
   };
   const LIMITS = { samplesMax: Number.POSITIVE_INFINITY, seriesMax: 7, bytesMax: 2 ** 40 };
@@ -203,12 +204,13 @@ describe("leaves", () => {
     // Steps that stand still evaluate one time with several arguments.
     const still = { ...leaf, grid: { ...leaf.grid, stepMs: 0 } };
     expect(leafFromMessage(cross(leafToMessage(still)))).toEqual(still);
-    const { aggregation: _, useStarts: _starts, countsOnly: _counts, ...plain } = { ...leaf, args: [] };
+    const { aggregation: _, useStarts: _starts, countsOnly: _counts, level: _level, ...plain } = { ...leaf, args: [] };
     expect(leafFromMessage(cross(leafToMessage(plain)))).toEqual(plain);
   });
 
   test.each<readonly [string, Partial<LeafMessage>, string]>([
     ["a function of a newer version", { rollup: "newest_over_time" }, "unavailable"],
+    ["a level of a newer version", { level: "1d" }, "unavailable"],
     ["a function named like a property", { rollup: "constructor" }, "unavailable"],
     [
       "an aggregation of a newer version",
