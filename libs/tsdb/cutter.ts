@@ -3,11 +3,9 @@
 // Order of a cut: head frozen at a boundary of the WAL → blocks durable → registry durable → sources replaced → WAL truncated. Until the
 // registry names the blocks the WAL has everything; a crash or a full disk anywhere costs the work, never a sample.
 import {
-  type BlockBuilder,
   type BlockEntry,
   type BlockOptions,
   type BlockPiece,
-  type BlockRegistry,
   blockFileName,
   blockPath,
   DAY_MS,
@@ -21,61 +19,20 @@ import {
   type Tombstone,
   withTombstones,
 } from "../block/index.ts";
-import { errorText, type FileSystem, type Random } from "../env/index.ts";
+import { errorText } from "../env/index.ts";
 import { InternalError, UnavailableError } from "../model/index.ts";
 import type { SideStore } from "../side/index.ts";
+import { type CutReport, nothingDone } from "./cut-report.ts";
+import type { CutterOptions } from "./cutter-options.ts";
 import { inheritRows } from "./fresh-rows.ts";
 import { HeadPieces, RangeTooLong, seriesByShard } from "./head-pieces.ts";
 import { HiddenPieces } from "./hidden-pieces.ts";
 import { LevelKeeper } from "./level-keeper.ts";
 import { linkAside } from "./quarantine-folder.ts";
-import type { SideFiles } from "./side-files.ts";
 import { linkSnapshot } from "./snapshot.ts";
-import type { DbState } from "./state.ts";
 import type { StoredBlock } from "./stored-block.ts";
 import type { StoredSide } from "./stored-side.ts";
 import type { FrozenHead } from "./windows.ts";
-
-export interface CutterOptions {
-  readonly state: DbState;
-  readonly fs: FileSystem;
-  readonly dataDir: string;
-  readonly registry: BlockRegistry;
-  readonly builder: BlockBuilder;
-  readonly random: Random;
-  /** Whether the storage is empty. */
-  readonly isNew: boolean;
-  /** Length of a window; windows end at its multiples. */
-  readonly windowMs: number;
-  /** How long after its end a window still takes samples. */
-  readonly lateWindowMs: number;
-  /** Opens a block that is live. Errors: CorruptionError. */
-  readonly openBlock: (entry: BlockEntry) => StoredBlock;
-  /** The live blocks by file name; the cutter keeps it. */
-  readonly stored: Map<string, StoredBlock>;
-  readonly sideFiles: SideFiles;
-  /** What all blocks may take together. */
-  readonly retentionBytes: number;
-  /** What an operator wants to read in the log. */
-  readonly onNotice: (notice: string) => void;
-  /** What could not be done now and is tried again. */
-  readonly onProblem: (problem: string) => void;
-  /** Nothing may be built on this directory any more: the process must stop. */
-  readonly onFailure: (error: Error) => void;
-}
-
-/** What was done, for the answer of an admin's request and for counters. */
-export interface CutReport {
-  blocks: number;
-  samples: number;
-  sizeBytes: number;
-  merged: number;
-  expired: number;
-  /** Blocks of rows that were made, renewed or joined. */
-  rows: number;
-  /** Blocks dropped for --retention-size. */
-  shrunk: number;
-}
 
 /** Heads on their way into blocks. */
 interface Cut {
@@ -619,8 +576,4 @@ export class Cutter {
     inheritRows(state.sources.blocks, blocks);
     state.sources = { heads: state.windows.heads, blocks };
   }
-}
-
-function nothingDone(): CutReport {
-  return { blocks: 0, samples: 0, sizeBytes: 0, merged: 0, expired: 0, rows: 0, shrunk: 0 };
 }

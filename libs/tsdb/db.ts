@@ -43,7 +43,8 @@ import {
 } from "../wal/index.ts";
 import { BlockMemory } from "./block-memory.ts";
 import { SeriesCatalog } from "./catalog.ts";
-import { type CutReport, Cutter } from "./cutter.ts";
+import type { CutReport } from "./cut-report.ts";
+import { Cutter } from "./cutter.ts";
 import { Deleter } from "./deleter.ts";
 import { Deletions } from "./deletions.ts";
 import { DiskReserve, type Reserve } from "./disk-reserve.ts";
