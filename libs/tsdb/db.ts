@@ -310,7 +310,7 @@ export class Db {
       };
       opened = state;
       const { stored, openBlock, kernel, numberOf, damaged } = openBlocks(fs, dataDir, state, registry);
-      deletions.tellBlocks(stored.values(), catalog);
+      deletions.tellBlocks([...stored.values()], catalog);
       const { random } = options;
       const sideFiles = new SideFiles(state, { fs, dataDir, random, kernel, numberOf, onProblem, isReadOnly });
       state.sources = { heads: windows.heads, blocks: [...stored.values()] };
