@@ -11,6 +11,7 @@ export {
 export { serveBuilder } from "./builder-server.ts";
 export type { ColumnEntry, StoredColumn } from "./column-entry.ts";
 export { BLOCK_ID_BYTES, type BlockOptions, type Footer, LEVELS, type Level, type TenantEntry } from "./footer.ts";
+export { piecesOf } from "./index-pieces.ts";
 export { mergeBlocks, mergeColumns, mergedOptions, planTimes, type TimesPlan } from "./merge.ts";
 export { pageOf } from "./page.ts";
 export { type BlockPiece, PIECE_BYTES, PieceWriter } from "./piece.ts";

@@ -2,6 +2,7 @@
 // Opening reads the footer; pages are read when first needed, and some are kept. Every byte's checksum is verified when it is read.
 import { crc32 } from "node:zlib";
 import type { FileSystem, OpenFile } from "../env/index.ts";
+import type { PairRows } from "../index/index.ts";
 import type { ColumnKernel } from "../kernel/index.ts";
 import { CorruptionError, decodeSeriesKey, InternalError, InvalidError, type Labels } from "../model/index.ts";
 import { ByteSource } from "./byte-stream.ts";
@@ -10,7 +11,7 @@ import type { ColumnEntry, StoredColumn } from "./column-entry.ts";
 import { type Footer, readFooter, type TenantEntry } from "./footer.ts";
 import { decodeHeaderPage } from "./header-page.ts";
 import { type PageEntry, pageOf, readChecked, readPage } from "./page.ts";
-import { decodeSeriesPage } from "./series-page.ts";
+import { decodeSeriesPage, decodeSeriesRows } from "./series-page.ts";
 import { compareBytes } from "./writer.ts";
 
 const NOTHING = new Uint8Array(0);
@@ -123,6 +124,14 @@ export class BlockReader {
       keep(this.keyPages, number, keys);
     }
     return keys;
+  }
+
+  /** The labels of a page's series; nothing of it is kept. */
+  rowsOfPage(number: number): PairRows {
+    const page = this.footer.seriesPages[number]!;
+    const bytes = readPage(this.file, page, `series page ${number}`);
+    const source = new ByteSource(bytes, `series page ${number}`, this.path, page.offset);
+    return decodeSeriesRows(source, page.count, this.path, page.offset);
   }
 
   /** The key of a series. Series are numbered from 0 in the order of their keys. */

@@ -10,8 +10,10 @@ import {
   type Matcher,
 } from "../model/index.ts";
 import { type Bitmap, createBitmap } from "./bitmap.ts";
+import { addTexts, divide, type SeriesPairs } from "./divide.ts";
 import { PostingTable } from "./postings.ts";
 import { SelectionCache, type SeriesGroups, selectionKey } from "./selection-cache.ts";
+import type { SeriesTable } from "./series-table.ts";
 
 /** One label name of one tenant: its values and, for each, the number of the pair. */
 interface NameEntry {
@@ -33,19 +35,19 @@ const PAIRS_CHUNK = 1 << 16;
 const TENANTS_MAX = 65_536;
 
 /** Label sets of series, found by matchers. Series numbers ascend as they are added. */
-export class SeriesIndex {
+export class SeriesIndex implements SeriesPairs {
   private readonly tenants = new Map<string, TenantEntry>();
   private readonly postings = new PostingTable();
   /** By pair number. */
   private readonly pairNames: NameEntry[] = [];
   private readonly pairValues: string[] = [];
   /** By series: where its pairs begin in the arena, and how many they are. */
-  private starts = new Uint32Array(1024);
-  private lengths = new Uint16Array(1024);
+  starts = new Uint32Array(1024);
+  lengths = new Uint16Array(1024);
   /** By series: the tenant's place in tenantList. */
   private owners = new Uint16Array(1024);
   private readonly tenantList: string[] = [];
-  private arena = new Uint32Array(PAIRS_CHUNK);
+  arena = new Uint32Array(PAIRS_CHUNK);
   private arenaUsed = 0;
   private seriesCount = 0;
   private readonly selections = new SelectionCache();
@@ -56,6 +58,14 @@ export class SeriesIndex {
 
   get pairCount(): number {
     return this.pairValues.length;
+  }
+
+  nameOf(pair: number): string {
+    return this.pairNames[pair]!.name;
+  }
+
+  valueOf(pair: number): string {
+    return this.pairValues[pair]!;
   }
 
   /** Bytes in typed arrays; strings and maps of the distinct pairs come on top. */
@@ -122,45 +132,7 @@ export class SeriesIndex {
    */
   groupKeys(series: Uint32Array, names: readonly string[], without: boolean): SeriesGroups {
     const key = JSON.stringify([without, ...names]);
-    return this.selections.grouping(series, key, () => this.divide(series, names, without));
-  }
-
-  private divide(series: Uint32Array, names: readonly string[], without: boolean): SeriesGroups {
-    const groupOf = new Uint32Array(series.length);
-    if (names.length === 0 && !without) return { groupOf, labels: series.length === 0 ? [] : [[]] };
-    const wanted = new Set(names);
-    const labels: Labels[] = [];
-    // Groups are found by walking a trie of pair numbers: Map per node only where groups really differ.
-    const root: GroupNode = { next: new Map(), group: -1 };
-    // By pair number: what is known about its name. A look-up by name for each label of each series would cost more.
-    const fates = new Uint8Array(this.pairValues.length);
-    const { arena } = this;
-    for (let s = 0; s < series.length; s++) {
-      const start = this.starts[series[s]!]!;
-      const end = start + this.lengths[series[s]!]!;
-      let node = root;
-      for (let i = start; i < end; i++) {
-        const pair = arena[i]!;
-        let fate = fates[pair]!;
-        if (fate === 0) {
-          fate = wanted.has(this.pairNames[pair]!.name) !== without ? KEPT : LEFT_OUT;
-          fates[pair] = fate;
-        }
-        if (fate === LEFT_OUT) continue;
-        let child = node.next.get(pair);
-        if (child === undefined) {
-          child = { next: new Map(), group: -1 };
-          node.next.set(pair, child);
-        }
-        node = child;
-      }
-      if (node.group < 0) {
-        node.group = labels.length;
-        labels.push(this.restrictedLabels(series[s]!, wanted, without));
-      }
-      groupOf[s] = node.group;
-    }
-    return { groupOf, labels };
+    return this.selections.grouping(series, key, () => divide(series, this, names, without));
   }
 
   /**
@@ -215,39 +187,55 @@ export class SeriesIndex {
     }
   }
 
-  /** Sorted label names of all the tenant's series, or of the given ones. */
-  labelNames(tenant: string, series?: Uint32Array): string[] {
+  /** Sorted label names of all the tenant's series. */
+  labelNames(tenant: string): readonly string[] {
     const owner = this.tenants.get(tenant);
     if (owner === undefined) return [];
-    if (series === undefined) {
-      owner.sortedNames ??= [...owner.names.keys()].sort(compareUtf8);
-      return owner.sortedNames;
-    }
-    const found = new Set<string>();
-    for (const one of series) {
-      const start = this.starts[one]!;
-      for (let i = 0; i < this.lengths[one]!; i++) found.add(this.pairNames[this.arena[start + i]!]!.name);
-    }
-    return [...found].sort(compareUtf8);
+    owner.sortedNames ??= [...owner.names.keys()].sort(compareUtf8);
+    return owner.sortedNames;
   }
 
-  /** Sorted values of a label over all the tenant's series, or over the given ones. */
-  labelValues(tenant: string, name: string, series?: Uint32Array): string[] {
+  /** Sorted values of a label over all the tenant's series. */
+  labelValues(tenant: string, name: string): readonly string[] {
     const entry = this.tenants.get(tenant)?.names.get(name);
     if (entry === undefined) return [];
-    if (series === undefined) {
-      entry.sorted ??= [...entry.values.keys()].sort(compareUtf8);
-      return entry.sorted;
-    }
-    const found = new Set<string>();
-    for (const one of series) {
-      const start = this.starts[one]!;
-      for (let i = 0; i < this.lengths[one]!; i++) {
-        const pair = this.arena[start + i]!;
-        if (this.pairNames[pair] === entry) found.add(this.pairValues[pair]!);
+    entry.sorted ??= [...entry.values.keys()].sort(compareUtf8);
+    return entry.sorted;
+  }
+
+  /** Adds the label names of these series. */
+  addNames(series: Uint32Array, to: Set<string>): void {
+    addTexts(series, this, (pair) => this.pairNames[pair]!.name, to);
+  }
+
+  /** Adds the values that these series have of a label. */
+  addValues(name: string, series: Uint32Array, to: Set<string>): void {
+    addTexts(series, this, (pair) => (this.pairNames[pair]!.name === name ? this.pairValues[pair] : undefined), to);
+  }
+
+  /** Notes for each of these series that the table has, too, where in `series` it is, by its number in the table. */
+  findIn(table: SeriesTable, series: Uint32Array, indexOf: Uint32Array): void {
+    // By pair number here: one more than the pair's number there, 0 for not looked up, -1 for unknown.
+    const pairOf = new Int32Array(this.pairValues.length);
+    let pairs = new Uint32Array(64);
+    for (let i = 0; i < series.length; i++) {
+      const start = this.starts[series[i]!]!;
+      const length = this.lengths[series[i]!]!;
+      if (length > pairs.length) pairs = new Uint32Array(length * 2);
+      let k = 0;
+      for (; k < length; k++) {
+        const pair = this.arena[start + k]!;
+        if (pairOf[pair] === 0) {
+          const found = table.findPair(this.pairNames[pair]!.name, this.pairValues[pair]!);
+          pairOf[pair] = found < 0 ? -1 : found + 1;
+        }
+        if (pairOf[pair]! < 0) break;
+        pairs[k] = pairOf[pair]! - 1;
       }
+      if (k < length) continue;
+      const found = table.find(pairs, length);
+      if (found >= 0) indexOf[found] = i;
     }
-    return [...found].sort(compareUtf8);
   }
 
   dispose(): void {
@@ -281,13 +269,6 @@ export class SeriesIndex {
     if (pairs.length === 1) return this.postings.toBitmap(pairs[0]!);
     const out = createBitmap();
     for (const pair of pairs) this.postings.orInto(out, pair);
-    return out;
-  }
-
-  private restrictedLabels(series: number, names: ReadonlySet<string>, without: boolean): Labels {
-    const all = this.labelsOf(series);
-    const out: string[] = [];
-    for (let i = 0; i < all.length; i += 2) if (names.has(all[i]!) !== without) out.push(all[i]!, all[i + 1]!);
     return out;
   }
 
@@ -361,13 +342,4 @@ export class SeriesIndex {
       this.arena = arena;
     }
   }
-}
-
-/** In SeriesIndex.divide: whether the labels of a pair's name tell groups apart; 0 is not known yet. */
-const KEPT = 1;
-const LEFT_OUT = 2;
-
-interface GroupNode {
-  readonly next: Map<number, GroupNode>;
-  group: number;
 }

@@ -109,6 +109,13 @@ export const METRICS = {
   tidemark_blocks_bytes: { type: "gauge", help: "Size of the live blocks." },
   tidemark_blocks_samples: { type: "gauge", help: "Samples in the live blocks." },
   tidemark_blocks_damaged: { type: "gauge", help: "Blocks that could not be opened and are not served." },
+  tidemark_index_bytes: { type: "gauge", help: "Size of the persistent index on disk." },
+  tidemark_index_blocks: { type: "gauge", help: "Live blocks whose series are in the persistent index." },
+  tidemark_index_blocks_missing: { type: "gauge", help: "Live blocks that are to be put into the persistent index." },
+  tidemark_index_rebuilt_total: {
+    type: "counter",
+    help: "Blocks put into the persistent index again because it had lost them.",
+  },
   tidemark_blocks_cut_total: { type: "counter", help: "Blocks written from heads." },
   tidemark_blocks_cut_samples_total: { type: "counter", help: "Samples written from heads into blocks." },
   tidemark_blocks_merged_total: { type: "counter", help: "Blocks that were merged into larger ones." },

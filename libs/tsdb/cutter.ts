@@ -10,6 +10,7 @@ import {
   type BlockRegistry,
   blockFileName,
   blockPath,
+  compareBytes,
   DAY_MS,
   entryOf,
   mergedOptions,
@@ -18,9 +19,11 @@ import {
   type RegistryChange,
 } from "../block/index.ts";
 import { errorText, type FileSystem, type Random } from "../env/index.ts";
+import type { PieceValue } from "../index/index.ts";
 import { InternalError, UnavailableError } from "../model/index.ts";
 import type { Head } from "./head.ts";
 import { HeadPieces, RangeTooLong, seriesByShard } from "./head-pieces.ts";
+import type { IndexedBlock } from "./piece-index.ts";
 import type { DbState } from "./state.ts";
 import type { StoredBlock } from "./stored-block.ts";
 import type { FrozenHead } from "./windows.ts";
@@ -94,8 +97,9 @@ export class Cutter {
       const { windows, clock } = this.options.state;
       const isDue = windows.hasOlder && clock.nowMs() >= windows.fromMs + this.options.lateWindowMs;
       if (isDue || this.pending !== undefined) await this.cut(report);
-      this.expire(report);
+      await this.expire(report);
       await this.merge(report, MERGES_PER_TICK);
+      await this.reindex();
     }).catch(() => undefined);
   }
 
@@ -112,7 +116,7 @@ export class Cutter {
   /** Merges and expires whatever the plan says now. Errors: as flush. */
   compact(): Promise<CutReport> {
     return this.exclusively(async (report) => {
-      this.expire(report);
+      await this.expire(report);
       await this.merge(report, Number.POSITIVE_INFINITY);
     });
   }
@@ -193,7 +197,40 @@ export class Cutter {
       report.samples += entry.samples;
       report.sizeBytes += entry.sizeBytes;
     }
+    await this.index(entries);
     await wal.truncate(walFrom);
+  }
+
+  /** Makes the pieces of new blocks and removes those of blocks that are gone. Queries read labels until it is done. */
+  private async index(added: readonly BlockEntry[], removed: readonly StoredBlock[] = []): Promise<void> {
+    const { builder, dataDir, stored, state, onProblem } = this.options;
+    const made: { block: IndexedBlock; pieces: readonly PieceValue[] }[] = [];
+    for (const entry of added) {
+      try {
+        const pieces = await builder.index(blockPath(dataDir, entry.file));
+        made.push({ block: stored.get(entry.file)!.reader.footer, pieces });
+      } catch (error) {
+        if (this.closing) break;
+        onProblem(`cannot index ${entry.file}: got ${errorText(error)}; want it read`);
+      }
+    }
+    await state.pieces.replace(
+      made,
+      removed.map(({ reader }) => reader.footer),
+    );
+  }
+
+  /** Makes pieces that are missing: those that a disk has lost, or a crash kept from being written. */
+  private async reindex(): Promise<void> {
+    const { builder, dataDir, state, stored } = this.options;
+    if (state.pieces.missing === 0) return;
+    const make = ({ id }: IndexedBlock): Promise<readonly PieceValue[]> => {
+      for (const [file, { reader }] of stored) {
+        if (compareBytes(reader.footer.id, id) === 0) return builder.index(blockPath(dataDir, file));
+      }
+      return Promise.resolve([]);
+    };
+    await state.pieces.rebuild(make, () => this.closing);
   }
 
   private async freeze(): Promise<Cut> {
@@ -274,11 +311,11 @@ export class Cutter {
     };
   }
 
-  private expire(report: CutReport): void {
+  private async expire(report: CutReport): Promise<void> {
     const { registry, state } = this.options;
     const expired = planExpiry(registry.blocks, state.clock.nowMs(), state.retentionMs);
     if (expired.length === 0) return;
-    this.replaceBlocks({ remove: expired });
+    await this.replaceBlocks({ remove: expired });
     report.expired += expired.length;
   }
 
@@ -297,19 +334,20 @@ export class Cutter {
       );
       const path = blockPath(dataDir, blockFileName(options));
       const entry = entryOf(options, await builder.merge({ inputs, path, options }));
-      this.replaceBlocks({ add: [entry], remove: plan.inputs });
+      await this.replaceBlocks({ add: [entry], remove: plan.inputs });
       report.merged += plan.inputs.length;
     }
   }
 
-  private replaceBlocks(change: RegistryChange): void {
+  private async replaceBlocks(change: RegistryChange): Promise<void> {
     const { stored } = this.options;
     const opened = this.replaceRegistry(change);
-    const gone = (change.remove ?? []).map(({ file }) => stored.get(file));
+    const gone = (change.remove ?? []).map(({ file }) => stored.get(file)).filter((block) => block !== undefined);
     for (const { file } of change.remove ?? []) stored.delete(file);
     for (const [file, block] of opened) stored.set(file, block);
     this.replaceSources();
-    for (const block of gone) block?.retire();
+    for (const block of gone) block.retire();
+    await this.index(change.add ?? [], gone);
   }
 
   /** Makes a change durable; returns the blocks it adds, opened. A change that the disk had no room for leaves nothing. */

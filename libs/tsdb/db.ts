@@ -1,8 +1,8 @@
 // libs/tsdb/db.ts: one storage: opens a data directory, takes batches, answers leaves, closes. No network here.
 // Order of a start: lock, identity, replay, WAL open, ready. Order of a stop: no new work, WAL durable, lock released.
 import { type BlockEntry, BlockRegistry, InlineBlockBuilder, WorkerBlockBuilder } from "../block/index.ts";
-import type { Clock, FileSystem, Processes, Random, Timer } from "../env/index.ts";
-import { bitmapImplementation } from "../index/index.ts";
+import { type Clock, errorText, type FileSystem, type Processes, type Random, type Timer } from "../env/index.ts";
+import { bitmapImplementation, LevelPieceStore, MemoryPieceStore, type PieceStore } from "../index/index.ts";
 import { type IngestSession, type Matcher, type Queryable, UnavailableError } from "../model/index.ts";
 import {
   type DirectoryIdentity,
@@ -21,12 +21,16 @@ import { type ExportedSeries, exportSeries } from "./export.ts";
 import type { HeadStats } from "./head.ts";
 import { MetadataStore } from "./metadata-store.ts";
 import { openBlocks } from "./open-blocks.ts";
+import { PieceIndex, type PieceStats } from "./piece-index.ts";
 import { DbQuerier } from "./querier.ts";
 import { recover } from "./recover.ts";
+import { Selector } from "./selector.ts";
 import { DbSession } from "./session.ts";
 import { type DbState, DbStats } from "./state.ts";
 import { Windows } from "./windows.ts";
 
+/** Below the data directory. */
+const INDEX_FOLDER = "index";
 /** Windows that become blocks, how long they take late samples, and how often it is looked what is due. */
 const WINDOW_MS = 2 * 3_600_000;
 const LATE_WINDOW_MS = 15 * 60_000;
@@ -58,6 +62,8 @@ export interface DbOptions {
   readonly lateWindowMs?: number;
   /** Hears of what could not be done and is tried again. */
   readonly onProblem?: (problem: string) => void;
+  /** Where the persistent index lies; by default in level below the data directory, or, with an inline WAL, in memory. */
+  readonly pieceStore?: PieceStore;
   readonly walSegmentBytes?: number;
   /** Limit of what may wait for the disk. */
   readonly walBufferBytes?: number;
@@ -84,6 +90,8 @@ export interface DbReport {
     readonly samples: number;
     readonly damaged: number;
   };
+  /** The persistent index: blocks in it, blocks that are to be, blocks that were put in again, and its size on disk. */
+  readonly index: Readonly<PieceStats> & { readonly missing: number; readonly sizeBytes: number };
   /** What was cut, merged and dropped since the start. */
   readonly cuts: Readonly<CutReport>;
 }
@@ -102,6 +110,8 @@ export class Db {
   private readonly cutter: Cutter;
   private readonly registry: BlockRegistry;
   private readonly ticker: Timer;
+  private readonly fs: FileSystem;
+  private readonly dataDir: string;
 
   private constructor(
     state: DbState,
@@ -111,8 +121,11 @@ export class Db {
     registry: BlockRegistry,
     damagedBlocks: readonly string[],
     failure: Promise<Error>,
+    { fs, dataDir }: Pick<DbOptions, "fs" | "dataDir">,
   ) {
     this.state = state;
+    this.fs = fs;
+    this.dataDir = dataDir;
     this.lock = lock;
     this.cutter = cutter;
     this.registry = registry;
@@ -131,6 +144,7 @@ export class Db {
   static async open(options: DbOptions): Promise<Db> {
     const { fs, clock, dataDir } = options;
     let cutter: Cutter | undefined;
+    let pieces: PieceIndex | undefined;
     const lock = await lockDirectory(fs, clock, options.processes, dataDir);
     try {
       const { shardCount, clusterId, nodeId, hashSeed } = options;
@@ -170,21 +184,24 @@ export class Db {
           stats.walSyncMaxMs = Math.max(stats.walSyncMaxMs, group.syncMs);
         },
       });
-      const { retentionMs, maxFutureMs, seriesMax } = options;
+      const { retentionMs, maxFutureMs, seriesMax, onProblem = () => {} } = options;
+      const blockMemory = new BlockMemory(clock, options.headMemoryBytes / BLOCK_MEMORY_SHARE, BLOCK_IDLE_MS);
+      pieces = new PieceIndex(await openPieceStore(options, onProblem), onProblem);
       const state: DbState = {
         ...{ identity, clock, windows, catalog, metadata, wal, stats, retentionMs, maxFutureMs, seriesMax },
         sources: { heads: windows.heads, blocks: [] },
-        blockMemory: new BlockMemory(clock, options.headMemoryBytes / BLOCK_MEMORY_SHARE, BLOCK_IDLE_MS),
+        ...{ blockMemory, pieces, selector: new Selector(catalog, blockMemory) },
         sessions: new Set(),
         closing: false,
         seriesLimitText: () => seriesLimitText(catalog, seriesMax),
       };
       opened = state;
-      const { stored, openBlock, damaged } = openBlocks(fs, dataDir, state, registry);
+      const { stored, openBlock, damaged } = openBlocks(fs, dataDir, registry, pieces, blockMemory);
       state.sources = { heads: windows.heads, blocks: [...stored.values()] };
+      await pieces.compare([...stored.values()].map(({ reader }) => reader.footer));
       const failure = new Promise<Error>((resolve) => {
         const builder = options.walMode === "worker" ? new WorkerBlockBuilder() : new InlineBlockBuilder(fs);
-        const { random, windowMs = WINDOW_MS, lateWindowMs = LATE_WINDOW_MS, onProblem = () => {} } = options;
+        const { random, windowMs = WINDOW_MS, lateWindowMs = LATE_WINDOW_MS } = options;
         cutter = new Cutter({
           ...{ state, fs, dataDir, registry, builder, random, windowMs, lateWindowMs, openBlock, stored, onProblem },
           isNew: replayed.counts.samples === 0 && registry.blocks.length === 0,
@@ -194,8 +211,9 @@ export class Db {
           },
         });
       });
-      return new Db(state, lock, replayed, cutter!, registry, damaged, failure);
+      return new Db(state, lock, replayed, cutter!, registry, damaged, failure, options);
     } catch (error) {
+      await pieces?.close();
       lock.release();
       throw error;
     }
@@ -259,8 +277,16 @@ export class Db {
         samples: total((entry) => entry.samples),
         damaged: this.damagedBlocks.length,
       },
+      index: { ...state.pieces.stats, missing: state.pieces.missing, sizeBytes: this.indexBytes() },
       cuts: this.cutter.totals,
     };
+  }
+
+  private indexBytes(): number {
+    const { fs, dataDir } = this;
+    const folder = `${dataDir}/${INDEX_FOLDER}`;
+    if (fs.stat(folder) === undefined) return 0;
+    return fs.list(folder).reduce((sum, name) => sum + (fs.stat(`${folder}/${name}`)?.sizeBytes ?? 0), 0);
   }
 
   /** Ends all sessions, makes everything appended durable, and releases the directory. */
@@ -274,8 +300,28 @@ export class Db {
     const { blocks } = this.state.sources;
     this.state.sources = { heads: this.state.windows.heads, blocks: [] };
     for (const block of blocks) block.retire();
+    await this.state.pieces.close();
     this.state.catalog.index.dispose();
     this.lock.release();
+  }
+}
+
+/** Errors: none; an index that can't be had on disk is made in memory. */
+async function openPieceStore(
+  { pieceStore, walMode, dataDir }: DbOptions,
+  onProblem: (problem: string) => void,
+): Promise<PieceStore> {
+  if (pieceStore !== undefined) return pieceStore;
+  if (walMode === "inline") return new MemoryPieceStore();
+  const folder = `${dataDir}/${INDEX_FOLDER}`;
+  try {
+    const { store, problem } = await LevelPieceStore.open(folder);
+    if (problem !== undefined)
+      onProblem(`cannot open the index in ${folder}: got ${problem}; want it whole, so it is made again`);
+    return store;
+  } catch (error) {
+    onProblem(`cannot make the index in ${folder}: got ${errorText(error)}; want it on disk, so it is made in memory`);
+    return new MemoryPieceStore();
   }
 }
 

@@ -25,13 +25,14 @@ import {
   stripStale,
   type WindowPlan,
 } from "../promql/index.ts";
-import type { SeriesCatalog } from "./catalog.ts";
 import { HeadCursor } from "./head-cursor.ts";
 import { JoinedCursor } from "./joined-cursor.ts";
 import { LeafBlocks } from "./leaf-blocks.ts";
 import type { LeafCursor, SharedColumn, TimesAnswer } from "./leaf-cursor.ts";
 import { Pace } from "./pace.ts";
 import type { PlanPool } from "./plan-pool.ts";
+import type { Selection } from "./selection.ts";
+import type { Selector } from "./selector.ts";
 import { CapturedSources, type Sources } from "./sources.ts";
 
 /** Up to this many groups, series that are only counted are counted per column first: 1 KiB for each column. */
@@ -46,7 +47,7 @@ const SLAB_STEPS = 8192;
 export async function evaluateLeaf(
   leaf: Leaf,
   context: QueryContext,
-  catalog: SeriesCatalog,
+  selector: Selector,
   sources: Sources,
   clock: Clock,
   plans: PlanPool,
@@ -58,17 +59,17 @@ export async function evaluateLeaf(
   const highMs = startMs + (count - 1) * stepMs - leaf.offsetMs;
   const captured = new CapturedSources(sources, lowMs, highMs);
   try {
-    // Blocks may have series that nobody has asked for yet: they come into the catalogue before it is searched.
-    const loaded = await captured.load(pace);
-    const series = catalog.index.select(context.tenant, leaf.matchers);
+    const selection = await selector.select(captured.blocks, context.tenant, leaf.matchers, pace);
     const blocks =
-      loaded.length > 0 ? await LeafBlocks.find(series, loaded, lowMs, highMs, pace) : LeafBlocks.none(series.length);
+      selection.blocks.length > 0
+        ? await LeafBlocks.find(selection.count, selection.blocks, lowMs, highMs, pace)
+        : LeafBlocks.none(selection.count);
     const heads = captured.heads();
     const cursor =
       heads.length === 1 && blocks.blocks.length === 0
         ? new HeadCursor(heads[0]!, lowMs, highMs)
         : new JoinedCursor(heads, blocks, lowMs, highMs);
-    return await new LeafEvaluation(leaf, context, catalog, cursor, pace, plans).run(series);
+    return await new LeafEvaluation(leaf, context, selection, cursor, pace, plans).run();
   } finally {
     captured.release();
   }
@@ -77,7 +78,7 @@ export async function evaluateLeaf(
 class LeafEvaluation {
   private readonly leaf: Leaf;
   private readonly context: QueryContext;
-  private readonly catalog: SeriesCatalog;
+  private readonly selection: Selection;
   private readonly cursor: LeafCursor;
   private readonly pace: Pace;
   private readonly plans: PlanPool;
@@ -98,14 +99,14 @@ class LeafEvaluation {
   constructor(
     leaf: Leaf,
     context: QueryContext,
-    catalog: SeriesCatalog,
+    selection: Selection,
     cursor: LeafCursor,
     pace: Pace,
     plans: PlanPool,
   ) {
     this.leaf = leaf;
     this.context = context;
-    this.catalog = catalog;
+    this.selection = selection;
     this.cursor = cursor;
     this.pace = pace;
     this.plans = plans;
@@ -119,25 +120,25 @@ class LeafEvaluation {
     this.present = new Uint8Array(count);
   }
 
-  async run(series: Uint32Array): Promise<LeafResult> {
+  async run(): Promise<LeafResult> {
     try {
-      const columns = await (this.leaf.aggregation === undefined ? this.eachSeries(series) : this.aggregate(series));
+      const columns = await (this.leaf.aggregation === undefined ? this.eachSeries() : this.aggregate());
       return { columns, seriesCount: this.seriesCount, samplesRead: this.samplesRead, warnings: [] };
     } finally {
       for (const { plan } of this.planned) this.plans.give(plan!);
     }
   }
 
-  private async eachSeries(series: Uint32Array): Promise<StepColumn[]> {
+  private async eachSeries(): Promise<StepColumn[]> {
     const columns: StepColumn[] = [];
     const { steps } = this;
+    const { numbers } = this.selection;
     let slab = new Float64Array(0);
-    await this.inSlices(series.length, (from, to) => {
+    await this.inSlices(numbers.length, (from, to) => {
       for (let i = from; i < to; i++) {
-        const one = series[i]!;
-        const shared = this.cursor.open(one, i);
+        const shared = this.cursor.open(numbers[i]!, i);
         if (this.leaf.rollup === "samples") {
-          const raw = this.rawSamples(one);
+          const raw = this.rawSamples(i);
           if (raw !== undefined) columns.push(raw);
           continue;
         }
@@ -145,20 +146,21 @@ class LeafEvaluation {
         const points = known === undefined ? this.rollUp(shared) : known.points;
         if (points === 0) continue;
         if (slab.length < steps) {
-          slab = new Float64Array(Math.max(steps, Math.min(SLAB_STEPS, steps * (series.length - i))));
+          slab = new Float64Array(Math.max(steps, Math.min(SLAB_STEPS, steps * (numbers.length - i))));
         }
         // Copied from an answer as well: the columns are the asker's to change, each by itself.
         const values = slab.subarray(0, steps);
         slab = slab.subarray(steps);
         values.set(known === undefined ? this.out : known.values);
         const present = points === steps ? null : (known?.present ?? this.present).slice();
-        columns.push({ labels: this.labelsOf(one), values, present });
+        columns.push({ labels: this.labelsOf(i), values, present });
       }
     });
     return columns;
   }
 
-  private async aggregate(series: Uint32Array): Promise<StepColumn[]> {
+  private async aggregate(): Promise<StepColumn[]> {
+    const { numbers } = this.selection;
     const { op, without, labels } = this.leaf.aggregation!;
     const aggregator = new PartialAggregator({ op, without, labels }, this.steps);
     // The metric name never survives `without`, and not `by` either where the rollup has dropped it.
@@ -167,13 +169,13 @@ class LeafEvaluation {
       : this.leaf.dropName
         ? labels.filter((n) => n !== METRIC_NAME)
         : labels;
-    const groups = this.catalog.index.groupKeys(series, names, without);
+    const groups = this.selection.groupKeys(names, without);
     for (const one of groups.labels) aggregator.addGroup(one);
     const { groupOf } = groups;
     const tallies = (op === "count" || op === "group") && groups.labels.length <= TALLY_GROUPS_MAX;
-    await this.inSlices(series.length, (from, to) => {
+    await this.inSlices(numbers.length, (from, to) => {
       for (let i = from; i < to; i++) {
-        const shared = this.cursor.open(series[i]!, i);
+        const shared = this.cursor.open(numbers[i]!, i);
         const known = this.answerOf(shared);
         if (known === undefined) {
           const points = this.rollUp(shared);
@@ -279,22 +281,22 @@ class LeafEvaluation {
     return evaluateRollup(leaf.rollup, plan, times, values, leaf.args, this.out, this.present);
   }
 
-  private rawSamples(series: number): StepColumn | undefined {
+  private rawSamples(index: number): StepColumn | undefined {
     const { times, values, count } = this.cursor.readSamples();
     this.reserve(count);
     const kept = stripStale(times, values, count, this.ownTimes, this.ownValues);
     if (kept === 0) return undefined;
     this.account(kept);
     return {
-      labels: this.labelsOf(series),
+      labels: this.labelsOf(index),
       times: this.ownTimes.slice(0, kept),
       values: this.ownValues.slice(0, kept),
       present: null,
     };
   }
 
-  private labelsOf(series: number): StepColumn["labels"] {
-    const labels = this.catalog.index.labelsOf(series);
+  private labelsOf(index: number): StepColumn["labels"] {
+    const labels = this.selection.labelsOf(index);
     return this.leaf.dropName ? setLabel(labels, METRIC_NAME, "") : labels;
   }
 

@@ -1,8 +1,10 @@
-// libs/tsdb/export.ts: all samples of series, one series after the other, from heads and blocks. Plain rather than fast.
+// libs/tsdb/export.ts: all samples of series, one series after the other, from heads and blocks. Plain rather than fast: blocks' series are found
+// by their labels, without the persistent index, and so are its twin in tests.
 import { mergeColumns, planTimes } from "../block/index.ts";
 import type { Labels, Matcher } from "../model/index.ts";
 import type { SeriesCatalog } from "./catalog.ts";
 import { countBelow } from "./leaf-blocks.ts";
+import { scanSeries } from "./selector.ts";
 import { CapturedSources, type Sources } from "./sources.ts";
 
 export interface ExportedSeries {
@@ -27,13 +29,16 @@ export function* exportSeries(
 ): Generator<ExportedSeries> {
   const captured = new CapturedSources(sources, minMs, maxMs);
   try {
-    const loaded = captured.loadAll();
-    for (const series of catalog.index.select(tenant, matchers)) {
+    const selection = scanSeries(catalog, captured.blocks, tenant, matchers);
+    const placesOf = selection.blocks.map(({ indexes, places }) => {
+      return new Map(Array.from(indexes, (index, k) => [index, places[k]!]));
+    });
+    for (let index = 0; index < selection.count; index++) {
       const times: Float64Array[] = [];
       const values: Float64Array[] = [];
-      for (const { block, series: table } of loaded) {
-        const place = table.find(series);
-        if (place < 0) continue;
+      for (const [b, { block }] of selection.blocks.entries()) {
+        const place = placesOf[b]!.get(index);
+        if (place === undefined) continue;
         const { reader } = block;
         const column = reader.column(place);
         const all = new Float64Array(column.header.count);
@@ -44,12 +49,12 @@ export function* exportSeries(
         values.push(all.slice(from, to));
       }
       for (const head of captured.heads()) {
-        const samples = head.readSeries(series, minMs, maxMs);
+        const samples = head.readSeries(selection.numbers[index]!, minMs, maxMs);
         times.push(samples.times.slice(0, samples.count));
         values.push(samples.values.slice(0, samples.count));
       }
       const plan = planTimes(times);
-      yield { labels: catalog.index.labelsOf(series), times: plan.times, values: mergeColumns(values, plan) };
+      yield { labels: selection.labelsOf(index), times: plan.times, values: mergeColumns(values, plan) };
     }
   } finally {
     captured.release();

@@ -7,6 +7,7 @@ import { READ_HOLES, READ_STALE } from "../kernel/index.ts";
 import type { Head, SeriesSamples, TimeColumn } from "./head.ts";
 import type { LeafBlock, LeafBlocks, LeafTimes } from "./leaf-blocks.ts";
 import { type LeafCursor, SharedColumn } from "./leaf-cursor.ts";
+import { NO_SERIES } from "./selection.ts";
 
 /** A head within the leaf's reach. */
 class LeafHead {
@@ -137,7 +138,8 @@ export class JoinedCursor implements LeafCursor {
     this.blockParts = parts;
     this.odd = odd;
     let inStep = true;
-    for (let h = 0; h < heads.length; h++) {
+    const headCount = series === NO_SERIES ? 0 : heads.length;
+    for (let h = 0; h < headCount; h++) {
       const leafHead = heads[h]!;
       const part = leafHead.timesOf(series);
       if (!leafHead.head.isInStep(series, part.column, lowMs, highMs)) inStep = false;

@@ -2,7 +2,7 @@
 // Found for all series at once, before the first is read: a block that has few of them costs little, one that has none next to nothing.
 import { type HeaderPage, pageOf } from "../block/index.ts";
 import type { Pace } from "./pace.ts";
-import type { LoadedBlock } from "./sources.ts";
+import type { BlockPart } from "./selection.ts";
 import type { StoredBlock } from "./stored-block.ts";
 
 /** Reading a payload by itself takes as long as reading about this many bytes ahead. */
@@ -39,21 +39,19 @@ export class LeafBlock {
   }
 
   /**
-   * Looks up the headers of the series at these places, in any order; a page that has to be read takes about a millisecond. Errors:
+   * Looks up the headers of the series at these ascending places, one at least; a page that has to be read takes about a millisecond. Errors:
    * CorruptionError; those of the pace.
    */
   async lookUp(places: Uint32Array, pace: Pace): Promise<{ timeColumns: Uint32Array; odd: Uint8Array }> {
     const { reader } = this.block;
     const { headerPages } = reader.footer;
-    const order = orderOf(places);
     const timeColumns = new Uint32Array(places.length);
     const odd = new Uint8Array(places.length);
     let page = -1;
     let begin = 0;
     let end = 0;
     let headers: HeaderPage | undefined;
-    for (let k = 0; k < order.length; k++) {
-      const i = order[k]!;
+    for (let i = 0; i < places.length; i++) {
       const place = places[i]!;
       if (place >= end) {
         if (pace.isDue) await pace.rest();
@@ -66,8 +64,8 @@ export class LeafBlock {
       timeColumns[i] = headers!.times[place - begin]!;
       odd[i] = headers!.odd[place - begin]!;
     }
-    this.first = places[order[0]!]!;
-    this.last = places[order.at(-1)!]!;
+    this.first = places[0]!;
+    this.last = places.at(-1)!;
     this.selected = places.length;
     return { timeColumns, odd };
   }
@@ -132,28 +130,25 @@ export class LeafBlocks {
     return new LeafBlocks(new Uint32Array(seriesCount + 1), []);
   }
 
-  /** Finds the columns of ascending series in blocks that are in the order of their times. Errors: CorruptionError; those of the pace. */
+  /** Finds the columns of so many series in blocks that are in the order of their times. Errors: CorruptionError; those of the pace. */
   static async find(
-    series: Uint32Array,
-    loaded: readonly LoadedBlock[],
+    seriesCount: number,
+    selected: readonly BlockPart[],
     lowMs: number,
     highMs: number,
     pace: Pace,
   ): Promise<LeafBlocks> {
-    const starts = new Uint32Array(series.length + 1);
+    const starts = new Uint32Array(seriesCount + 1);
     const blocks: LeafBlock[] = [];
     const parts: { indexes: Uint32Array; places: Uint32Array; timeColumns: Uint32Array; odd: Uint8Array }[] = [];
-    for (const { block, series: table } of loaded) {
-      const { indexes, places } = table.intersect(series);
-      if (indexes.length > 0) {
-        const leafBlock = new LeafBlock(block, lowMs, highMs);
-        parts.push({ indexes, places, ...(await leafBlock.lookUp(places, pace)) });
-        blocks.push(leafBlock);
-        for (let k = 0; k < indexes.length; k++) starts[indexes[k]! + 1]!++;
-      }
+    for (const { block, indexes, places } of selected) {
+      const leafBlock = new LeafBlock(block, lowMs, highMs);
+      parts.push({ indexes, places, ...(await leafBlock.lookUp(places, pace)) });
+      blocks.push(leafBlock);
+      for (let k = 0; k < indexes.length; k++) starts[indexes[k]! + 1]!++;
       if (pace.isDue) await pace.rest();
     }
-    for (let i = 0; i < series.length; i++) starts[i + 1]! += starts[i]!;
+    for (let i = 0; i < seriesCount; i++) starts[i + 1]! += starts[i]!;
     const found = new LeafBlocks(starts, blocks);
     const next = starts.slice();
     for (const [b, { indexes, places, timeColumns, odd }] of parts.entries()) {
@@ -172,17 +167,6 @@ export class LeafBlocks {
   readAhead(block: LeafBlock): void {
     this.aheadBytes += block.readAhead(AHEAD_BYTES_MAX - this.aheadBytes);
   }
-}
-
-/** Indexes of the places, by ascending place: reading in the block's order takes each of its pages once. */
-function orderOf(places: Uint32Array): Uint32Array {
-  const n = places.length;
-  const pairs = new Float64Array(n);
-  for (let i = 0; i < n; i++) pairs[i] = places[i]! * n + i;
-  pairs.sort();
-  const order = new Uint32Array(n);
-  for (let k = 0; k < n; k++) order[k] = pairs[k]! % n;
-  return order;
 }
 
 /** How many of ascending times are below `limit`. */

@@ -1,11 +1,9 @@
-// libs/tsdb/open-blocks.ts: the live blocks of a directory, opened; and which of the node's series a block's series are.
+// libs/tsdb/open-blocks.ts: the live blocks of a directory, opened.
 import { type BlockEntry, BlockReader, type BlockRegistry, blockPath } from "../block/index.ts";
 import { errorText, type FileSystem } from "../env/index.ts";
-import { ColumnKernel, createHash128 } from "../kernel/index.ts";
-import { decodeSeriesKey, type Hash128, placeSeries } from "../model/index.ts";
-import { RECORD, RegistrationBody } from "../wal/index.ts";
-import { headFullError } from "./head.ts";
-import type { DbState } from "./state.ts";
+import { ColumnKernel } from "../kernel/index.ts";
+import type { BlockMemory } from "./block-memory.ts";
+import type { PieceIndex } from "./piece-index.ts";
 import { StoredBlock } from "./stored-block.ts";
 
 export interface OpenedBlocks {
@@ -18,12 +16,16 @@ export interface OpenedBlocks {
 }
 
 /** Opens the live blocks; what is damaged is left out and told. */
-export function openBlocks(fs: FileSystem, dataDir: string, state: DbState, registry: BlockRegistry): OpenedBlocks {
+export function openBlocks(
+  fs: FileSystem,
+  dataDir: string,
+  registry: BlockRegistry,
+  pieces: PieceIndex,
+  memory: BlockMemory,
+): OpenedBlocks {
   const kernel = new ColumnKernel();
-  const hash128 = createHash128(state.identity.hashSeed);
-  const numberOf = (key: Uint8Array): number => numberOfKey(state, hash128, key);
   const openBlock = (entry: BlockEntry): StoredBlock => {
-    return new StoredBlock(new BlockReader(fs, blockPath(dataDir, entry.file), kernel), numberOf, state.blockMemory);
+    return new StoredBlock(new BlockReader(fs, blockPath(dataDir, entry.file), kernel), pieces, memory);
   };
   const stored = new Map<string, StoredBlock>();
   const damaged: string[] = [];
@@ -35,21 +37,4 @@ export function openBlocks(fs: FileSystem, dataDir: string, state: DbState, regi
     }
   }
   return { stored, openBlock, damaged };
-}
-
-/** The number of a block's series. One that the log has lost is registered anew, and logged, as if an insert had named it. */
-function numberOfKey({ catalog, windows, wal, identity }: DbState, hash128: Hash128, key: Uint8Array): number {
-  const id = hash128(key);
-  const idView = new DataView(id.buffer, id.byteOffset, id.length);
-  const known = catalog.find(idView, 0);
-  if (known >= 0) return known;
-  const { shard, home } = placeSeries(hash128, key, identity.shardCount);
-  const { tenant, labels } = decodeSeriesKey(key);
-  const series = windows.addSeries(home.high, home.low);
-  if (series < 0) throw headFullError();
-  catalog.add(idView, 0, tenant, labels, shard, home);
-  const body = new RegistrationBody();
-  body.add(series, shard, BigInt(home.low) | (BigInt(home.high) << 32n), id, key);
-  wal.append(RECORD.registrations, body.body());
-  return series;
 }

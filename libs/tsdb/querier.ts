@@ -1,23 +1,34 @@
 // libs/tsdb/querier.ts: this storage as a Queryable: leaves, label names, label values, series, metadata.
-import type {
-  Labels,
-  Leaf,
-  LeafResult,
-  Matcher,
-  MetadataEntry,
-  Queryable,
-  QueryContext,
-  TimeRange,
+import {
+  compareUtf8,
+  type Labels,
+  type Leaf,
+  type LeafResult,
+  labelsKey,
+  type Matcher,
+  type MetadataEntry,
+  type Queryable,
+  type QueryContext,
+  type TimeRange,
 } from "../model/index.ts";
 import { evaluateLeaf } from "./evaluate.ts";
 import { Pace } from "./pace.ts";
 import { PlanPool } from "./plan-pool.ts";
+import type { Selection } from "./selection.ts";
 import { seriesWithin } from "./series-within.ts";
 import { CapturedSources } from "./sources.ts";
 import type { DbState } from "./state.ts";
+import type { StoredBlock } from "./stored-block.ts";
 
 /** What of a storage's state queries read. */
-export type QuerierState = Pick<DbState, "catalog" | "clock" | "metadata" | "retentionMs" | "sources" | "stats">;
+export type QuerierState = Pick<DbState, "clock" | "metadata" | "retentionMs" | "selector" | "sources" | "stats">;
+
+/** How label texts are found: of a whole block, of the whole catalogue, of some series. */
+interface TextSource {
+  ofBlock(block: StoredBlock, pace: Pace): Promise<readonly string[]>;
+  ofCatalog(): readonly string[];
+  addOf(selection: Selection, indexes: Uint32Array, to: Set<string>): void;
+}
 
 export class DbQuerier implements Queryable {
   private readonly state: QuerierState;
@@ -28,77 +39,121 @@ export class DbQuerier implements Queryable {
   }
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
-    const { catalog, sources, clock, stats } = this.state;
-    const result = await evaluateLeaf(leaf, context, catalog, sources, clock, this.plans);
+    const { selector, sources, clock, stats } = this.state;
+    const result = await evaluateLeaf(leaf, context, selector, sources, clock, this.plans);
     stats.leaves++;
     stats.samplesRead += result.samplesRead;
     return result;
   }
 
-  async labelNames(
+  labelNames(
     sets: readonly (readonly Matcher[])[],
     range: TimeRange,
     limit: number,
     context: QueryContext,
   ): Promise<string[]> {
-    const { index } = this.state.catalog;
-    return truncated(index.labelNames(context.tenant, await this.selected(sets, range, context)), limit);
+    const { tenant } = context;
+    return this.texts(sets, range, limit, context, {
+      ofBlock: (block, pace) => block.labelNames(tenant, pace),
+      ofCatalog: () => this.state.selector.catalog.index.labelNames(tenant),
+      addOf: (selection, indexes, to) => selection.addNames(indexes, to),
+    });
   }
 
-  async labelValues(
+  labelValues(
     name: string,
     sets: readonly (readonly Matcher[])[],
     range: TimeRange,
     limit: number,
     context: QueryContext,
   ): Promise<string[]> {
-    const { index } = this.state.catalog;
-    return truncated(index.labelValues(context.tenant, name, await this.selected(sets, range, context)), limit);
+    const { tenant } = context;
+    return this.texts(sets, range, limit, context, {
+      ofBlock: (block, pace) => block.labelValues(tenant, name, pace),
+      ofCatalog: () => this.state.selector.catalog.index.labelValues(tenant, name),
+      addOf: (selection, indexes, to) => selection.addValues(name, indexes, to),
+    });
   }
 
-  async series(
+  series(
     sets: readonly (readonly Matcher[])[],
     range: TimeRange,
     limit: number,
     context: QueryContext,
   ): Promise<Labels[]> {
-    const { catalog } = this.state;
-    const found = (await this.selected(sets, range, context)) ?? catalog.index.select(context.tenant, []);
-    const wanted = limit > 0 ? found.subarray(0, limit) : found;
-    return Array.from(wanted, (series) => catalog.index.labelsOf(series));
+    return this.capturing(range, context, async (captured, pace) => {
+      const found = new Map<string, Labels>();
+      for (const set of sets.length === 0 ? [[]] : sets) {
+        const selection = await this.state.selector.select(captured.blocks, context.tenant, set, pace);
+        for (const index of await this.within(selection, captured, pace)) {
+          if (limit > 0 && found.size === limit) return [...found.values()];
+          const labels = selection.labelsOf(index);
+          found.set(labelsKey(labels), labels);
+          if (found.size % 1024 === 0 && pace.isDue) await pace.rest();
+        }
+      }
+      return [...found.values()];
+    });
   }
 
   async metadata(family: string, context: QueryContext): Promise<MetadataEntry[]> {
     return this.state.metadata.find(context.tenant, family);
   }
 
-  /** Series that match any set and have a sample in the range, ascending; undefined: all series, unrestricted. */
-  private async selected(
+  /** Texts of the series that match any set, or of all series where there is none, and have a sample in the range. */
+  private texts(
     sets: readonly (readonly Matcher[])[],
     range: TimeRange,
+    limit: number,
     context: QueryContext,
-  ): Promise<Uint32Array | undefined> {
-    const { catalog, clock, retentionMs, sources } = this.state;
-    const pace = new Pace(clock, context);
-    const captured = new CapturedSources(sources, range.minMs, range.maxMs);
-    try {
-      await captured.register(pace);
-      const unbounded = range.minMs <= clock.nowMs() - retentionMs && range.maxMs >= clock.nowMs();
-      if (sets.length === 0 && unbounded) return undefined;
-      let found: Uint32Array;
-      if (sets.length <= 1) found = catalog.index.select(context.tenant, sets[0] ?? []);
-      else {
-        const union = new Set<number>();
-        for (const set of sets) for (const series of catalog.index.select(context.tenant, set)) union.add(series);
-        found = Uint32Array.from(union).sort();
+    source: TextSource,
+  ): Promise<string[]> {
+    return this.capturing(range, context, async (captured, pace) => {
+      const found = new Set<string>();
+      let { blocks } = captured;
+      const isUnbounded = this.isUnbounded(captured);
+      if (sets.length === 0) {
+        // Blocks that lie in the range tell at once what values they have.
+        for (const block of blocks.filter((one) => isUnbounded || one.liesWithin(range.minMs, range.maxMs))) {
+          for (const text of await source.ofBlock(block, pace)) found.add(text);
+          if (pace.isDue) await pace.rest();
+        }
+        blocks = blocks.filter((one) => !isUnbounded && !one.liesWithin(range.minMs, range.maxMs));
+        if (isUnbounded) for (const text of source.ofCatalog()) found.add(text);
       }
-      return unbounded ? found : await seriesWithin(found, captured, pace);
+      if (sets.length > 0 || !isUnbounded) {
+        for (const set of sets.length === 0 ? [[]] : sets) {
+          const selection = await this.state.selector.select(blocks, context.tenant, set, pace);
+          source.addOf(selection, await this.within(selection, captured, pace), found);
+        }
+      }
+      const all = [...found].sort(compareUtf8);
+      return limit > 0 && all.length > limit ? all.slice(0, limit) : all;
+    });
+  }
+
+  private async within(selection: Selection, captured: CapturedSources, pace: Pace): Promise<Uint32Array> {
+    if (this.isUnbounded(captured)) return selection.numbers.map((_, i) => i);
+    return seriesWithin(selection, captured, pace);
+  }
+
+  /** Whether the range leaves nothing out that is stored. */
+  private isUnbounded({ lowMs, highMs }: CapturedSources): boolean {
+    const { clock, retentionMs } = this.state;
+    return lowMs <= clock.nowMs() - retentionMs && highMs >= clock.nowMs();
+  }
+
+  private async capturing<T>(
+    { minMs, maxMs }: TimeRange,
+    context: QueryContext,
+    work: (captured: CapturedSources, pace: Pace) => Promise<T>,
+  ): Promise<T> {
+    const pace = new Pace(this.state.clock, context);
+    const captured = new CapturedSources(this.state.sources, minMs, maxMs);
+    try {
+      return await work(captured, pace);
     } finally {
       captured.release();
     }
   }
-}
-
-function truncated(all: string[], limit: number): string[] {
-  return limit > 0 && all.length > limit ? all.slice(0, limit) : all;
 }

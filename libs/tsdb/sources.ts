@@ -1,22 +1,14 @@
 // libs/tsdb/sources.ts: where a query's samples are: heads and blocks, seen as they are when it begins.
 // A snapshot never changes: cuts and merges replace it as a whole, before they retire the blocks that are no longer in it. What is in a head
 // and in blocks, or in several of either, is merged; at equal times the winner of libs/kernel/winner.ts counts.
-import type { BlockSeries } from "./block-series.ts";
 import type { Head } from "./head.ts";
-import type { Pace } from "./pace.ts";
 import type { StoredBlock } from "./stored-block.ts";
 
 export interface Sources {
-  /** Oldest first. Each knows all series numbers of the catalogue. */
+  /** Oldest first. */
   readonly heads: readonly Head[];
   /** In any order. */
   readonly blocks: readonly StoredBlock[];
-}
-
-/** A block with the table of its series. */
-export interface LoadedBlock {
-  readonly block: StoredBlock;
-  readonly series: BlockSeries;
 }
 
 /** What of a snapshot may have samples in [lowMs, highMs]. Its blocks stay open, and its heads what they are, until `release`. */
@@ -25,7 +17,7 @@ export class CapturedSources {
   readonly highMs: number;
   private readonly allHeads: readonly Head[];
   /** By their first times. */
-  private readonly blocks: readonly StoredBlock[];
+  readonly blocks: readonly StoredBlock[];
 
   constructor({ heads, blocks }: Sources, lowMs: number, highMs: number) {
     this.lowMs = lowMs;
@@ -44,36 +36,6 @@ export class CapturedSources {
     if (allHeads.length === 1) return allHeads;
     const found = allHeads.filter((head) => head.overlaps(lowMs, highMs));
     return found.length > 0 ? found : allHeads.slice(-1);
-  }
-
-  /** The blocks with their series, all of which are in the catalogue afterwards. Errors: CorruptionError; those of the pace. */
-  async load(pace: Pace): Promise<LoadedBlock[]> {
-    const loaded: LoadedBlock[] = [];
-    for (const block of this.blocks) {
-      let series = block.load();
-      while (series === undefined) {
-        if (pace.isDue) await pace.rest();
-        series = block.load();
-      }
-      loaded.push({ block, series });
-      if (pace.isDue) await pace.rest();
-    }
-    return loaded;
-  }
-
-  /** Sees to it that all series of the blocks are in the catalogue. Errors as those of load. */
-  async register(pace: Pace): Promise<void> {
-    for (const block of this.blocks) {
-      while (!block.isRegistered) {
-        block.load();
-        if (pace.isDue) await pace.rest();
-      }
-    }
-  }
-
-  /** Like load, in one piece. */
-  loadAll(): LoadedBlock[] {
-    return this.blocks.map((block) => ({ block, series: block.loadAll() }));
   }
 
   release(): void {

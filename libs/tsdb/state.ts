@@ -5,6 +5,8 @@ import type { BlockMemory } from "./block-memory.ts";
 import type { SeriesCatalog } from "./catalog.ts";
 import type { HeadAppend } from "./head.ts";
 import type { MetadataStore } from "./metadata-store.ts";
+import type { PieceIndex } from "./piece-index.ts";
+import type { Selector } from "./selector.ts";
 import type { DbSession } from "./session.ts";
 import type { Sources } from "./sources.ts";
 import type { Windows } from "./windows.ts";
@@ -58,6 +60,10 @@ export interface DbState {
   /** What queries read. Cuts and merges replace it as a whole, and retire its former blocks afterwards. */
   sources: Sources;
   readonly blockMemory: BlockMemory;
+  /** The persistent index of the blocks. */
+  readonly pieces: PieceIndex;
+  /** Finds the series of queries. */
+  readonly selector: Selector;
   readonly catalog: SeriesCatalog;
   readonly metadata: MetadataStore;
   readonly wal: Wal;

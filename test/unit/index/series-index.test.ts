@@ -86,9 +86,15 @@ describe("series index", () => {
     index.add("t", 0, ["__name__", "up", "job", "b"]);
     index.add("t", 1, ["__name__", "down", "zone", "z"]);
     expect(index.labelNames("t")).toEqual(["__name__", "job", "zone"]);
-    expect(index.labelNames("t", Uint32Array.of(1))).toEqual(["__name__", "zone"]);
+    const of = (add: (to: Set<string>) => void): string[] => {
+      const to = new Set<string>();
+      add(to);
+      return [...to];
+    };
+    expect(of((to) => index.addNames(Uint32Array.of(1), to))).toEqual(["__name__", "zone"]);
     expect(index.labelValues("t", "__name__")).toEqual(["down", "up"]);
-    expect(index.labelValues("t", "job", Uint32Array.of(1))).toEqual([]);
+    expect(of((to) => index.addValues("job", Uint32Array.of(1), to))).toEqual([]);
+    expect(of((to) => index.addValues("job", Uint32Array.of(0, 1), to))).toEqual(["b"]);
     expect(index.labelsOf(1)).toEqual(["__name__", "down", "zone", "z"]);
     expect(index.hasLabels(0, ["__name__", "up", "job", "b"])).toBe(true);
     expect(index.hasLabels(0, ["__name__", "up", "job", "c"])).toBe(false);
