@@ -10,6 +10,7 @@ export interface Bitmap {
   addMany(values: Uint32Array): unknown;
   /** Adds from … end − 1. */
   addRange(from: number, end: number): unknown;
+  remove(value: number): unknown;
   has(value: number): boolean;
   andInPlace(other: Bitmap): unknown;
   andNotInPlace(other: Bitmap): unknown;

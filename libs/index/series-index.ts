@@ -1,4 +1,4 @@
-// libs/index/series-index.ts: the inverted index of the head: labels ↔ series, per tenant, in memory.
+// libs/index/series-index.ts: the inverted index of the series in heads: labels ↔ series, per tenant, in memory.
 // A label pair (tenant, name, value) has a number; a series is the list of its pairs' numbers in an arena of u32, a
 // posting list says which series carry a pair. Strings exist once per distinct pair, objects never per series.
 import {
@@ -27,6 +27,8 @@ interface TenantEntry {
   readonly names: Map<string, NameEntry>;
   /** Posting list of all the tenant's series. */
   readonly all: number;
+  /** Grows with each series that comes or is retired. */
+  version: number;
   sortedNames: string[] | undefined;
 }
 
@@ -34,13 +36,21 @@ const PAIRS_CHUNK = 1 << 16;
 /** Their numbers have 16 bits. */
 const TENANTS_MAX = 65_536;
 
-/** Label sets of series, found by matchers. Series numbers ascend as they are added. */
+/**
+ * Label sets of series, found by matchers. A series leaves in two steps: once it is retired nothing finds it, but who has its number still gets its
+ * labels; once it is freed its number and its labels' memory serve other series.
+ */
 export class SeriesIndex implements SeriesPairs {
   private readonly tenants = new Map<string, TenantEntry>();
   private readonly postings = new PostingTable();
   /** By pair number. */
   private readonly pairNames: NameEntry[] = [];
   private readonly pairValues: string[] = [];
+  /** By pair number: series that carry it, retired ones included. */
+  private pairUses = new Uint32Array(1024);
+  private readonly freePairs: number[] = [];
+  /** Words of the arena that no series needs any more. */
+  private garbage = 0;
   /** By series: where its pairs begin in the arena, and how many they are. */
   starts = new Uint32Array(1024);
   lengths = new Uint16Array(1024);
@@ -60,6 +70,11 @@ export class SeriesIndex implements SeriesPairs {
     return this.pairValues.length;
   }
 
+  /** Label pairs that some series carries, tenants counted. */
+  get pairsInUse(): number {
+    return this.pairValues.length - this.freePairs.length;
+  }
+
   nameOf(pair: number): string {
     return this.pairNames[pair]!.name;
   }
@@ -71,7 +86,8 @@ export class SeriesIndex implements SeriesPairs {
   /** Bytes in typed arrays; strings and maps of the distinct pairs come on top. */
   get sizeBytes(): number {
     const columns = this.starts.byteLength + this.lengths.byteLength + this.owners.byteLength;
-    return this.postings.sizeBytes + columns + this.arena.byteLength + this.selections.sizeBytes;
+    const arenas = this.arena.byteLength + this.pairUses.byteLength;
+    return this.postings.sizeBytes + columns + arenas + this.selections.sizeBytes;
   }
 
   tenantNames(): readonly string[] {
@@ -83,7 +99,7 @@ export class SeriesIndex implements SeriesPairs {
     return this.tenantList[this.owners[series]!]!;
   }
 
-  /** Adds series number `series` (greater than every number before it) with its labels. */
+  /** Adds a series with its labels, under a number that is not in use. */
   add(tenant: string, series: number, labels: Labels): void {
     const owner = this.tenantEntry(tenant);
     const count = labels.length / 2;
@@ -95,9 +111,62 @@ export class SeriesIndex implements SeriesPairs {
       const pair = this.pairNumber(owner, labels[i]!, labels[i + 1]!);
       this.arena[this.arenaUsed++] = pair;
       this.postings.add(pair, series);
+      this.pairUses[pair]!++;
     }
     this.postings.add(owner.all, series);
     this.seriesCount++;
+    owner.version++;
+  }
+
+  /** Nothing finds the series any more; its labels can still be had by its number. */
+  retire(series: number): void {
+    const owner = this.tenants.get(this.tenantOf(series))!;
+    const end = this.starts[series]! + this.lengths[series]!;
+    for (let i = this.starts[series]!; i < end; i++) {
+      const pair = this.arena[i]!;
+      this.postings.remove(pair, series);
+      if (this.postings.size(pair) > 0) continue;
+      this.pairNames[pair]!.sorted = undefined;
+      owner.sortedNames = undefined;
+    }
+    this.postings.remove(owner.all, series);
+    this.seriesCount--;
+    owner.version++;
+  }
+
+  /** Gives the memory of a retired series to others; its number may be added again. */
+  free(series: number): void {
+    const owner = this.tenants.get(this.tenantOf(series))!;
+    const end = this.starts[series]! + this.lengths[series]!;
+    for (let i = this.starts[series]!; i < end; i++) {
+      const pair = this.arena[i]!;
+      if (--this.pairUses[pair]! > 0) continue;
+      const entry = this.pairNames[pair]!;
+      entry.values.delete(this.pairValues[pair]!);
+      if (entry.values.size === 0) owner.names.delete(entry.name);
+      this.pairValues[pair] = "";
+      this.freePairs.push(pair);
+    }
+    this.garbage += this.lengths[series]!;
+    this.lengths[series] = 0;
+    if (this.garbage > PAIRS_CHUNK && this.garbage > this.arenaUsed / 2) this.compact();
+  }
+
+  /** Moves what series need of the arena together. */
+  private compact(): void {
+    const arena = new Uint32Array(this.arena.length);
+    let used = 0;
+    for (let series = 0; series < this.starts.length; series++) {
+      const length = this.lengths[series]!;
+      if (length === 0) continue;
+      const start = this.starts[series]!;
+      arena.set(this.arena.subarray(start, start + length), used);
+      this.starts[series] = used;
+      used += length;
+    }
+    this.arena = arena;
+    this.arenaUsed = used;
+    this.garbage = 0;
   }
 
   /** The labels of a series, sorted by name. */
@@ -143,7 +212,7 @@ export class SeriesIndex implements SeriesPairs {
     const owner = this.tenants.get(tenant);
     if (owner === undefined) return new Uint32Array(0);
     const key = selectionKey(tenant, matchers);
-    const version = this.postings.size(owner.all);
+    const { version } = owner;
     const known = this.selections.find(key, version);
     if (known !== undefined) return known;
     const found = this.search(owner, matchers);
@@ -191,7 +260,10 @@ export class SeriesIndex implements SeriesPairs {
   labelNames(tenant: string): readonly string[] {
     const owner = this.tenants.get(tenant);
     if (owner === undefined) return [];
-    owner.sortedNames ??= [...owner.names.keys()].sort(compareUtf8);
+    owner.sortedNames ??= [...owner.names.values()]
+      .filter(({ values }) => this.isCarried(values))
+      .map(({ name }) => name)
+      .sort(compareUtf8);
     return owner.sortedNames;
   }
 
@@ -199,8 +271,16 @@ export class SeriesIndex implements SeriesPairs {
   labelValues(tenant: string, name: string): readonly string[] {
     const entry = this.tenants.get(tenant)?.names.get(name);
     if (entry === undefined) return [];
-    entry.sorted ??= [...entry.values.keys()].sort(compareUtf8);
+    entry.sorted ??= [...entry.values.keys()]
+      .filter((value) => this.postings.size(entry.values.get(value)!) > 0)
+      .sort(compareUtf8);
     return entry.sorted;
+  }
+
+  /** Whether any series that is not retired has one of a name's values. */
+  private isCarried(values: ReadonlyMap<string, number>): boolean {
+    for (const pair of values.values()) if (this.postings.size(pair) > 0) return true;
+    return false;
   }
 
   /** Adds the label names of these series. */
@@ -298,7 +378,7 @@ export class SeriesIndex implements SeriesPairs {
       const all = this.pairValues.length;
       this.pairValues.push("");
       this.pairNames.push({ name: "", values: new Map(), sorted: undefined });
-      owner = { number: this.tenantList.length, names: new Map(), all, sortedNames: undefined };
+      owner = { number: this.tenantList.length, names: new Map(), all, version: 0, sortedNames: undefined };
       this.tenantList.push(tenant);
       this.tenants.set(tenant, owner);
     }
@@ -314,11 +394,20 @@ export class SeriesIndex implements SeriesPairs {
     }
     let pair = entry.values.get(value);
     if (pair === undefined) {
-      pair = this.pairValues.length;
-      this.pairValues.push(value);
-      this.pairNames.push(entry);
+      pair = this.freePairs.pop() ?? this.pairValues.length;
+      this.pairValues[pair] = value;
+      this.pairNames[pair] = entry;
       entry.values.set(value, pair);
+      if (pair >= this.pairUses.length) {
+        const uses = new Uint32Array(pair * 2);
+        uses.set(this.pairUses);
+        this.pairUses = uses;
+      }
+    }
+    // Also one that only retired series had.
+    if (this.postings.size(pair) === 0) {
       entry.sorted = undefined;
+      owner.sortedNames = undefined;
     }
     return pair;
   }

@@ -24,6 +24,7 @@ import { InternalError, UnavailableError } from "../model/index.ts";
 import type { Head } from "./head.ts";
 import { HeadPieces, RangeTooLong, seriesByShard } from "./head-pieces.ts";
 import type { IndexedBlock } from "./piece-index.ts";
+import { SourcesPin } from "./sources.ts";
 import type { DbState } from "./state.ts";
 import type { StoredBlock } from "./stored-block.ts";
 import type { FrozenHead } from "./windows.ts";
@@ -79,6 +80,8 @@ export class Cutter {
   private running: Promise<unknown> = Promise.resolve();
   private busy = false;
   private closing = false;
+  /** Heads whose samples are in blocks, but which queries still read. */
+  private busyHeads = 0;
   /** A new storage has no window before the one that it was opened in. */
   private readonly firstMs: number;
 
@@ -177,6 +180,8 @@ export class Cutter {
     const entries: BlockEntry[] = [];
     try {
       for (const frozen of cut.frozen) await this.build(frozen, entries);
+      // A query may have begun before the blocks are known, and read these heads: what they hold stays in the catalogue until a later cut.
+      await state.forgetting.see(cut.frozen.map(({ head }) => head));
     } catch (error) {
       this.discard(entries);
       throw error;
@@ -191,14 +196,34 @@ export class Cutter {
     this.pending = undefined;
     windows.release(cut.frozen);
     this.replaceSources();
-    for (const { head } of cut.frozen) head.whenIdle(() => void windows.recycle(head));
+    const olderAreRead = this.busyHeads > 0;
+    this.busyHeads += cut.frozen.length;
+    for (const { head } of cut.frozen) {
+      head.whenIdle(() => {
+        this.busyHeads--;
+        void windows.recycle(head);
+      });
+    }
     for (const entry of entries) {
       report.blocks++;
       report.samples += entry.samples;
       report.sizeBytes += entry.sizeBytes;
     }
     await this.index(entries);
+    if (!olderAreRead) await this.forget();
+    await state.forgetting.release(walFrom);
     await wal.truncate(walFrom);
+  }
+
+  /** Retires the series that were not written for a while. */
+  private async forget(): Promise<void> {
+    const { state, windowMs } = this.options;
+    const { clock, forgetting, wal } = state;
+    const gone = await forgetting.retire(clock.nowMs() - windowMs / 2);
+    if (gone.length === 0) return;
+    const { pin } = state.sources;
+    state.sources = { ...state.sources, pin: new SourcesPin() };
+    forgetting.wait(gone, wal.currentSegment, pin);
   }
 
   /** Makes the pieces of new blocks and removes those of blocks that are gone. Queries read labels until it is done. */
@@ -388,7 +413,7 @@ export class Cutter {
 
   private replaceSources(): void {
     const { state, stored } = this.options;
-    state.sources = { heads: state.windows.heads, blocks: [...stored.values()] };
+    state.sources = { ...state.sources, heads: state.windows.heads, blocks: [...stored.values()] };
   }
 }
 

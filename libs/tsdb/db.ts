@@ -18,6 +18,7 @@ import { BlockMemory } from "./block-memory.ts";
 import { SeriesCatalog } from "./catalog.ts";
 import { type CutReport, Cutter } from "./cutter.ts";
 import { type ExportedSeries, exportSeries } from "./export.ts";
+import { Forgetting } from "./forgetting.ts";
 import type { HeadStats } from "./head.ts";
 import { MetadataStore } from "./metadata-store.ts";
 import { openBlocks } from "./open-blocks.ts";
@@ -26,6 +27,7 @@ import { DbQuerier } from "./querier.ts";
 import { recover } from "./recover.ts";
 import { Selector } from "./selector.ts";
 import { DbSession } from "./session.ts";
+import { SourcesPin } from "./sources.ts";
 import { type DbState, DbStats } from "./state.ts";
 import { Windows } from "./windows.ts";
 
@@ -75,6 +77,10 @@ export interface DbReport {
   readonly head: HeadStats;
   readonly seriesCount: number;
   readonly seriesMax: number;
+  /** Numbers that series have or had and that may pass to others; how many did, and how many series were forgotten since the start. */
+  readonly catalogNumbers: number;
+  readonly numbersReused: number;
+  readonly forgotten: number;
   readonly labelPairs: number;
   readonly catalogBytes: number;
   readonly sessions: number;
@@ -189,7 +195,8 @@ export class Db {
       pieces = new PieceIndex(await openPieceStore(options, onProblem), onProblem);
       const state: DbState = {
         ...{ identity, clock, windows, catalog, metadata, wal, stats, retentionMs, maxFutureMs, seriesMax },
-        sources: { heads: windows.heads, blocks: [] },
+        forgetting: new Forgetting(catalog, windows, clock, replayed.end.segment),
+        sources: { heads: windows.heads, blocks: [], pin: new SourcesPin() },
         ...{ blockMemory, pieces, selector: new Selector(catalog, blockMemory) },
         sessions: new Set(),
         closing: false,
@@ -197,7 +204,7 @@ export class Db {
       };
       opened = state;
       const { stored, openBlock, damaged } = openBlocks(fs, dataDir, registry, pieces, blockMemory);
-      state.sources = { heads: windows.heads, blocks: [...stored.values()] };
+      state.sources = { ...state.sources, blocks: [...stored.values()] };
       await pieces.compare([...stored.values()].map(({ reader }) => reader.footer));
       const failure = new Promise<Error>((resolve) => {
         const builder = options.walMode === "worker" ? new WorkerBlockBuilder() : new InlineBlockBuilder(fs);
@@ -258,7 +265,10 @@ export class Db {
       head: state.windows.current.stats(),
       seriesCount: catalog.index.size,
       seriesMax: state.seriesMax,
-      labelPairs: catalog.index.pairCount,
+      catalogNumbers: catalog.seriesEnd,
+      numbersReused: catalog.reused,
+      forgotten: state.forgetting.retired,
+      labelPairs: catalog.index.pairsInUse,
       catalogBytes: catalog.sizeBytes,
       sessions: state.sessions.size,
       wal: {
@@ -298,7 +308,7 @@ export class Db {
     await this.cutter.close();
     await this.state.wal.close();
     const { blocks } = this.state.sources;
-    this.state.sources = { heads: this.state.windows.heads, blocks: [] };
+    this.state.sources = { ...this.state.sources, blocks: [] };
     for (const block of blocks) block.retire();
     await this.state.pieces.close();
     this.state.catalog.index.dispose();

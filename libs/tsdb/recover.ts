@@ -1,6 +1,6 @@
 // libs/tsdb/recover.ts: rebuilds catalogue, head and metadata from the WAL at the start.
-// Series keep the numbers they were logged with. A number whose registration was lost to damage stays unused for good, because its
-// samples may still be in the log: another series that got the number would inherit them.
+// Series keep the numbers they were logged with. A number whose registration was lost to damage stays unused as long as its samples may still be
+// in the log: another series that got the number would inherit them.
 import type { BlockRegistry } from "../block/index.ts";
 import type { Clock, FileSystem } from "../env/index.ts";
 import { decodeSamplesRecord, newestTimeOf } from "../kernel/index.ts";
@@ -31,7 +31,7 @@ export async function recover(
   metadata: MetadataStore,
   { covered, walFrom }: Pick<BlockRegistry, "covered" | "walFrom">,
 ): Promise<ReplayReport> {
-  const registered = new RegisteredSeries(catalog, windows);
+  const registered = new RegisteredSeries(catalog, windows, clock.nowMs());
   const handler: ReplayHandler = {
     registration: (entry) => registered.collect(entry),
     samples: (body, segment) => {
@@ -87,9 +87,11 @@ function seriesOf(body: Uint8Array): Uint32Array {
 class RegisteredSeries {
   private readonly catalog: SeriesCatalog;
   private readonly windows: Windows;
+  private readonly nowMs: number;
   private entries: { series: number; shard: number; home: bigint; id: Uint8Array; key: Uint8Array }[] = [];
 
-  constructor(catalog: SeriesCatalog, windows: Windows) {
+  constructor(catalog: SeriesCatalog, windows: Windows, nowMs: number) {
+    this.nowMs = nowMs;
     this.catalog = catalog;
     this.windows = windows;
   }
@@ -113,7 +115,8 @@ class RegisteredSeries {
       const high = Number(home >> 32n);
       this.addToHead(high, low);
       const { tenant, labels } = decodeSeriesKey(key);
-      this.catalog.add(new DataView(id.buffer, id.byteOffset, 16), 0, tenant, labels, shard, { low, high });
+      const view = new DataView(id.buffer, id.byteOffset, 16);
+      this.catalog.add(view, 0, tenant, labels, shard, { low, high }, this.nowMs);
     }
     this.entries = [];
   }

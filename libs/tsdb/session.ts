@@ -4,6 +4,7 @@
 import {
   type BatchAck,
   decodeSeriesKey,
+  type Hash64,
   type IngestSession,
   InvalidError,
   type MetadataEntry,
@@ -122,7 +123,7 @@ export class DbSession implements IngestSession {
 
   /** Gives one reference its series. Returns false when only an unknown id was given. */
   private resolve(view: DataView, { ref, at, key, name }: BatchRegistration): boolean {
-    const { catalog, windows, stats } = this.state;
+    const { catalog, clock, stats } = this.state;
     const idAt = at + 16;
     let series = catalog.find(view, idAt);
     if (name === undefined) {
@@ -135,18 +136,27 @@ export class DbSession implements IngestSession {
       }
     } else {
       const home = { low: view.getUint32(at + 8, true), high: view.getUint32(at + 12, true) };
-      const fits = catalog.seriesEnd < this.state.seriesMax && catalog.index.hasRoomFor(name.tenant);
-      series = fits ? windows.addSeries(home.high, home.low) : -1;
+      series = catalog.index.hasRoomFor(name.tenant) ? this.numberFor(home) : -1;
       if (series < 0) {
         this.define(this.dictionary.refuse(ref, "series-limit"));
         return true;
       }
       const shard = view.getUint32(at + 4, true);
-      catalog.add(view, idAt, name.tenant, name.labels, shard, home);
+      catalog.add(view, idAt, name.tenant, name.labels, shard, home, clock.nowMs(), series);
       this.registrations.add(series, shard, view.getBigUint64(at + 8, true), bytesOf(view, idAt, 16), key);
     }
+    // Whoever has a reference may write: the series stays for a while.
+    catalog.see(series, clock.nowMs());
     this.define(this.dictionary.set(ref, series));
     return true;
+  }
+
+  /** The number for a new series, known to all heads; -1 when there is no room. */
+  private numberFor(home: Hash64): number {
+    const { catalog, seriesMax, windows } = this.state;
+    const free = catalog.freeNumber;
+    if (free >= 0) return windows.reuseSeries(free, home.high, home.low) ? free : -1;
+    return catalog.seriesEnd < seriesMax ? windows.addSeries(home.high, home.low) : -1;
   }
 
   private define(done: boolean): void {

@@ -9,17 +9,24 @@ export interface Sources {
   readonly heads: readonly Head[];
   /** In any order. */
   readonly blocks: readonly StoredBlock[];
+  readonly pin?: SourcesPin;
+}
+
+/** Counts the queries at work on snapshots that know the same series of the catalogue. */
+export class SourcesPin {
+  users = 0;
 }
 
 /** What of a snapshot may have samples in [lowMs, highMs]. Its blocks stay open, and its heads what they are, until `release`. */
 export class CapturedSources {
   readonly lowMs: number;
   readonly highMs: number;
+  private readonly pin: SourcesPin | undefined;
   private readonly allHeads: readonly Head[];
   /** By their first times. */
   readonly blocks: readonly StoredBlock[];
 
-  constructor({ heads, blocks }: Sources, lowMs: number, highMs: number) {
+  constructor({ heads, blocks, pin }: Sources, lowMs: number, highMs: number) {
     this.lowMs = lowMs;
     this.highMs = highMs;
     this.allHeads = heads;
@@ -28,6 +35,8 @@ export class CapturedSources {
       .sort((a, b) => a.reader.footer.minMs - b.reader.footer.minMs);
     for (const block of this.blocks) block.acquire();
     for (const head of heads) head.acquire();
+    this.pin = pin;
+    if (pin !== undefined) pin.users++;
   }
 
   /** Heads with samples in the range now; one at least. */
@@ -41,5 +50,6 @@ export class CapturedSources {
   release(): void {
     for (const block of this.blocks) block.release();
     for (const head of this.allHeads) head.release();
+    if (this.pin !== undefined) this.pin.users--;
   }
 }

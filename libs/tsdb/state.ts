@@ -3,6 +3,7 @@ import type { Clock } from "../env/index.ts";
 import type { DirectoryIdentity, Wal } from "../wal/index.ts";
 import type { BlockMemory } from "./block-memory.ts";
 import type { SeriesCatalog } from "./catalog.ts";
+import type { Forgetting } from "./forgetting.ts";
 import type { HeadAppend } from "./head.ts";
 import type { MetadataStore } from "./metadata-store.ts";
 import type { PieceIndex } from "./piece-index.ts";
@@ -60,6 +61,7 @@ export interface DbState {
   /** What queries read. Cuts and merges replace it as a whole, and retire its former blocks afterwards. */
   sources: Sources;
   readonly blockMemory: BlockMemory;
+  readonly forgetting: Forgetting;
   /** The persistent index of the blocks. */
   readonly pieces: PieceIndex;
   /** Finds the series of queries. */
