@@ -62,7 +62,7 @@ export const METRICS = {
   },
   tidemark_owner_dictionary_bytes: { type: "gauge", labels: ["owner"], help: "Memory of a connection's references." },
 
-  tidemark_storage_series: { type: "gauge", help: "Series stored." },
+  tidemark_storage_series: { type: "gauge", help: "Series that are written." },
   tidemark_storage_series_limit: { type: "gauge", help: "Series that may be stored (--series-max)." },
   tidemark_storage_label_pairs: { type: "gauge", help: "Distinct label pairs in the index." },
   tidemark_storage_catalog_bytes: { type: "gauge", help: "Memory of series, labels and index." },
@@ -109,6 +109,14 @@ export const METRICS = {
   tidemark_blocks_bytes: { type: "gauge", help: "Size of the live blocks." },
   tidemark_blocks_samples: { type: "gauge", help: "Samples in the live blocks." },
   tidemark_blocks_damaged: { type: "gauge", help: "Blocks that could not be opened and are not served." },
+  tidemark_storage_series_forgotten_total: {
+    type: "counter",
+    help: "Series that left the catalogue because nobody wrote them.",
+  },
+  tidemark_storage_series_numbers: {
+    type: "gauge",
+    help: "Series numbers in use, or waiting to pass to another series.",
+  },
   tidemark_index_bytes: { type: "gauge", help: "Size of the persistent index on disk." },
   tidemark_index_blocks: { type: "gauge", help: "Live blocks whose series are in the persistent index." },
   tidemark_index_blocks_missing: { type: "gauge", help: "Live blocks that are to be put into the persistent index." },

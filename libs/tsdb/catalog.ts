@@ -101,12 +101,12 @@ export class SeriesCatalog implements RegistrationSource {
     return this.states[number] === LIVE && this.seen[number]! < ms / 1000;
   }
 
-  /** Numbers that stand for nothing, and are not free. */
+  /** Numbers that stand for no series that can be found, and are not free. */
   lostNumbers(): Uint32Array {
     const free = new Set(this.free);
     const found: number[] = [];
     for (let number = 0; number < this.end; number++) {
-      if (this.states[number] === UNUSED && !free.has(number)) found.push(number);
+      if (this.states[number] !== LIVE && !free.has(number)) found.push(number);
     }
     return Uint32Array.from(found);
   }

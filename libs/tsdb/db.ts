@@ -1,8 +1,8 @@
 // libs/tsdb/db.ts: one storage: opens a data directory, takes batches, answers leaves, closes. No network here.
 // Order of a start: lock, identity, replay, WAL open, ready. Order of a stop: no new work, WAL durable, lock released.
 import { type BlockEntry, BlockRegistry, InlineBlockBuilder, WorkerBlockBuilder } from "../block/index.ts";
-import { type Clock, errorText, type FileSystem, type Processes, type Random, type Timer } from "../env/index.ts";
-import { bitmapImplementation, LevelPieceStore, MemoryPieceStore, type PieceStore } from "../index/index.ts";
+import type { Clock, FileSystem, Processes, Random, Timer } from "../env/index.ts";
+import { bitmapImplementation, type PieceStore } from "../index/index.ts";
 import { type IngestSession, type Matcher, type Queryable, UnavailableError } from "../model/index.ts";
 import {
   type DirectoryIdentity,
@@ -20,9 +20,10 @@ import { type CutReport, Cutter } from "./cutter.ts";
 import { type ExportedSeries, exportSeries } from "./export.ts";
 import { Forgetting } from "./forgetting.ts";
 import type { HeadStats } from "./head.ts";
+import { openIndex } from "./index-folder.ts";
 import { MetadataStore } from "./metadata-store.ts";
 import { openBlocks } from "./open-blocks.ts";
-import { PieceIndex, type PieceStats } from "./piece-index.ts";
+import type { PieceIndex, PieceStats } from "./piece-index.ts";
 import { DbQuerier } from "./querier.ts";
 import { recover } from "./recover.ts";
 import { Selector } from "./selector.ts";
@@ -31,8 +32,6 @@ import { SourcesPin } from "./sources.ts";
 import { type DbState, DbStats } from "./state.ts";
 import { Windows } from "./windows.ts";
 
-/** Below the data directory. */
-const INDEX_FOLDER = "index";
 /** Windows that become blocks, how long they take late samples, and how often it is looked what is due. */
 const WINDOW_MS = 2 * 3_600_000;
 const LATE_WINDOW_MS = 15 * 60_000;
@@ -116,8 +115,6 @@ export class Db {
   private readonly cutter: Cutter;
   private readonly registry: BlockRegistry;
   private readonly ticker: Timer;
-  private readonly fs: FileSystem;
-  private readonly dataDir: string;
 
   private constructor(
     state: DbState,
@@ -127,11 +124,8 @@ export class Db {
     registry: BlockRegistry,
     damagedBlocks: readonly string[],
     failure: Promise<Error>,
-    { fs, dataDir }: Pick<DbOptions, "fs" | "dataDir">,
   ) {
     this.state = state;
-    this.fs = fs;
-    this.dataDir = dataDir;
     this.lock = lock;
     this.cutter = cutter;
     this.registry = registry;
@@ -192,7 +186,7 @@ export class Db {
       });
       const { retentionMs, maxFutureMs, seriesMax, onProblem = () => {} } = options;
       const blockMemory = new BlockMemory(clock, options.headMemoryBytes / BLOCK_MEMORY_SHARE, BLOCK_IDLE_MS);
-      pieces = new PieceIndex(await openPieceStore(options, onProblem), onProblem);
+      pieces = await openIndex(options, onProblem);
       const state: DbState = {
         ...{ identity, clock, windows, catalog, metadata, wal, stats, retentionMs, maxFutureMs, seriesMax },
         forgetting: new Forgetting(catalog, windows, clock, replayed.end.segment),
@@ -218,7 +212,7 @@ export class Db {
           },
         });
       });
-      return new Db(state, lock, replayed, cutter!, registry, damaged, failure, options);
+      return new Db(state, lock, replayed, cutter!, registry, damaged, failure);
     } catch (error) {
       await pieces?.close();
       lock.release();
@@ -287,16 +281,9 @@ export class Db {
         samples: total((entry) => entry.samples),
         damaged: this.damagedBlocks.length,
       },
-      index: { ...state.pieces.stats, missing: state.pieces.missing, sizeBytes: this.indexBytes() },
+      index: { ...state.pieces.stats, missing: state.pieces.missing, sizeBytes: state.pieces.sizeBytes },
       cuts: this.cutter.totals,
     };
-  }
-
-  private indexBytes(): number {
-    const { fs, dataDir } = this;
-    const folder = `${dataDir}/${INDEX_FOLDER}`;
-    if (fs.stat(folder) === undefined) return 0;
-    return fs.list(folder).reduce((sum, name) => sum + (fs.stat(`${folder}/${name}`)?.sizeBytes ?? 0), 0);
   }
 
   /** Ends all sessions, makes everything appended durable, and releases the directory. */
@@ -313,25 +300,6 @@ export class Db {
     await this.state.pieces.close();
     this.state.catalog.index.dispose();
     this.lock.release();
-  }
-}
-
-/** Errors: none; an index that can't be had on disk is made in memory. */
-async function openPieceStore(
-  { pieceStore, walMode, dataDir }: DbOptions,
-  onProblem: (problem: string) => void,
-): Promise<PieceStore> {
-  if (pieceStore !== undefined) return pieceStore;
-  if (walMode === "inline") return new MemoryPieceStore();
-  const folder = `${dataDir}/${INDEX_FOLDER}`;
-  try {
-    const { store, problem } = await LevelPieceStore.open(folder);
-    if (problem !== undefined)
-      onProblem(`cannot open the index in ${folder}: got ${problem}; want it whole, so it is made again`);
-    return store;
-  } catch (error) {
-    onProblem(`cannot make the index in ${folder}: got ${errorText(error)}; want it on disk, so it is made in memory`);
-    return new MemoryPieceStore();
   }
 }
 

@@ -37,8 +37,11 @@ export class PieceIndex {
   private readonly wanting = new Map<string, IndexedBlock>();
   private readonly indexed = new Set<string>();
 
-  constructor(store: PieceStore, onProblem: (problem: string) => void = () => {}) {
+  private readonly sizeOf: () => number;
+
+  constructor(store: PieceStore, onProblem: (problem: string) => void = () => {}, sizeOf: () => number = () => 0) {
     this.store = store;
+    this.sizeOf = sizeOf;
     this.onProblem = onProblem;
   }
 
@@ -124,6 +127,11 @@ export class PieceIndex {
     }
     this.stats.indexed = this.indexed.size;
     for (const [name, block] of live) if (!this.indexed.has(name)) this.wanting.set(name, block);
+  }
+
+  /** What it takes on disk. */
+  get sizeBytes(): number {
+    return this.sizeOf();
   }
 
   /** Blocks that want their pieces made. */

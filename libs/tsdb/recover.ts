@@ -83,12 +83,16 @@ function seriesOf(body: Uint8Array): Uint32Array {
   }
 }
 
-/** Registrations come in any order; posting lists and the head want ascending numbers. */
+/**
+ * Registrations come in any order; the head wants ascending numbers. A series that was forgotten and came back has two: the later one counts. All
+ * samples under the former number were in blocks when it was forgotten.
+ */
 class RegisteredSeries {
   private readonly catalog: SeriesCatalog;
   private readonly windows: Windows;
   private readonly nowMs: number;
-  private entries: { series: number; shard: number; home: bigint; id: Uint8Array; key: Uint8Array }[] = [];
+  private entries: { series: number; shard: number; home: bigint; id: Uint8Array; key: Uint8Array; order: number }[] =
+    [];
 
   constructor(catalog: SeriesCatalog, windows: Windows, nowMs: number) {
     this.nowMs = nowMs;
@@ -103,19 +107,30 @@ class RegisteredSeries {
       home: entry.home,
       id: entry.id.slice(),
       key: entry.key.slice(),
+      order: this.entries.length,
     });
   }
 
   finish(): void {
     if (this.entries.length === 0) return;
     this.entries.sort((a, b) => a.series - b.series);
-    for (const { series, shard, home, id, key } of this.entries) {
+    const orders = new Uint32Array(this.entries.at(-1)!.series + 1);
+    for (const { series, shard, home, id, key, order } of this.entries) {
       while (this.catalog.seriesEnd < series) this.skip();
       const low = Number(home & 0xffffffffn);
       const high = Number(home >> 32n);
       this.addToHead(high, low);
       const { tenant, labels } = decodeSeriesKey(key);
       const view = new DataView(id.buffer, id.byteOffset, 16);
+      const other = this.catalog.find(view, 0);
+      if (other >= 0) {
+        if (orders[other]! > order) {
+          this.catalog.skip();
+          continue;
+        }
+        this.catalog.retire(other);
+      }
+      orders[series] = order;
       this.catalog.add(view, 0, tenant, labels, shard, { low, high }, this.nowMs);
     }
     this.entries = [];

@@ -60,6 +60,8 @@ export function engineReadings(db: Db): Readings {
     tidemark_blocks_bytes: report.blocks.sizeBytes,
     tidemark_blocks_samples: report.blocks.samples,
     tidemark_blocks_damaged: report.blocks.damaged,
+    tidemark_storage_series_forgotten_total: report.forgotten,
+    tidemark_storage_series_numbers: report.catalogNumbers,
     tidemark_index_bytes: report.index.sizeBytes,
     tidemark_index_blocks: report.index.indexed,
     tidemark_index_blocks_missing: report.index.missing,
