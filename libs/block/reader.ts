@@ -7,7 +7,7 @@ import type { ColumnKernel } from "../kernel/index.ts";
 import { CorruptionError, decodeSeriesKey, InternalError, InvalidError, type Labels } from "../model/index.ts";
 import { ByteSource } from "./byte-stream.ts";
 import { REFERENCE_DEPTH_MAX } from "./column-cache.ts";
-import type { ColumnEntry, StoredColumn } from "./column-entry.ts";
+import type { DecodedColumn, StoredColumn } from "./column-entry.ts";
 import { type Footer, readFooter, type TenantEntry } from "./footer.ts";
 import { decodeHeaderPage } from "./header-page.ts";
 import { type PageEntry, pageOf, readChecked, readPage } from "./page.ts";
@@ -160,13 +160,13 @@ export class BlockReader {
   }
 
   /** Gives a page's entries the places of their payloads. */
-  private placed(entries: readonly ColumnEntry[], page: PageEntry): StoredColumn[] {
+  private placed(entries: DecodedColumn[], page: PageEntry): StoredColumn[] {
     let offset = page.payloadOffset;
-    return entries.map((entry) => {
-      const column = { ...entry, offset };
+    for (const entry of entries) {
+      entry.offset = offset;
       offset += entry.header.payloadBytes;
-      return column;
-    });
+    }
+    return entries;
   }
 
   /** The headers of a page. */
