@@ -318,6 +318,23 @@ export class SeriesIndex implements SeriesPairs {
     }
   }
 
+  /** How many series a tenant has. */
+  seriesCountOf(tenant: string): number {
+    const owner = this.tenants.get(tenant);
+    return owner === undefined ? 0 : this.postings.size(owner.all);
+  }
+
+  /** The values of a label, each with how many series carry it. Those that come while it is walked may be among them. */
+  *pairsOfName(tenant: string, name: string): Generator<{ readonly value: string; readonly seriesCount: number }> {
+    const entry = this.tenants.get(tenant)?.names.get(name);
+    if (entry === undefined) return;
+    for (const [value, pair] of entry.values) {
+      const seriesCount = this.postings.size(pair);
+      // Retired series may have been the last.
+      if (seriesCount > 0) yield { value, seriesCount };
+    }
+  }
+
   dispose(): void {
     this.postings.dispose();
   }

@@ -7,4 +7,5 @@ export * from "./labels.ts";
 export * from "./matcher.ts";
 export * from "./queryable.ts";
 export * from "./stale.ts";
+export * from "./statistics.ts";
 export * from "./tenant.ts";

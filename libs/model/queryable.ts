@@ -5,6 +5,7 @@ import type { HistogramColumn } from "./histogram.ts";
 import type { MetadataEntry } from "./ingest.ts";
 import type { Labels } from "./labels.ts";
 import type { Matcher } from "./matcher.ts";
+import type { Statistics } from "./statistics.ts";
 
 /** Functions a storage evaluates per series over a window (start, end] of raw samples. */
 export type Rollup =
@@ -195,4 +196,6 @@ export interface Queryable {
   series(sets: readonly (readonly Matcher[])[], range: TimeRange, limit: number, c: QueryContext): Promise<Labels[]>;
   /** Metadata of one family, or of all when `family` is "". */
   metadata(family: string, c: QueryContext): Promise<MetadataEntry[]>;
+  /** What the tenant's series are made of: totals, and the `limit` greatest counts of each list. */
+  statistics(limit: number, c: QueryContext): Promise<Statistics>;
 }

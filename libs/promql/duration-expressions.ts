@@ -69,7 +69,12 @@ export function parseOffsetDuration(stream: TokenStream, expectation: Expectatio
     const sign = takeSign(stream);
     const following = stream.type();
     if (following === "number" || following === "duration") return applySign(stream, sign, parseNumberLiteral(stream));
-    if (following !== "+" && following !== "-") return applySign(stream, sign, parseOperand(stream, expectation));
+    if (following !== "+" && following !== "-") {
+      const operand = parseOperand(stream, expectation);
+      // Only here does Prometheus keep a plus, and only before a call.
+      if (operand.kind !== "call") return applySign(stream, sign, operand);
+      return { kind: "unary", pos: { start: sign.pos.start, end: operand.pos.end }, op: sign.op, expr: operand };
+    }
     const inner = parseOperation(stream, POWER, expectation);
     return continueOperation(stream, applySign(stream, sign, inner), 0, expectation);
   }

@@ -35,6 +35,7 @@ import { parseExpr } from "./parser.ts";
 import { planQuery } from "./plan.ts";
 import type { MatrixPlan, Plan, SubqueryPlan } from "./plan-node.ts";
 import { extendedPoints } from "./rollup-extended.ts";
+import { SampleCounts } from "./sample-counts.ts";
 import { valueType } from "./typecheck.ts";
 import { walk } from "./walk.ts";
 
@@ -58,6 +59,8 @@ export interface EngineOptions {
 /** What a single query may choose for itself. */
 export interface QueryChoices {
   readonly lookbackMs?: number;
+  /** Whether samples are counted step by step, which costs about as much again. */
+  readonly countSamples?: boolean;
 }
 
 /** The value of a query. Columns of a matrix lie on the grid, unless they carry times of their own. */
@@ -73,6 +76,8 @@ export interface QueryResult {
   readonly warnings: readonly string[];
   readonly infos: readonly string[];
   readonly stats: QueryStats;
+  /** When they were asked for. */
+  readonly counts?: SampleCounts;
 }
 
 const DOCUMENTED_TYPES: Readonly<Record<ValueType, string>> = {
@@ -177,21 +182,24 @@ export class Engine {
     const signal = abort === undefined ? context.signal : AbortSignal.any([context.signal, abort.signal]);
     const leaves = new LeafRequests(queryable, { ...context, signal }, budget);
     const run: Run = { leaves, budget, lookbackMs, delayedNames, useStarts };
+    const counts = choices.countSamples === true ? new SampleCounts(grid) : undefined;
     try {
       budget.check();
       budget.hold(grid.count);
       const value = await finish(
         plan,
         expr,
-        { run, grid, ranged: times.startMs !== times.endMs, notes },
+        { run, grid, ranged: times.startMs !== times.endMs, notes, counts },
         times.stepMs > 0,
       );
+      await counts?.settle(queryable, { ...context, signal });
       const text = typeof query === "string" ? query : "";
       return {
         value,
         warnings: notes.texts("warning", text),
         infos: notes.texts("info", text),
         stats: budget.stats(),
+        ...(counts === undefined ? {} : { counts }),
       };
     } catch (error) {
       abort?.abort();
@@ -271,6 +279,8 @@ async function rawSamples(plan: MatrixPlan, scope: Scope): Promise<QueryValue> {
     }
     if (points.values.length > 0) columns.push({ labels, ...points, present: null });
   }
+  const points = columns.reduce((sum, { values }) => sum + values.length, 0);
+  scope.counts?.addAnswer(points);
   return { type: "matrix", grid: scope.grid, columns: sortByLabels(columns) };
 }
 
@@ -280,7 +290,8 @@ async function subqueryPoints(plan: SubqueryPlan, scope: Scope): Promise<QueryVa
   if (inner.count === 0) return { type: "matrix", grid: scope.grid, columns: [] };
   scope.run.budget.hold(inner.count);
   const ranged = isRanged(plan, scope.grid, inner);
-  const value = await evaluate(plan.child, { ...scope, grid: inner, ranged });
+  const counts = scope.counts?.within(inner, scope.grid, 0, 0);
+  const value = await evaluate(plan.child, { ...scope, grid: inner, ranged, counts });
   const columns = finalNames(columnsOf(value), scope.run.delayedNames);
   return { type: "matrix", grid: scope.grid, columns: sortByLabels(columns).map((c) => withTimes(c, inner)) };
 }

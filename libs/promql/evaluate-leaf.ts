@@ -39,7 +39,7 @@ import { formatFixed } from "./quote.ts";
 import { evaluateRollup } from "./rollup.ts";
 import { evaluateSamples, readsStarts } from "./rollup-samples.ts";
 import type { SeriesSamples } from "./series-samples.ts";
-import { createWindowPlan, planWindows } from "./window-plan.ts";
+import { createWindowPlan, planWindows, type WindowPlan } from "./window-plan.ts";
 
 type Args = (number | Float64Array)[];
 
@@ -65,6 +65,7 @@ export async function evaluateLeaf(plan: LeafPlan, params: readonly Value[], sco
     ...(run.useStarts && readsStarts(plan.rollup) ? { useStarts: true } : {}),
     ...(plan.aggregation === undefined ? {} : { aggregation: plan.aggregation }),
   };
+  scope.counts?.addLeaf(leaf);
   const result = await run.leaves.evaluate(leaf);
   for (const warning of result.warnings) notes.addStorageWarning(warning);
   noteSamples(plan, result, scope);
@@ -245,6 +246,7 @@ export function evaluateRange(
   const ownTimes = new Float64Array(inner.count);
   const ownValues = new Float64Array(inner.count);
   const noted = new LeafNotes();
+  const windows = scope.counts === undefined ? undefined : new Float64Array(grid.count);
   const columns: Column[] = [];
   for (const column of series) {
     const values = new Float64Array(grid.count);
@@ -254,15 +256,18 @@ export function evaluateRange(
     if (column.histograms !== undefined) {
       const samples = samplesOf(times, column);
       planWindows(samples.times, samples.n, grid, source.rangeMs, source.offsetMs, own);
+      countWindows(windows, own);
       const name = labelValue(column.labels, METRIC_NAME);
       ({ points, histograms } = evaluateSamples(rollup, own, samples, args, values, present, (k) =>
         noted.add(k, name),
       ));
     } else if (column.present === null) {
+      countWindows(windows, shared);
       points = evaluateRollup(rollup, shared, times, column.values, args, values, present);
     } else {
       const n = compact(times, column, ownTimes, ownValues);
       planWindows(ownTimes, n, grid, source.rangeMs, source.offsetMs, own);
+      countWindows(windows, own);
       points = evaluateRollup(rollup, own, ownTimes, ownValues, args, values, present);
     }
     if (points === 0) continue;
@@ -270,10 +275,16 @@ export function evaluateRange(
     const rolled = { labels: column.labels, values, present: points === grid.count ? null : present, dropName };
     columns.push(histograms === undefined ? rolled : { ...rolled, histograms });
   }
+  if (windows !== undefined) scope.counts!.addPoints(windows);
   annotate(noted.list(), plan.pos, plan.pos, "", scope.notes);
   noteRollup(plan, columns, args, scope);
   const named = keepsName || run.delayedNames ? columns : withoutNames(columns, "");
   return repeatOver({ kind: "vector", columns: named }, grid, scope.grid);
+}
+
+function countWindows(sums: Float64Array | undefined, { from, to }: WindowPlan): void {
+  if (sums === undefined) return;
+  for (let step = 0; step < sums.length; step++) sums[step]! += to[step]! - from[step]!;
 }
 
 /** Copies the points of a column that are present; returns how many. */

@@ -130,7 +130,9 @@ async function evaluateOverSubquery(plan: RangePlan, scope: Scope): Promise<Valu
   // Columns of the child are as long as the inner grid: one that cannot be held is refused before it is built.
   budget.hold(inner.count);
   const ranged = isRanged(plan.source, placement.grid, inner);
-  const child = await evaluate(plan.source.child, { ...scope, grid: inner, ranged });
+  const { offsetMs, rangeMs } = plan.source;
+  const counts = scope.counts?.within(inner, placement.grid, offsetMs, rangeMs);
+  const child = await evaluate(plan.source.child, { ...scope, grid: inner, ranged, counts });
   budget.release(inner.count);
   release(scope, child, ...params);
   return evaluateRange(plan, placement, inner, columnsOf(child), scope);

@@ -3,6 +3,7 @@ import type { Grid } from "../model/index.ts";
 import type { Annotations } from "./annotations.ts";
 import type { Budget } from "./budget.ts";
 import type { LeafRequests } from "./leaf-requests.ts";
+import type { SampleCounts } from "./sample-counts.ts";
 
 /** One running query. */
 export interface Run {
@@ -22,6 +23,8 @@ export interface Scope {
   /** Whether start and end of the evaluation differ, even when one step is all there is: sorting means nothing then. */
   readonly ranged: boolean;
   readonly notes: Annotations;
+  /** Where samples are counted; absent when nobody asks. */
+  readonly counts?: SampleCounts | undefined;
 }
 
 /** Evaluation times in ms. */

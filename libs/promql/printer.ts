@@ -1,5 +1,5 @@
 // libs/promql/printer.ts: syntax trees to text, the way Prometheus' String() writes them.
-// Invariant: the text parses back to an equal tree (positions and the order of matchers aside). Where Prometheus' own text
+// Invariant: the text parses back to an equal tree (positions, the order of matchers and a plus behind `offset` aside). Where Prometheus' own text
 // would not, ours differs: durations below a millisecond stay numbers, and arithmetic behind `offset` gets parentheses.
 import { compareUtf8, type Matcher, METRIC_NAME } from "../model/index.ts";
 import type {
@@ -92,15 +92,25 @@ function writeChain(top: Binary, out: string[]): void {
   const chain: Binary[] = [];
   let node: Expr = top;
   for (; node.kind === "binary"; node = node.left) chain.push(node);
-  // A number has no sign of its own in front of `^`, where the sign would apply to the power.
-  const infiniteBase = chain.at(-1)!.op === "^" && node.kind === "number" && node.value === Number.POSITIVE_INFINITY;
-  if (infiniteBase) out.push("Inf");
+  if (hasInfiniteBase(chain.at(-1)!)) out.push(INFINITE_BASE);
   else write(node, out);
   for (let i = chain.length - 1; i >= 0; i--) {
-    const { op, bool, matching, right } = chain[i]!;
-    out.push(" ", op, bool ? " bool" : "", matching === undefined ? "" : printMatching(matching), " ");
-    write(right, out);
+    out.push(" ", printOperator(chain[i]!), " ");
+    write(chain[i]!.right, out);
   }
+}
+
+/** A number has no sign of its own in front of `^`, where the sign would apply to the power. */
+export const INFINITE_BASE = "Inf";
+
+/** Whether the left operand has to be written as INFINITE_BASE. */
+export function hasInfiniteBase({ op, left }: Binary): boolean {
+  return op === "^" && left.kind === "number" && left.value === Number.POSITIVE_INFINITY;
+}
+
+/** What stands between the operands: `/ on (job) group_left ()`. */
+export function printOperator({ op, bool, matching }: Binary): string {
+  return `${op}${bool ? " bool" : ""}${matching === undefined ? "" : printMatching(matching)}`;
 }
 
 function printNumber(literal: NumberLiteral): string {
@@ -134,8 +144,10 @@ function printDuration(duration: Duration): string {
 
 function printOffset(offset: Duration | undefined): string {
   if (offset === undefined) return "";
-  const text = printDuration(offset);
-  return offset.expr !== undefined && isCutByOffset(offset.expr) ? ` offset (${text})` : ` offset ${text}`;
+  const { expr } = offset;
+  // A plus before a call is in the tree and, as in Prometheus, not in the text.
+  const text = expr?.kind === "unary" && expr.op === "+" ? printExpr(expr.expr) : printDuration(offset);
+  return expr !== undefined && isCutByOffset(expr) ? ` offset (${text})` : ` offset ${text}`;
 }
 
 /** Behind `offset` an operator belongs to the duration only when the text begins with a parenthesis or two signs. */
@@ -146,12 +158,14 @@ function isCutByOffset(expr: Expr): boolean {
   return first !== expr && first.kind !== "paren";
 }
 
-function printSubquerySuffix(subquery: Subquery): string {
+/** `[1h:5m] @ end() offset 1d` */
+export function printSubquerySuffix(subquery: Subquery): string {
   const step = subquery.step === undefined ? "" : printDuration(subquery.step);
   return `[${printDuration(subquery.range)}:${step}]${printAt(subquery.at)}${printOffset(subquery.offset)}`;
 }
 
-function printAggregateHead(aggregate: Aggregate): string {
+/** What stands before the parenthesis: `sum by (job) `. */
+export function printAggregateHead(aggregate: Aggregate): string {
   const labels = aggregate.grouping.map(printLabelName).join(", ");
   if (aggregate.without) return `${aggregate.op} without (${labels}) `;
   return aggregate.grouping.length > 0 ? `${aggregate.op} by (${labels}) ` : aggregate.op;

@@ -18,6 +18,8 @@ import type {
   MetadataReply,
   MetadataRequest,
   SeriesReply,
+  StatisticsReply,
+  StatisticsRequest,
   StatusReply,
   StatusRequest,
   StringsReply,
@@ -44,6 +46,7 @@ export type QueryMethods = {
   LabelValues: MethodDefinition<LookupRequest, StringsReply>;
   Series: MethodDefinition<LookupRequest, SeriesReply>;
   Metadata: MethodDefinition<MetadataRequest, MetadataReply>;
+  Statistics: MethodDefinition<StatisticsRequest, StatisticsReply>;
   Status: MethodDefinition<StatusRequest, StatusReply>;
 };
 

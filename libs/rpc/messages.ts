@@ -161,5 +161,30 @@ export interface MetadataReply {
   readonly entries: readonly MetadataMessage[];
 }
 
+export interface StatisticsRequest {
+  readonly tenant: string;
+  readonly limit: number;
+}
+
+export interface CountMessage {
+  readonly list: string;
+  readonly name: string;
+  readonly value: number;
+  readonly hashes: Uint8Array;
+}
+
+export interface StatisticsTotals {
+  readonly seriesCount: number;
+  readonly labelPairs: CountMessage | null;
+  readonly chunkCount: number;
+  readonly minMs: number;
+  readonly maxMs: number;
+}
+
+export interface StatisticsReply {
+  readonly counts: readonly CountMessage[];
+  readonly totals: StatisticsTotals | null;
+}
+
 export type StatusRequest = Record<string, never>;
 export type StatusReply = HandshakeReply;

@@ -10,6 +10,7 @@ import {
   type MetadataEntry,
   type Queryable,
   type QueryContext,
+  type Statistics,
   type TimeRange,
   UnavailableError,
 } from "../model/index.ts";
@@ -19,8 +20,9 @@ import { ColumnDecoder } from "./column-decoder.ts";
 import { metadataEntry } from "./ingest-codec.ts";
 import { leafToMessage, notesFromMessage, setsToMessage } from "./leaf-codec.ts";
 import { contracts, type QueryMethods } from "./load.ts";
-import type { EvaluateSummary, LookupRequest, StringsReply } from "./messages.ts";
+import type { EvaluateSummary, LookupRequest, StatisticsReply, StringsReply } from "./messages.ts";
 import { ClusterPin, callHeaders, type PeerStatus, PROTOCOL_VERSIONS, peerStatus, type VersionRange } from "./peer.ts";
+import { statisticsOf } from "./statistics-codec.ts";
 
 export interface QueryClientOptions {
   /** Shared by all connections of a process, so that they can only be of one cluster. */
@@ -133,6 +135,12 @@ class GrpcQueryable implements RemoteQueryable {
       for (const entry of reply.entries) entries.push(metadataEntry(entry));
     });
     return entries;
+  }
+
+  async statistics(limit: number, context: QueryContext): Promise<Statistics> {
+    const replies: StatisticsReply[] = [];
+    await this.#ask("Statistics", { tenant: context.tenant, limit }, context, (reply) => replies.push(reply));
+    return statisticsOf(replies, this.address);
   }
 
   async #strings(

@@ -23,11 +23,14 @@ import type {
   MetadataReply,
   MetadataRequest,
   SeriesReply,
+  StatisticsReply,
+  StatisticsRequest,
   StatusReply,
   StatusRequest,
   StringsReply,
 } from "./messages.ts";
 import { checkHeaders, type VersionRange } from "./peer.ts";
+import { statisticsReplies } from "./statistics-codec.ts";
 import { statusOfError } from "./status.ts";
 
 export interface QueryServiceOptions {
@@ -70,6 +73,9 @@ export class QueryService {
       ),
       Metadata: this.#streaming<MetadataRequest, MetadataReply>("metadata", async (r, c) =>
         metadataReplies(await queryable.metadata(r.family, c)),
+      ),
+      Statistics: this.#streaming<StatisticsRequest, StatisticsReply>("statistics", async (r, c) =>
+        statisticsReplies(await queryable.statistics(r.limit, c)),
       ),
       Status: (_call: ServerUnaryCall<StatusRequest, StatusReply>, done: sendUnaryData<StatusReply>) => {
         const { engine, versions, epoch } = this.#options;

@@ -121,6 +121,7 @@ function readValues(
   env: CommandLineOptions["env"],
 ): object {
   const values: Record<string, unknown> = {};
+  const texts: Record<string, string> = {};
   for (const [key, flag] of Object.entries(flags)) {
     const variable = flagVariable(key);
     const fromLine = given[key];
@@ -138,8 +139,17 @@ function readValues(
       throw new InvalidError(`cannot use ${flagName(key)}${source}: got ${JSON.stringify(text)}; want ${flag.form}`);
     }
     values[key] = value;
+    texts[flagName(key).slice(2)] = text;
   }
+  writtenTexts.set(values, texts);
   return values;
+}
+
+const writtenTexts = new WeakMap<object, Readonly<Record<string, string>>>();
+
+/** The texts behind values that a command line gave, by flag names without dashes; empty for other values. */
+export function flagTexts(values: object): Readonly<Record<string, string>> {
+  return writtenTexts.get(values) ?? {};
 }
 
 function refusal(error: CommanderError, options: CommandLineOptions): InvalidError {

@@ -6,6 +6,7 @@ export {
   type FlagTable,
   type FlagValues,
   flagName,
+  flagTexts,
   flagVariable,
   runCommandLine,
 } from "./flags.ts";

@@ -113,6 +113,7 @@ export class Cutter {
       if (this.pending !== undefined || state.windows.hasOlder) await this.cut(report);
       await this.endWindow(state.clock.nowMs());
       await this.cut(report);
+      await this.clearLog();
     });
   }
 
@@ -276,6 +277,17 @@ export class Cutter {
     let from = registry.walFrom;
     while (from < end && state.wal.newestMs(from) <= maxMs) from++;
     return from;
+  }
+
+  /** Removes what the log still has of samples that are in blocks, by repeating what its last segments need of it. */
+  private async clearLog(): Promise<void> {
+    const { registry, state } = this.options;
+    const { maxMs, segment } = registry.covered;
+    if (registry.walFrom >= segment) return;
+    await state.wal.repeatNow();
+    const walFrom = this.walFrom(maxMs, segment);
+    this.replaceRegistry({ walFrom });
+    await state.wal.truncate(walFrom);
   }
 
   private async build({ head }: FrozenHead, entries: BlockEntry[]): Promise<void> {

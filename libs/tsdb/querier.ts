@@ -1,4 +1,4 @@
-// libs/tsdb/querier.ts: this storage as a Queryable: leaves, label names, label values, series, metadata.
+// libs/tsdb/querier.ts: this storage as a Queryable: leaves, label names, label values, series, metadata, statistics.
 import {
   compareUtf8,
   type Labels,
@@ -9,6 +9,7 @@ import {
   type MetadataEntry,
   type Queryable,
   type QueryContext,
+  type Statistics,
   type TimeRange,
 } from "../model/index.ts";
 import { evaluateLeaf } from "./evaluate.ts";
@@ -18,6 +19,7 @@ import type { Selection } from "./selection.ts";
 import { seriesWithin } from "./series-within.ts";
 import { CapturedSources } from "./sources.ts";
 import type { DbState } from "./state.ts";
+import { countStatistics } from "./statistics.ts";
 import type { StoredBlock } from "./stored-block.ts";
 
 /** What of a storage's state queries read. */
@@ -98,6 +100,10 @@ export class DbQuerier implements Queryable {
 
   async metadata(family: string, context: QueryContext): Promise<MetadataEntry[]> {
     return this.state.metadata.find(context.tenant, family);
+  }
+
+  statistics(limit: number, context: QueryContext): Promise<Statistics> {
+    return countStatistics(this.state, limit, context);
   }
 
   /** Texts of the series that match any set, or of all series where there is none, and have a sample in the range. */

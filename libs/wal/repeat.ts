@@ -4,7 +4,7 @@
 // A round begins with a new segment, when none is running and it is earned: by as many bytes appended since the last round began as
 // that one took, or by rotations, each of which earns a quarter of a round. Bytes that repetition writes itself earn nothing, so
 // it never takes more than half of the WAL and the owner's rotations make it, and never feeds itself; and however little is
-// logged, one of four rotations moves `registeredFrom` on.
+// logged, one of four rotations moves `registeredFrom` on. Whoever wants the older segments gone can have a round unearned.
 import { RECORD, type RecordType } from "./record.ts";
 import { compressRegistrations, RegistrationBody } from "./registration.ts";
 
@@ -56,6 +56,7 @@ export class Repeater {
   /** Since that round began. */
   private rotations = 0;
   private completeFrom: number;
+  private isWanted = false;
 
   /** `completeFrom`: the first segment that was replayed. What the sources know, they know from there. */
   constructor(registrations: RegistrationSource, metadata: MetadataSource, completeFrom: number) {
@@ -74,11 +75,22 @@ export class Repeater {
     return this.completeFrom;
   }
 
+  /** The segment of the round that runs or ran last; 0 before the first. */
+  get roundSegment(): number {
+    return this.segment;
+  }
+
+  /** The next segment begins a round, earned or not. */
+  want(): void {
+    this.isWanted = true;
+  }
+
   /** A segment has begun, because a rotation was asked for or because the one before was full; `position` is the log position reached. */
   newSegment(segment: number, position: number, rotated: boolean): void {
     if (rotated) this.rotations++;
     const earned = position - this.position + (this.rotations * this.roundBytes) / ROUND_ROTATIONS;
-    if (!this.done || earned < this.roundBytes) return;
+    if (!this.done || (earned < this.roundBytes && !this.isWanted)) return;
+    this.isWanted = false;
     this.segment = segment;
     this.position = position;
     this.roundBytes = 0;
@@ -87,6 +99,8 @@ export class Repeater {
     this.metadataEnd = this.metadata.metadataEnd;
     this.from = 0;
     this.end = this.registrations.seriesEnd;
+    // There may be nothing to repeat.
+    this.committed();
   }
 
   /** The next block as it is now: to be asked for again when it is not put into this very group. */

@@ -9,6 +9,7 @@ import { type Committer, InlineCommitter, WorkerCommitter } from "./committer.ts
 import { Group } from "./group.ts";
 import type { DirectoryIdentity } from "./identity.ts";
 import { frameBytes, RECORD, type RecordType } from "./record.ts";
+import { compressRegistrations } from "./registration.ts";
 import { type MetadataSource, type RegistrationSource, Repeater } from "./repeat.ts";
 import type { ReplayReport } from "./replay.ts";
 import { SEGMENT_MAX, segmentPath, walFolder, wholeSectors } from "./segment.ts";
@@ -79,6 +80,7 @@ export class Wal {
   /** Rotations whose boundary is still to be drawn, and those that wait for the group before their boundary. */
   private rotations: Rotation[] = [];
   private drawn: Rotation[] = [];
+  private readonly whenCommitted: (() => void)[] = [];
   /** Whether the group being filled is to begin a segment. */
   private rotated = false;
   private readonly newest = new Map<number, number>();
@@ -198,6 +200,27 @@ export class Wal {
   }
 
   /**
+   * Writes at once whatever `registeredFrom` waits for, into a segment of its own: for an owner that wants older ones gone although
+   * nothing may be written for long. Errors: UnavailableError when the disk is full or the WAL ends before that.
+   */
+  async repeatNow(): Promise<void> {
+    let segment = await this.beginRound();
+    while (this.registeredFrom < segment) {
+      if (this.state !== "open" || this.closing) throw this.unavailable();
+      // A round that ran already has to end first; it is an earlier segment's.
+      if (this.repeater.done && this.repeater.roundSegment < segment) segment = await this.beginRound();
+      else await new Promise<void>((resolve) => this.whenCommitted.push(resolve));
+    }
+  }
+
+  private async beginRound(): Promise<number> {
+    const segment = await this.rotate(() => this.repeater.want());
+    // A segment begins with the first record after the boundary: an empty one, when nobody else writes.
+    await this.durable(this.append(RECORD.repeatedRegistrations, compressRegistrations(new Uint8Array(0))));
+    return segment;
+  }
+
+  /**
    * Removes all segments below `segment`, leftovers of earlier lives included; the owner has stored durably that a replay begins
    * there. Also while the disk is full. Errors: InternalError for segments whose registrations or metadata are needed;
    * UnavailableError when the WAL has ended, or when some could not be removed, which may be tried again.
@@ -273,6 +296,7 @@ export class Wal {
     this.newest.set(segment, Math.max(this.newest.get(segment) ?? Number.NEGATIVE_INFINITY, group.newestMs));
     group.resolve();
     this.repeater.committed();
+    this.wake();
     if (segment !== this.segment) {
       // The first segment of all needs no repetition.
       if (this.segment > 0) this.repeater.newSegment(segment, group.end, rotated);
@@ -281,6 +305,10 @@ export class Wal {
     this.settleDrawn();
     this.gather.committed(group.writers, this.filling.writers, syncMs);
     this.options.onGroup?.({ bytes: group.sizeBytes, records: group.records, segment, writeMs, syncMs });
+  }
+
+  private wake(): void {
+    for (const resolve of this.whenCommitted.splice(0)) resolve();
   }
 
   /** Between two groups: the later one will begin a segment. */
@@ -372,6 +400,7 @@ export class Wal {
     for (const rotation of [...this.rotations, ...this.drawn]) rotation.reject(error);
     this.rotations = [];
     this.drawn = [];
+    this.wake();
     if (state === "failed") this.reportFailure(error);
   }
 }

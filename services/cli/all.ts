@@ -1,6 +1,6 @@
 // services/cli/all.ts: `tidemark all`: insert, storage and select in one process, joined by the same interfaces without sockets.
 import type { IngestTarget } from "../../libs/model/index.ts";
-import { type FlagValues, formatHostPort, type Logger } from "../../libs/runtime/index.ts";
+import { type FlagValues, formatDurationMs, formatHostPort, type Logger } from "../../libs/runtime/index.ts";
 import type { Db } from "../../libs/tsdb/index.ts";
 import type { IngestHandler } from "../insert/index.ts";
 import { startPageRoute } from "../select/index.ts";
@@ -36,7 +36,12 @@ export async function startAll(values: AllValues, version: string, log: Logger):
   let db: Db | undefined;
   let handler: IngestHandler | undefined;
   let scrape: SelfScrape | undefined;
-  const api = selectApi(() => db!.queryable, values, version);
+  const api = selectApi(() => db!.queryable, values, version, {
+    retention: Number.isFinite(values.retention.rawMs) ? formatDurationMs(values.retention.rawMs) : "inf",
+    damages: () => (db === undefined ? 0 : db.replayed.damage.length + db.damagedBlocks.length),
+    walSegment: () => db?.report().wal.segment ?? 0,
+    acceptsWrites: true,
+  });
   const page = startPageRoute(() => ({
     version,
     state: shell.lifecycle.state,
@@ -59,6 +64,7 @@ export async function startAll(values: AllValues, version: string, log: Logger):
   };
   return startOrClose(async () => {
     await shell.listen();
+    await shell.warmUp(false);
     const engine = await openEngine(values, {}, log);
     db = engine;
     const target: IngestTarget = { address: "local", connect: async () => engine.openSession() };

@@ -42,6 +42,7 @@ export async function startInsert(values: InsertServiceValues, version: string, 
     return shell.close([{ name: "insert", stop: () => handler.close(values.shutdownTimeout) }]);
   };
   await startOrClose(() => shell.listen(), close);
+  await shell.warmUp(true);
   const ready = untilConnected(handler, stopped.signal).then((isConnected) => {
     if (isConnected) shell.becomeReady();
   });

@@ -5,10 +5,18 @@ import type { ExposedFamily } from "../../libs/runtime/index.ts";
 
 const METADATA_TYPES: Readonly<Record<string, number>> = { counter: 1, gauge: 2, histogram: 3, summary: 5 };
 
+/** Room for a message, and for one inside it, before they have to grow. */
+const MESSAGE_BYTES = 64 * 1024;
+const INNER_BYTES = 512;
+
 /** Appends protobuf to a buffer that grows. */
 class ProtoWriter {
-  #bytes = Buffer.alloc(64 * 1024);
+  #bytes: Buffer;
   #at = 0;
+
+  constructor(sizeBytes: number) {
+    this.#bytes = Buffer.allocUnsafe(sizeBytes);
+  }
 
   get written(): Buffer {
     return this.#bytes.subarray(0, this.#at);
@@ -16,7 +24,7 @@ class ProtoWriter {
 
   #reserve(size: number): void {
     if (this.#at + size <= this.#bytes.length) return;
-    const larger = Buffer.alloc(2 * (this.#at + size));
+    const larger = Buffer.allocUnsafe(2 * (this.#at + size));
     this.#bytes.copy(larger, 0, 0, this.#at);
     this.#bytes = larger;
   }
@@ -53,7 +61,7 @@ class ProtoWriter {
 
   /** A message field; `write` fills it. */
   message(field: number, write: (inner: ProtoWriter) => void): void {
-    const inner = new ProtoWriter();
+    const inner = new ProtoWriter(INNER_BYTES);
     write(inner);
     this.varint(field * 8 + 2);
     this.varint(inner.written.length);
@@ -69,7 +77,7 @@ export function encodeSamples(
   target: Readonly<Record<string, string>>,
   timeMs: number,
 ): Buffer {
-  const out = new ProtoWriter();
+  const out = new ProtoWriter(MESSAGE_BYTES);
   for (const { name, labels, value } of families.flatMap((family) => family.values)) {
     const pairs = Object.entries({ ...labels, ...target, [METRIC_NAME]: name }).filter(([, v]) => `${v}` !== "");
     pairs.sort(([a], [b]) => compareUtf8(a, b));
@@ -91,7 +99,7 @@ export function encodeSamples(
 
 /** Type and help of every family. */
 export function encodeMetadata(families: readonly ExposedFamily[]): Buffer {
-  const out = new ProtoWriter();
+  const out = new ProtoWriter(MESSAGE_BYTES);
   for (const { name, type, help } of families) {
     out.message(3, (metadata) => {
       metadata.number(1, METADATA_TYPES[type] ?? 0);

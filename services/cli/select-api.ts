@@ -1,14 +1,19 @@
 // services/cli/select-api.ts: the query API of this process from the flags.
 import { nodeClock } from "../../libs/env/index.ts";
 import type { Queryable } from "../../libs/model/index.ts";
-import type { FlagValues } from "../../libs/runtime/index.ts";
-import { createSelectApi, type SelectApi } from "../select/index.ts";
+import { type FlagValues, flagTexts } from "../../libs/runtime/index.ts";
+import { createSelectApi, type ProcessFacts, type SelectApi } from "../select/index.ts";
 import type { selectFlags } from "./flags.ts";
 
 export type SelectValues = FlagValues<typeof selectFlags>;
 
 /** The API over a storage, which is asked for per request. */
-export function selectApi(queryable: () => Queryable, values: SelectValues, version: string): SelectApi {
+export function selectApi(
+  queryable: () => Queryable,
+  values: SelectValues,
+  version: string,
+  facts: Omit<ProcessFacts, "flags">,
+): SelectApi {
   return createSelectApi({
     queryable,
     nowMs: nodeClock.nowMs,
@@ -20,5 +25,6 @@ export function selectApi(queryable: () => Queryable, values: SelectValues, vers
     concurrency: values.queryConcurrency,
     queueMax: values.queryQueueMax,
     samplesMax: values.querySamplesMax,
+    facts: { ...facts, flags: flagTexts(values) },
   });
 }

@@ -25,7 +25,12 @@ export async function startSelect(values: SelectServiceValues, version: string, 
     connectQuery(address, { pin, ...(tls === undefined ? {} : { tls }) }),
   );
   const queryable = fanOut(remotes.map((remote) => ({ name: remote.address, queryable: remote })));
-  const api = selectApi(() => queryable, values, version);
+  const api = selectApi(() => queryable, values, version, {
+    retention: "",
+    damages: () => 0,
+    walSegment: () => 0,
+    acceptsWrites: false,
+  });
   const page = startPageRoute(() => ({
     version,
     state: shell.lifecycle.state,
@@ -39,6 +44,7 @@ export async function startSelect(values: SelectServiceValues, version: string, 
   };
   const close = (): Promise<boolean> => shell.close([{ name: "connections", stop: disconnect }]);
   await startOrClose(() => shell.listen(), close);
+  await shell.warmUp(true);
   shell.becomeReady();
   const ready = Promise.resolve();
   return { service: "select", version, http: shell.http, ready, failed: new Promise(() => {}), close };

@@ -14,6 +14,7 @@ import {
   type Stop,
   stopInOrder,
 } from "../../libs/runtime/index.ts";
+import { warmUp } from "./warm-up.ts";
 
 export interface ShellOptions {
   readonly service: string;
@@ -23,6 +24,8 @@ export interface ShellOptions {
   readonly httpConnectionsMax: number;
   /** How long running requests may take to finish at the end, in ms. */
   readonly shutdownTimeout: number;
+  /** How long to make the code fast before readiness, in ms. */
+  readonly warmUp: number;
   readonly routes: readonly Route[];
 }
 
@@ -78,6 +81,12 @@ export class Shell {
 
   get isStopping(): boolean {
     return this.lifecycle.state === "stopping";
+  }
+
+  /** Makes the code fast; to be done before `becomeReady`. */
+  warmUp(overGrpc: boolean): Promise<void> {
+    const { warmUp: budgetMs, version, log } = this.options;
+    return warmUp({ budgetMs, overGrpc, version, log });
   }
 
   becomeReady(): void {

@@ -52,6 +52,7 @@ export async function startStorage(
   };
   return startOrClose(async () => {
     await shell.listen();
+    await shell.warmUp(true);
     const engine = await openEngine(values, clusterIdentity(values.cluster), log);
     db = engine;
     shell.metrics.addSource(() => engineReadings(engine));

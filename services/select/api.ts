@@ -19,6 +19,8 @@ export interface Endpoint {
   readonly path: string;
   /** GET alone, or GET and POST with a form body. */
   readonly acceptsPost: boolean;
+  /** False for what can be told while the engine opens. */
+  readonly needsEngine?: boolean;
   readonly answer: (request: ApiRequest) => Promise<ApiAnswer> | ApiAnswer;
 }
 
@@ -42,7 +44,7 @@ export function apiRoutes(endpoints: readonly Endpoint[], bodyMaxBytes: number):
       return {
         methods: endpoint.acceptsPost ? ["GET", "POST"] : ["GET"],
         pattern: prefix + endpoint.path,
-        needsEngine: true,
+        needsEngine: endpoint.needsEngine ?? true,
         optionsHeaders: CORS_HEADERS,
         handle: (exchange) => handle(exchange, endpoint, bodyMaxBytes),
         fail: (exchange, { status, type, message }, headers) => {

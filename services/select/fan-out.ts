@@ -9,9 +9,11 @@ import {
   labelsKey,
   type Matcher,
   type MetadataEntry,
+  mergeStatistics,
   type Queryable,
   type QueryContext,
   type Reaction,
+  type Statistics,
   type TimeRange,
   UnavailableError,
 } from "../../libs/model/index.ts";
@@ -116,6 +118,12 @@ class FanOut implements Queryable {
   async metadata(family: string, context: QueryContext): Promise<MetadataEntry[]> {
     const answers = await askAll(this.#nodes, context, (q, c) => q.metadata(family, c));
     return distinct(answers, (e) => JSON.stringify([e.tenant, e.family, e.type, e.help, e.unit]), 0);
+  }
+
+  async statistics(limit: number, context: QueryContext): Promise<Statistics> {
+    // A count that is among the greatest of all need not be among those of each storage.
+    const each = this.#nodes.length > 1 ? limit * 10 + 100 : limit;
+    return mergeStatistics(await askAll(this.#nodes, context, (q, c) => q.statistics(each, c)), limit);
   }
 }
 

@@ -10,6 +10,7 @@ import type { ApiRequest, Endpoint } from "./api.ts";
 import { renderData, renderList } from "./json.ts";
 import { matcherSets } from "./match-parameter.ts";
 import {
+  countParameter,
   invalidParameter,
   limitParameter,
   MAX_TIME_MS,
@@ -93,13 +94,6 @@ function namedMatcherSets(selectors: readonly string[]): ReturnType<typeof match
   } catch (error) {
     throw error instanceof InvalidError ? invalidParameter("match[]", error.message) : error;
   }
-}
-
-/** A count; 0, negative or left out: all. */
-function countParameter(text: string, name: string): number {
-  if (text === "") return 0;
-  if (!/^[+-]?\d{1,18}$/.test(text)) throw new InvalidError(`${name} must be a number`);
-  return Math.max(0, Number(text));
 }
 
 /** `{family: [{type, help, unit}]}`, families by name, entries without repeats. */

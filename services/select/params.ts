@@ -1,6 +1,7 @@
 // services/select/params.ts: the values of request parameters, with Prometheus' defaults and error texts.
 // Source of the rules and texts: Prometheus 3.14's HTTP API.
 import { InvalidError } from "../../libs/model/index.ts";
+import { parseFloatGo } from "../../libs/promql/index.ts";
 import { parseDurationMs } from "../../libs/runtime/index.ts";
 import type { Form } from "./form.ts";
 
@@ -11,7 +12,6 @@ const MAX_TIME_TEXT = "292277025-08-18T07:12:54.999999999Z";
 export const MIN_TIME_MS = -Number.MAX_SAFE_INTEGER;
 export const MAX_TIME_MS = Number.MAX_SAFE_INTEGER;
 
-const FLOAT_FORM = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 const TIME_FORM = /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})(?:[.,](\d+))?(?:Z|([+-])(\d{2}):(\d{2}))$/;
 
 /** `invalid parameter "name": …` */
@@ -21,8 +21,8 @@ export function invalidParameter(name: string, reason: string): InvalidError {
 
 /** Unix seconds (rounded to ms) or RFC 3339 in ms, within ±2^53; undefined for any other text. */
 export function parseTimeMs(text: string): number | undefined {
-  if (FLOAT_FORM.test(text)) {
-    const t = Number(text);
+  const t = parseGoFloat(text);
+  if (t !== undefined && Number.isFinite(t)) {
     const seconds = Math.trunc(t);
     const fraction = Math.round(Math.abs(t - seconds) * 1000);
     return clampTime(seconds * 1000 + (t < 0 ? -fraction : fraction));
@@ -50,6 +50,11 @@ export function parseTimeMs(text: string): number | undefined {
     date.getTime() + ((hour * 60 + minute) * 60 + second) * 1000 + Number((parts[7] ?? "").slice(0, 3).padEnd(3, "0"));
   const zoneMs = (zoneHour * 60 + zoneMinute) * 60_000;
   return parts[8] === "-" ? ms + zoneMs : ms - zoneMs;
+}
+
+/** Go's ParseFloat, underscores between digits included. */
+function parseGoFloat(text: string): number | undefined {
+  return parseFloatGo(text.replace(/(?<=[\da-fA-F])_(?=[\da-fA-F])/g, ""));
 }
 
 function clampTime(ms: number): number {
@@ -80,15 +85,17 @@ export function requiredTimeParameter(form: Form, name: string): number {
 
 /** Seconds or a Prometheus duration in ms. Errors: InvalidError with Prometheus' reason alone. */
 export function parseDurationText(text: string): number {
-  if (FLOAT_FORM.test(text)) {
-    const seconds = Number(text);
+  const seconds = parseGoFloat(text);
+  if (seconds !== undefined) {
     if (Math.abs(seconds) * 1e9 > 2 ** 63) {
       throw new InvalidError(`cannot parse ${JSON.stringify(text)} to a valid duration. It overflows int64`);
     }
     return seconds * 1000;
   }
   const ms = parseDurationMs(text);
-  if (ms === undefined) throw new InvalidError(`cannot parse ${JSON.stringify(text)} to a valid duration`);
+  // Prometheus holds nanoseconds in 63 bits.
+  if (ms === undefined || ms * 1e6 >= 2 ** 63)
+    throw new InvalidError(`cannot parse ${JSON.stringify(text)} to a valid duration`);
   return ms;
 }
 
@@ -106,18 +113,24 @@ export function limitParameter(form: Form): number {
   const text = form.get("limit");
   if (text === "") return 0;
   const limit = parseGoInteger(text);
+  if (typeof limit === "string") throw invalidParameter("limit", limit);
   if (limit < 0) throw invalidParameter("limit", "limit must be non-negative");
   return limit;
 }
 
-function parseGoInteger(text: string): number {
-  if (!/^[+-]?\d+$/.test(text))
-    throw invalidParameter("limit", `strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`);
-  const n = Number(text);
-  if (Math.abs(n) >= 2 ** 63) {
-    throw invalidParameter("limit", `strconv.Atoi: parsing ${JSON.stringify(text)}: value out of range`);
-  }
-  return n;
+/** A whole number as Go reads it, or why it is none, in Go's words. */
+export function parseGoInteger(text: string): number | string {
+  const refusal = `strconv.Atoi: parsing ${JSON.stringify(text)}: `;
+  if (!/^[+-]?\d+$/.test(text)) return `${refusal}invalid syntax`;
+  const n = BigInt(text.replace("+", ""));
+  return BigInt.asIntN(64, n) === n ? Number(n) : `${refusal}value out of range`;
+}
+
+/** A count; 0, negative or left out: all. */
+export function countParameter(text: string, name: string): number {
+  const n = text === "" ? 0 : parseGoInteger(text);
+  if (typeof n === "string") throw new InvalidError(`${name} must be a number`);
+  return Math.max(0, n);
 }
 
 /** The real name behind a label name in a path: `U__http_2e_status` is `http.status`; any other text is itself. */

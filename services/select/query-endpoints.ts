@@ -1,7 +1,7 @@
 // services/select/query-endpoints.ts: `query` and `query_range`.
 // Order of the checks, defaults and texts are Prometheus' own, so that a client sees the same first error.
-import { InvalidError, type Queryable } from "../../libs/model/index.ts";
-import type { Engine, QueryResult, QueryValue } from "../../libs/promql/index.ts";
+import { InvalidError, type Queryable, TimeoutError } from "../../libs/model/index.ts";
+import type { Engine, QueryChoices, QueryResult, QueryValue } from "../../libs/promql/index.ts";
 import type { ApiRequest, Endpoint } from "./api.ts";
 import type { Form } from "./form.ts";
 import { renderResult } from "./json.ts";
@@ -20,10 +20,14 @@ export interface QueryEndpointOptions {
   readonly engine: Engine;
   readonly runner: QueryRunner;
   readonly nowMs: () => number;
+  /** Whether stats=all tells counts step by step. */
+  readonly perStepStats: boolean;
 }
 
 /** A range query has at most this many steps after its first. */
 const INTERVALS_MAX = 11_000;
+/** The resolution of durations in parameters: what is shorter is none. */
+const NANOSECOND_MS = 1e-6;
 
 export function queryEndpoints(options: QueryEndpointOptions): Endpoint[] {
   const { queryable, engine, runner, nowMs } = options;
@@ -36,7 +40,7 @@ export function queryEndpoints(options: QueryEndpointOptions): Endpoint[] {
     const result = await runner.run("instant", exchange, tenant, timeoutMs, (c) =>
       namingQuery(engine.instant(queryable(), form.get("query"), timeMs, c, choices)),
     );
-    return answer(result, limit, form, runner, started);
+    return answer(result, limit, form, options, started, { startMs: timeMs, stepMs: 1 });
   };
   const range = async ({ exchange, tenant, form }: ApiRequest) => {
     const started = performance.now();
@@ -44,17 +48,13 @@ export function queryEndpoints(options: QueryEndpointOptions): Endpoint[] {
     const startMs = requiredTimeParameter(form, "start");
     const endMs = requiredTimeParameter(form, "end");
     if (endMs < startMs) throw invalidParameter("end", "end timestamp must not be before start time");
-    const stepMs = stepParameter(form);
-    if ((endMs - startMs) / stepMs >= INTERVALS_MAX + 1) {
-      const advice = "Try decreasing the query resolution (?step=XX)";
-      throw new InvalidError(`exceeded maximum resolution of 11,000 points per timeseries. ${advice}`);
-    }
+    const stepMs = stepParameter(form, endMs - startMs);
     const timeoutMs = timeoutParameter(form);
     const choices = queryChoices(form);
     const result = await runner.run("range", exchange, tenant, timeoutMs, (c) =>
       namingQuery(engine.range(queryable(), form.get("query"), startMs, endMs, stepMs, c, choices)),
     );
-    return answer(result, limit, form, runner, started);
+    return answer(result, limit, form, options, started, { startMs, stepMs });
   };
   return [
     { path: "query", acceptsPost: true, answer: instant },
@@ -63,24 +63,32 @@ export function queryEndpoints(options: QueryEndpointOptions): Endpoint[] {
 }
 
 function timeoutParameter(form: Form): number | undefined {
-  return form.get("timeout") === "" ? undefined : durationParameter(form, "timeout");
+  if (form.get("timeout") === "") return undefined;
+  const timeoutMs = durationParameter(form, "timeout");
+  if (timeoutMs >= NANOSECOND_MS) return timeoutMs;
+  throw new TimeoutError("query timed out in query execution");
 }
 
 /** Whole ms: the resolution of time here. */
-function stepParameter(form: Form): number {
-  const stepMs = Math.floor(durationParameter(form, "step"));
-  if (stepMs > 0) return stepMs;
+function stepParameter(form: Form, spanMs: number): number {
+  const stepMs = durationParameter(form, "step");
+  if (stepMs >= NANOSECOND_MS && spanMs / stepMs >= INTERVALS_MAX + 1) {
+    const advice = "Try decreasing the query resolution (?step=XX)";
+    throw new InvalidError(`exceeded maximum resolution of 11,000 points per timeseries. ${advice}`);
+  }
+  if (stepMs >= 1) return Math.floor(stepMs);
   const reason = "zero or negative query resolution step widths are not accepted. Try a positive integer";
   throw invalidParameter("step", reason);
 }
 
-function queryChoices(form: Form): { lookbackMs?: number } {
+function queryChoices(form: Form): QueryChoices {
   const text = form.get("lookback_delta");
-  if (text === "") return {};
+  const countSamples = form.get("stats") !== "";
+  if (text === "") return { countSamples };
   try {
     const lookbackMs = Math.floor(parseDurationText(text));
     // As in Prometheus, 0 and less mean the default.
-    return lookbackMs > 0 ? { lookbackMs } : {};
+    return lookbackMs > 0 ? { countSamples, lookbackMs } : { countSamples };
   } catch (error) {
     throw error instanceof InvalidError
       ? new InvalidError(`error parsing lookback delta duration: ${error.message}`)
@@ -101,8 +109,9 @@ function answer(
   result: QueryResult,
   limit: number,
   form: Form,
-  runner: QueryRunner,
+  { runner, perStepStats }: QueryEndpointOptions,
   started: number,
+  steps: Steps,
 ): Iterable<Uint8Array> {
   runner.counters.samplesRead += result.stats.samplesRead;
   const warnings = [...result.warnings];
@@ -114,7 +123,8 @@ function answer(
       `value ${JSON.stringify(asked)} for parameter "stats" is deprecated and will be rejected in the next major release, use "true" or "all"`,
     );
   }
-  const stats = asked === "" ? "" : renderStats(result, (performance.now() - started) / 1000);
+  const seconds = (performance.now() - started) / 1000;
+  const stats = asked === "" ? "" : renderStats(result, seconds, asked === "all" && perStepStats ? steps : undefined);
   return renderResult(value, stats, { warnings, infos: result.infos });
 }
 
@@ -123,8 +133,17 @@ function truncated(value: QueryValue, limit: number): QueryValue {
   return { ...value, columns: value.columns.slice(0, limit) };
 }
 
-/** Times in seconds. Preparing, evaluating and sorting are one pass here, so all of it counts as evaluation. */
-function renderStats({ stats }: QueryResult, seconds: number): string {
+/** Where the steps of a query lie. */
+interface Steps {
+  readonly startMs: number;
+  readonly stepMs: number;
+}
+
+/**
+ * Times in seconds. Preparing, evaluating and sorting are one pass here, so all of it counts as evaluation. `steps`: counts
+ * are told step by step.
+ */
+function renderStats({ stats, counts }: QueryResult, seconds: number, steps: Steps | undefined): string {
   const timings = {
     evalTotalTime: seconds,
     resultSortTime: 0,
@@ -133,10 +152,16 @@ function renderStats({ stats }: QueryResult, seconds: number): string {
     execQueueTime: 0,
     execTotalTime: seconds,
   };
+  const sum = (list: Float64Array): number => list.reduce((total, n) => total + n, 0);
+  const { total, read } = counts!;
+  const perStep = (list: Float64Array) =>
+    Array.from(list, (n, step) => [(steps!.startMs + step * steps!.stepMs) / 1000, n]);
   const samples = {
-    totalQueryableSamples: stats.samplesRead,
+    ...(steps === undefined ? {} : { totalQueryableSamplesPerStep: perStep(total) }),
+    totalQueryableSamples: sum(total),
+    ...(steps === undefined ? {} : { samplesReadPerStep: perStep(read) }),
+    samplesRead: sum(read),
     peakSamples: stats.peakPoints,
-    samplesRead: stats.samplesRead,
   };
   return JSON.stringify({ timings, samples });
 }

@@ -3,10 +3,17 @@ import type { Queryable } from "../../libs/model/index.ts";
 import { ALL_OPTIONS, Engine, STOCK_OPTIONS } from "../../libs/promql/index.ts";
 import type { Readings, Route } from "../../libs/runtime/index.ts";
 import { apiRoutes } from "./api.ts";
+import { featuresEndpoint } from "./features-endpoint.ts";
+import { federateRoutes } from "./federate.ts";
+import { languageEndpoints } from "./language-endpoints.ts";
 import { metadataEndpoints } from "./metadata-endpoints.ts";
+import { NO_FACTS, type ProcessFacts, processEndpoints } from "./process-endpoints.ts";
 import { queryEndpoints } from "./query-endpoints.ts";
 import { type QueryLimits, QueryRunner } from "./run-query.ts";
-import { statusEndpoints } from "./status-endpoints.ts";
+import { scrapeEndpoints } from "./scrape-endpoints.ts";
+import { statisticsEndpoint } from "./statistics-endpoint.ts";
+import { buildInfo, statusEndpoints } from "./status-endpoints.ts";
+import { webRoutes } from "./web-routes.ts";
 
 export interface SelectOptions extends QueryLimits {
   /** Called per request, and only once the process is ready. */
@@ -18,6 +25,8 @@ export interface SelectOptions extends QueryLimits {
   /** Whether queries may use what Prometheus keeps behind feature flags. */
   readonly experimental: boolean;
   readonly bodyMaxBytes: number;
+  /** What is told about the process; left out: nothing that isn't known here. */
+  readonly facts?: ProcessFacts;
 }
 
 export interface SelectApi {
@@ -28,16 +37,26 @@ export interface SelectApi {
 
 /** The routes of the query API and its counters. */
 export function createSelectApi(options: SelectOptions): SelectApi {
-  const { queryable, nowMs, lookbackMs } = options;
+  const { queryable, nowMs, lookbackMs, facts = NO_FACTS } = options;
   const parser = options.experimental ? ALL_OPTIONS : STOCK_OPTIONS;
   const engine = new Engine({ now: nowMs, lookbackMs, parser });
   const runner = new QueryRunner(options, nowMs);
   const endpoints = [
-    ...queryEndpoints({ queryable, engine, runner, nowMs }),
+    ...queryEndpoints({ queryable, engine, runner, nowMs, perStepStats: options.experimental }),
+    ...languageEndpoints(parser),
+    ...processEndpoints(facts, nowMs),
+    ...scrapeEndpoints(),
+    featuresEndpoint(parser, facts.acceptsWrites),
+    statisticsEndpoint(queryable, runner),
     ...metadataEndpoints(queryable, runner),
     ...statusEndpoints(options.version),
   ];
-  return { routes: apiRoutes(endpoints, options.bodyMaxBytes), readings: () => readings(runner) };
+  const routes = [
+    ...apiRoutes(endpoints, options.bodyMaxBytes),
+    ...webRoutes(buildInfo(options.version)),
+    ...federateRoutes({ queryable, runner, nowMs, lookbackMs }),
+  ];
+  return { routes, readings: () => readings(runner) };
 }
 
 function readings({ counters, gate }: QueryRunner): Readings {

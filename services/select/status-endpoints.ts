@@ -11,9 +11,9 @@ import { invalidParameter, MAX_TIME_MS, MIN_TIME_MS, timeParameter } from "./par
 /** The Prometheus whose HTTP API we equal; clients choose features by it. Our own version is tidemark_build_info. */
 export const PROMETHEUS_VERSION = "3.14.0";
 
-/** `status/buildinfo`, `rules`, `alerts`, `query_exemplars`. */
-export function statusEndpoints(version: string): Endpoint[] {
-  const build = {
+/** What clients are told they talk to. */
+export function buildInfo(version: string): object {
+  return {
     version: PROMETHEUS_VERSION,
     revision: `tidemark-${version}`,
     branch: "",
@@ -21,6 +21,11 @@ export function statusEndpoints(version: string): Endpoint[] {
     buildDate: "",
     goVersion: "",
   };
+}
+
+/** `status/buildinfo`, `rules`, `alerts`, `query_exemplars`. */
+export function statusEndpoints(version: string): Endpoint[] {
+  const build = buildInfo(version);
   return [
     { path: "status/buildinfo", acceptsPost: false, answer: () => renderData(build) },
     { path: "rules", acceptsPost: false, answer: rules },

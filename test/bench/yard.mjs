@@ -2,17 +2,10 @@
 // Scenarios differ in size and in the order of series; each measures ingest (the first span registers, the others are warm),
 // memory, write latency against a bare fdatasync, and the ten queries of ../shared/yard/query.mjs. All systems run at once and take
 // each span in turn: a machine that others use is now faster, now slower by a third, and that must meet all of them alike.
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { closeSync, existsSync, fdatasyncSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
-import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
-
-const root = fileURLToPath(new URL("../..", import.meta.url));
-const yard = fileURLToPath(new URL("../../../shared/yard/", import.meta.url));
-const capture = fileURLToPath(new URL("../../../shared/data/node_exporter.jsonl.gz", import.meta.url));
-const work = `${root}.bench/`;
-const STEP_MS = 15_000;
-const CONNECTIONS = 4;
+import { capture, generate, replay, STEP_MS, SYSTEMS, stopAll, untilOk, work, yard } from "./peers.mjs";
 
 /** Named sizes; `goal` is the least ratio of samples per CPU-second against VictoriaMetrics, warm. */
 const SCENARIOS = {
@@ -23,122 +16,6 @@ const SCENARIOS = {
 };
 /** The first one registers the series. */
 const SPANS = 4;
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
-async function untilOk(url) {
-  for (let i = 0; i < 300; i++) {
-    try {
-      if ((await fetch(url)).ok) return;
-    } catch {}
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  throw new Error(`cannot reach ${url} within 30 s`);
-}
-
-function startTidemark(args) {
-  const child = spawn(
-    process.execPath,
-    [`${root}bin/tidemark`, ...args, "--log-format", "json", "--log-level", "warn"],
-    {
-      stdio: ["ignore", "ignore", "inherit"],
-    },
-  );
-  return child.pid;
-}
-
-/** Each system gives its pids, where to write and where to ask. */
-const SYSTEMS = {
-  async vm(dir) {
-    const port = await freePort();
-    return {
-      ...peer("vm", dir, port),
-      write: `http://127.0.0.1:${port}/api/v1/write`,
-      base: `http://127.0.0.1:${port}`,
-    };
-  },
-  async prom(dir) {
-    const port = await freePort();
-    return {
-      ...peer("prom", dir, port),
-      write: `http://127.0.0.1:${port}/api/v1/write`,
-      base: `http://127.0.0.1:${port}`,
-    };
-  },
-  /** A folder with vminsert, vmselect and vmstorage: VM_CLUSTER_BIN. */
-  async vmcluster(dir) {
-    const port = await freePort();
-    const base = `http://127.0.0.1:${port}`;
-    return {
-      ...peer("vmcluster", dir, port),
-      write: `${base}/insert/0/prometheus/api/v1/write`,
-      base: `http://127.0.0.1:${port + 1}/select/0/prometheus`,
-      health: `${base}/health`,
-    };
-  },
-  async all(dir) {
-    const port = await freePort();
-    const pid = startTidemark(["all", "--http-listen", `127.0.0.1:${port}`, "--data-dir", dir, "--self-scrape", "off"]);
-    return { pids: [pid], write: `http://127.0.0.1:${port}/api/v1/write`, base: `http://127.0.0.1:${port}` };
-  },
-  async cluster(dir) {
-    const [storageHttp, grpc, insert, select] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
-    const at = (port) => `127.0.0.1:${port}`;
-    const storage = startTidemark([
-      "storage",
-      "--http-listen",
-      at(storageHttp),
-      "--grpc-listen",
-      at(grpc),
-      "--data-dir",
-      dir,
-    ]);
-    await untilOk(`http://${at(storageHttp)}/-/ready`);
-    const inserter = startTidemark(["insert", "--http-listen", at(insert), "--storage", at(grpc)]);
-    const selector = startTidemark(["select", "--http-listen", at(select), "--storage", at(grpc)]);
-    await untilOk(`http://${at(insert)}/-/ready`);
-    return {
-      pids: [inserter, storage],
-      extraPids: [selector],
-      queryPids: [selector, storage],
-      write: `http://${at(insert)}/api/v1/write`,
-      base: `http://${at(select)}`,
-    };
-  },
-};
-
-function peer(kind, dir, port) {
-  const out = spawnSync("bash", [`${yard}peers.sh`, kind, dir, String(port)], { encoding: "utf8" });
-  if (out.status !== 0) throw new Error(`cannot start ${kind}: ${out.stderr}`);
-  return { pids: out.stdout.trim().split(",").map(Number) };
-}
-
-function generate(name, { targets, scrapes, mode }, startMs, span) {
-  const file = `${work}${name}-${span}.bin`;
-  const from = startMs + span * scrapes * STEP_MS;
-  const args = ["gen", capture, file, targets, scrapes, 2000, from, STEP_MS, ...(mode ? [mode] : [])].map(String);
-  const out = spawnSync(process.execPath, [`${yard}rw.mjs`, ...args], { cwd: root, encoding: "utf8" });
-  if (out.status !== 0) throw new Error(out.stderr);
-  return file;
-}
-
-function replay(file, system) {
-  const out = spawnSync(
-    process.execPath,
-    [`${yard}rw.mjs`, "replay", file, system.write, String(CONNECTIONS), system.pids.join(",")],
-    { cwd: root, encoding: "utf8" },
-  );
-  if (out.status !== 0) throw new Error(out.stderr);
-  const result = JSON.parse(out.stdout);
-  if (result.bad > 0) throw new Error(`writes were refused: ${out.stdout} ${out.stderr}`);
-  return result;
-}
 
 /** p99 in ms of writing and fdatasyncing what a group of requests leaves, with nothing else running. */
 function bareSyncP99() {
@@ -181,18 +58,6 @@ function queries(systems, startMs, endMs) {
 
 const geometricMean = (values) => Math.exp(values.reduce((sum, v) => sum + Math.log(v), 0) / values.length);
 
-async function stopAll(systems) {
-  const pids = Object.values(systems).flatMap((s) => [...s.pids, ...(s.extraPids ?? [])]);
-  for (const pid of pids) {
-    try {
-      process.kill(pid, "SIGTERM");
-    } catch {}
-  }
-  for (let i = 0; i < 100 && pids.some((pid) => existsSync(`/proc/${pid}/stat`)); i++) {
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
-
 async function runScenario(name, failures) {
   const scenario = SCENARIOS[name];
   const spanMs = scenario.scrapes * STEP_MS;
@@ -200,7 +65,9 @@ async function runScenario(name, failures) {
   console.log(
     `\n## ${name}: ${scenario.targets * 507} series, ${SPANS} × ${scenario.scrapes} scrapes ${scenario.mode}`,
   );
-  const files = Array.from({ length: SPANS }, (_, span) => generate(name, scenario, startMs, span));
+  const files = Array.from({ length: SPANS }, (_, span) =>
+    generate(`${name}-${span}`, scenario, startMs + span * spanMs),
+  );
   const peers = process.env.VM_CLUSTER_BIN === undefined ? "vm,prom" : "vm,vmcluster,prom";
   const wanted = (process.env.BENCH_SYSTEMS ?? `${peers},all,cluster`).split(",");
   const systems = {};

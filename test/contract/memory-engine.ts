@@ -23,6 +23,7 @@ import {
   type Queryable,
   type QueryContext,
   type Rejection,
+  type Statistics,
   type StepColumn,
   type StorageIdentity,
   TimeoutError,
@@ -32,6 +33,7 @@ import {
 } from "../../libs/model/index.ts";
 import type { StorageEngine } from "../../libs/rpc/index.ts";
 import { type Batch, readBatch } from "./ingest-batch.ts";
+import { naiveStatistics } from "./naive-statistics.ts";
 
 interface Series {
   readonly tenant: string;
@@ -218,6 +220,14 @@ class MemoryQueryable implements Queryable {
     );
     return cut(
       live.map((s) => s.labels),
+      limit,
+    );
+  }
+
+  async statistics(limit: number, c: QueryContext): Promise<Statistics> {
+    const series = await this.#select([], c);
+    return naiveStatistics(
+      series.map(({ labels }) => labels),
       limit,
     );
   }

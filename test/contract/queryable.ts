@@ -186,6 +186,22 @@ export function queryableContract(name: string, open: OpenStorage): void {
       expect((await q.series([], everything, 3, c)).length).toBe(3);
     });
 
+    test("statistics are the tenant's own", async () => {
+      const found = await storage.queryable.statistics(3, contextOf());
+      expect(found.seriesCount).toBe(4);
+      expect(found.labelPairs.value).toBe(9);
+      expect(found.labelPairs.hashes.length).toBe(9);
+      expect(found.seriesByMetric).toEqual([{ name: "m", value: 3 }, { name: "n", value: 1 }]);
+      expect(found.valuesByLabel.map(({ name, value }) => [name, value])).toEqual([["s", 4], ["__name__", 2], ["job", 2]]);
+      expect(found.bytesByLabel.map(({ name, value }) => [name, value])).toEqual([["__name__", 44], ["job", 24], ["label with space", 22]]);
+      const pairs = [["__name__=m", 3], ["job=x", 2], ["job=y", 2]];
+      expect(found.seriesByPair.map(({ name, value }) => [name, value])).toEqual(pairs);
+      const other = await storage.queryable.statistics(3, contextOf({ tenant: "other" }));
+      expect([other.seriesCount, other.labelPairs.value]).toEqual([1, 2]);
+      const none = await storage.queryable.statistics(3, contextOf({ tenant: "none" }));
+      expect([none.seriesCount, none.labelPairs.value, none.seriesByMetric]).toEqual([0, 0, []]);
+    }); // biome-ignore format: counts side by side
+
     test("samples beyond the budget are a limit", async () => {
       await expect(storage.queryable.evaluate(leaf(), contextOf({ samplesMax: 2 }))).rejects.toThrow(LimitError);
     });

@@ -62,7 +62,14 @@ describe("real processes", () => {
     }
   }
 
-  const engine = (name: string): string[] => ["--data-dir", join(dir, name), "--head-memory", "64MiB"];
+  const engine = (name: string): string[] => [
+    "--data-dir",
+    join(dir, name),
+    "--head-memory",
+    "64MiB",
+    "--warm-up",
+    "0s",
+  ];
 
   async function storageService(): Promise<{ service: Service; grpc: string }> {
     const grpc = `127.0.0.1:${await freePort()}`;

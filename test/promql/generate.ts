@@ -8,8 +8,8 @@ export interface Dialect {
    * Functions, modifiers and sample types of Prometheus 3; else what 2.42 evaluates as 3 does. That is without
    * subqueries (their points lie on the edges of windows, which were closed), predict_linear with @, atan2 (kept names),
    * histogram_quantile of rates (rounding errors between buckets counted), stddev (infinite values), comparisons between
-   * vectors (pairs that do not hold were no matches), rates of series with gaps (extrapolated to zero otherwise), and two
-   * matchers of one label in absent().
+   * vectors (pairs that do not hold were no matches), rates of series with gaps (extrapolated to zero otherwise), two matchers of
+   * one label in absent(), parameters that change beside an @ (evaluated once), and sinh and cosh (infinite too early).
    */
   readonly modern: boolean;
   /** Whether counters with start times are there. */
@@ -17,6 +17,7 @@ export interface Dialect {
 }
 
 const SCALARS = ["0", "1", "2", "-1", "0.5", "3.25", "1e3", "NaN", "Inf"];
+const SCALAR_CALLS = ["time()", "pi()", "step()", "range()", "start()", "end()", "min_of(2, 0.5)", "max_of(-1, 3)"];
 const LABELS = ["job", "instance", "zone", "le", "kind"];
 const FLOATS = ["requests_total", "temperature", "sparse", "flat", "latency_bucket", "latency_sum", "latency_count"];
 /** Series without gaps. */
@@ -26,8 +27,26 @@ const DURATIONS = ["1m", "90s", "2m", "5m", "7m30s", "15s", "1s"];
 const OFFSETS = ["1m", "-1m", "30s", "5m", "-2m30s"];
 const COMPARISONS = ["==", "!=", "<", "<=", ">", ">="];
 const ARITHMETIC = ["+", "-", "*", "/", "%", "^"];
-const MATH = ["abs", "ceil", "floor", "exp", "sqrt", "ln", "log2", "log10", "sgn", "sin", "cos", "tan", "atan", "deg"];
+const MATH = ["abs", "ceil", "floor", "exp", "sqrt", "ln", "log2", "log10", "sgn"];
+const TRIGONOMETRY = [
+  "sin",
+  "cos",
+  "tan",
+  "asin",
+  "acos",
+  "atan",
+  "sinh",
+  "cosh",
+  "tanh",
+  "asinh",
+  "acosh",
+  "atanh",
+  "deg",
+  "rad",
+];
 const DATES = ["minute", "hour", "day_of_week", "day_of_month", "day_of_year", "days_in_month", "month", "year"];
+const UNARY = [...MATH, ...TRIGONOMETRY, ...DATES];
+const OLDER_UNARY = UNARY.filter((name) => name !== "sinh" && name !== "cosh");
 const OVER_TIME = ["avg", "min", "max", "sum", "count", "last", "present", "stddev", "stdvar"];
 const RATES = ["rate", "increase", "delta", "irate", "idelta", "changes", "resets", "deriv"];
 const MODERN_RANGES = ["mad_over_time", "first_over_time", "ts_of_first_over_time", "ts_of_last_over_time"];
@@ -62,6 +81,7 @@ export class QueryWriter {
       () => this.#selector(),
       () => this.#rangeCall(d),
       () => this.#rangeCall(d),
+      () => this.#rangeCall(d),
       () => this.#aggregation(d),
       () => this.#aggregation(d),
       () => this.#binary(d),
@@ -70,6 +90,8 @@ export class QueryWriter {
       () => `-${this.#vector(0)}`,
       () => this.#call(d),
       () => this.#call(d),
+      () => `${this.#chance.pick(this.#modern ? UNARY : OLDER_UNARY)}(${this.#vector(d)})`,
+      () => `${this.#chance.pick(this.#modern ? UNARY : OLDER_UNARY)}(${this.#vector(0)})`,
       () => this.#histogramCall(d),
     ];
     return this.#chance.pick(choices)();
@@ -132,10 +154,13 @@ export class QueryWriter {
         const known = extended === " anchored" ? ["rate", "increase", "delta", "changes", "resets"] : RATES.slice(0, 3);
         return `${this.#chance.pick(known)}(${this.#range(0, extended)})`;
       }
-      return `${this.#chance.pick([...MODERN_RANGES, ...EXTREME_TIMES])}(${this.#range(depth)})`;
+      const func = this.#chance.pick([...MODERN_RANGES, ...EXTREME_TIMES]);
+      // Times as distances: of numbers that large a standard deviation is noise, other noise in another order.
+      return `${func}(${this.#range(depth)})${func.startsWith("ts_of") ? " - {T}" : ""}`;
     }
     const choices = [
       () => `${this.#chance.pick(OVER_TIME)}_over_time(${this.#range(depth)})`,
+      () => `${this.#chance.pick(OVER_TIME)}_over_time(${this.#range(0)})`,
       () => this.#rate(depth),
       () => this.#rate(depth),
       () => `quantile_over_time(${this.#chance.pick(["0.5", "0.9", "1", "0", "-1"])}, ${this.#range(depth)})`,
@@ -144,7 +169,7 @@ export class QueryWriter {
           ? `predict_linear(${this.#range(depth)}, ${this.#chance.pick(["60", "3600"])})`
           : `deriv(${this.#range(depth)})`,
       () => `absent_over_time(${this.#range(0)})`,
-      () => `quantile_over_time(scalar(${this.#vector(0)}) / 100, ${this.#range(depth)})`,
+      () => `quantile_over_time(${this.#modern ? `scalar(${this.#vector(0)}) / 100` : "0.75"}, ${this.#range(depth)})`,
       () =>
         this.#modern
           ? `double_exponential_smoothing(${this.#range(depth)}, 0.5, ${this.#chance.pick(["0.1", "0.9"])})`
@@ -217,12 +242,10 @@ export class QueryWriter {
   #call(depth: number): string {
     const v = () => this.#vector(depth);
     const choices = [
-      () => `${this.#chance.pick(MATH)}(${v()})`,
-      () => `${this.#chance.pick(MATH)}(${v()})`,
-      () => `${this.#chance.pick(DATES)}(${v()})`,
       () => (this.#modern ? `start_timestamp(${this.#plainSelector()})` : `ceil(${v()})`),
       () => `timestamp(${this.#chance.oneIn(2) ? this.#plainSelector() : `(${v()}) + 0`})`,
-      () => `round(${v()}, ${this.#chance.pick(["0.5", "1", "10"])})`,
+      // Not to halves or wholes: sums that differ in their last digit would lie on either side of a tie.
+      () => `round(${v()}, ${this.#chance.pick(["0.3", "1.1", "7"])})`,
       () => `clamp(${v()}, ${this.#chance.pick(["0", "-5"])}, ${this.#chance.pick(["10", "-7"])})`,
       () => `clamp_min(${v()}, ${this.#scalar(0)})`,
       () => `clamp_max(${v()}, ${this.#scalar(0)})`,
@@ -231,7 +254,8 @@ export class QueryWriter {
       () => `sort(${v()})`,
       () => `label_replace(${v()}, "kind", "$1-x", "${this.#chance.pick(LABELS)}", "(.*)")`,
       () => `label_join(${v()}, "kind", "-", "job", "instance")`,
-      () => (this.#modern ? `sort_by_label(${v()}, "instance", "job")` : `sort_desc(${v()})`),
+      () => `sort_desc(${v()})`,
+      () => (this.#modern ? `sort_by_label${this.#chance.pick(["", "_desc"])}(${v()}, "instance", "job")` : v()),
       () => `scalar(${v()}) + ${v()}`,
       () =>
         this.#modern ? `info(${v()}${this.#chance.pick(["", ', {version=~".+"}', ', {__name__=~".+_info"}'])})` : v(),
@@ -268,13 +292,20 @@ export class QueryWriter {
     return this.#chance.pick(choices)();
   }
 
+  #extreme(depth: number): string {
+    return `${this.#chance.pick(["max_of", "min_of"])}(1, ${this.#scalar(depth)})`;
+  }
+
   #scalar(depth: number): string {
+    if (this.#modern && this.#chance.oneIn(6)) return this.#chance.pick(SCALAR_CALLS);
     if (depth <= 0 || this.#chance.oneIn(2)) return this.#chance.pick(SCALARS);
     const choices = [
-      () => "time()",
+      () => this.#chance.pick(["time()", "pi()"]),
       () => `scalar(${this.#vector(depth - 1)})`,
       () => `(${this.#scalar(depth - 1)} ${this.#chance.pick(this.#arithmetic)} ${this.#scalar(depth - 1)})`,
-      () => (this.#modern ? this.#chance.pick(["step()", "range()", `max_of(1, ${this.#scalar(depth - 1)})`]) : "pi()"),
+      () => (this.#modern ? this.#extreme(depth - 1) : "time()"),
+      () =>
+        this.#modern ? this.#chance.pick(["step()", "range()", "start()", "end()", this.#extreme(depth - 1)]) : "pi()",
     ];
     return this.#chance.pick(choices)();
   }

@@ -16,9 +16,11 @@ import {
   type PartialOp,
   type Queryable,
   type QueryContext,
+  type Statistics,
   type StepColumn,
   type TimeRange,
 } from "../../libs/model/index.ts";
+import { naiveStatistics } from "../contract/naive-statistics.ts";
 import { naiveRollup, type Sample } from "./naive-rollup.ts";
 
 interface StoredSeries {
@@ -92,6 +94,13 @@ export class MemoryQueryable implements Queryable {
 
   async metadata(): Promise<MetadataEntry[]> {
     return [];
+  }
+
+  async statistics(limit: number): Promise<Statistics> {
+    return naiveStatistics(
+      [...this.#series.values()].map((series) => series.labels),
+      limit,
+    );
   }
 
   #matching(sets: readonly (readonly Matcher[])[]): StoredSeries[] {

@@ -17,8 +17,8 @@ import { asStored, type StoredSeries } from "./script-samples.ts";
 import { WiredQueryable } from "./wired-queryable.ts";
 
 const FEATURES = ["promql-experimental-functions", "promql-extended-range-selectors", "promql-binop-fill-modifiers"];
-/** Samples begin this long before now, so that queries may look past their end. */
-const AGE_MS = 3 * 3_600_000;
+/** When samples begin: always the same, so that a seed's answers are. An empty Prometheus takes any time. */
+const BASE_MS = Date.UTC(2026, 1, 5, 8);
 const MINUTE_MS = 60_000;
 const CONFIG = "global:\n  evaluation_interval: 1m\notlp:\n  translation_strategy: NoTranslation\n";
 
@@ -85,11 +85,15 @@ export class Peer {
     this.#storage = storage;
   }
 
-  /** Starts a Prometheus on a free loopback port and loads it. Errors: what it said when it did not get ready. */
+  /**
+   * Starts a Prometheus on a free loopback port and loads it with the series that generated queries are about, or with those that `made`
+   * gives from a time on. Errors: what it said when it did not get ready.
+   */
   static async start(
     { command, modern }: { readonly command: string; readonly modern: boolean },
     seed: number,
     { delayedNames, starts }: PeerModes,
+    made?: (baseMs: number) => StoredSeries[],
   ): Promise<Peer> {
     const dir = mkdtempSync(join(tmpdir(), "tidemark-peer-"));
     writeFileSync(join(dir, "prometheus.yml"), modern ? CONFIG : "global:\n  evaluation_interval: 1m\n");
@@ -105,9 +109,9 @@ export class Peer {
       ...(starts ? ["--web.enable-otlp-receiver"] : []),
       ...(modern ? [`--enable-feature=${features.join(",")}`] : []),
     ]);
-    const baseMs = Math.floor((Date.now() - AGE_MS) / MINUTE_MS) * MINUTE_MS;
+    const baseMs = BASE_MS;
     // Windows are left-open since 3.0: an older one agrees where no sample lies on an edge.
-    const series = peerSeries(new Chance(seed), { baseMs, modern, shiftMs: modern ? 0 : 7013 });
+    const series = made?.(baseMs) ?? peerSeries(new Chance(seed), { baseMs, modern, shiftMs: modern ? 0 : 7013 });
     const parser = modern ? ALL_OPTIONS : STOCK_OPTIONS;
     const engine = new Engine({
       now: () => 0,

@@ -37,7 +37,7 @@ const log = createLog({
 
 /** The values of a table: defaults, and what is given as text. */
 function values<F extends FlagTable>(flags: F, given: Readonly<Record<string, string>>) {
-  const texts: Record<string, string> = { httpListen: "127.0.0.1:0", headMemory: "32MiB", ...given };
+  const texts: Record<string, string> = { httpListen: "127.0.0.1:0", headMemory: "32MiB", warmUp: "0s", ...given };
   const entries = Object.entries(flags).map(([key, flag]) => [key, flag.parse(texts[key] ?? flag.fallback ?? "")]);
   return Object.fromEntries(entries);
 }

@@ -1,5 +1,5 @@
 // test/unit/promql/sharded-queryable.ts: several storages as one, merged as a select merges what its storages answer.
-import type { Labels, Leaf, LeafResult, Queryable, QueryContext } from "../../../libs/model/index.ts";
+import type { Labels, Leaf, LeafResult, Queryable, QueryContext, Statistics } from "../../../libs/model/index.ts";
 import { mergePartials, mergeSeries } from "../../../libs/promql/index.ts";
 
 /** Evaluates each leaf on every part. `replicated`: the parts may hold the same series. */
@@ -32,5 +32,9 @@ export class ShardedQueryable implements Queryable {
 
   async metadata(): Promise<[]> {
     return [];
+  }
+
+  statistics(): Promise<Statistics> {
+    return Promise.reject(new Error("no statistics here"));
   }
 }

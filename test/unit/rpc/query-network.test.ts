@@ -57,6 +57,7 @@ async function storageOf(
     labelValues: (...args) => q.labelValues(...args),
     series: (...args) => q.series(...args),
     metadata: (...args) => q.metadata(...args),
+    statistics: (...args) => q.statistics(...args),
     ...answers,
   };
   const engine = { identity: memory.identity, openSession: () => memory.openSession(), queryable };

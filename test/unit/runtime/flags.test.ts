@@ -1,7 +1,15 @@
 // test/unit/runtime/flags.test.ts: the command line of a small program: values, sources, refusals, help.
 import { expect, test } from "vitest";
 import { InvalidError } from "../../../libs/model/index.ts";
-import { command, type Flag, flagName, flagVariable, parseCount, runCommandLine } from "../../../libs/runtime/index.ts";
+import {
+  command,
+  type Flag,
+  flagName,
+  flagTexts,
+  flagVariable,
+  parseCount,
+  runCommandLine,
+} from "../../../libs/runtime/index.ts";
 
 const count = (fallback: string | undefined): Flag<number> => {
   return { placeholder: "N", form: "a whole number", help: "How many.", fallback, parse: parseCount };
@@ -104,4 +112,10 @@ test("help tells every flag with default and environment twin", async () => {
   expect((await run("--help")).printed).toContain("Goes.");
   expect((await run("help go")).printed).toContain("--max-items <N>");
   expect((await run("--version")).printed.trim()).toBe("1.2.3");
+});
+
+test("the texts behind the values are kept, whatever they came from", async () => {
+  const { values } = await run("go --max-items 7", { TIDEMARK_DATA_DIR: "/elsewhere" });
+  expect(flagTexts(values as object)).toEqual({ "max-items": "7", "data-dir": "/elsewhere", insecure: "false" });
+  expect(flagTexts({ maxItems: 7 })).toEqual({});
 });

@@ -101,6 +101,22 @@ describe("answers of several storages", () => {
     expect((await all.series([], RANGE, 2, contextOf())).length).toBe(2);
   });
 
+  test("statistics add up, and values that several have count once", async () => {
+    const a = await engineOf([{ s: "a", job: "x" }, [at[0], 1]], [{ s: "b", job: "x" }, [at[0], 1]]);
+    const b = await engineOf([{ s: "c", job: "x" }, [at[0], 1]]);
+    const all = await fanOut(nodesOf(a, b)).statistics(2, contextOf());
+    expect([all.seriesCount, all.labelPairs.value]).toEqual([3, 5]);
+    expect(all.seriesByMetric).toEqual([{ name: "m", value: 3 }]);
+    expect(all.valuesByLabel.map(({ name, value }) => [name, value])).toEqual([
+      ["s", 3],
+      ["__name__", 1],
+    ]);
+    expect(all.seriesByPair.map(({ name, value }) => [name, value])).toEqual([
+      ["__name__=m", 3],
+      ["job=x", 3],
+    ]);
+  });
+
   test("metadata is united", async () => {
     const [a, b] = [await engineOf(), await engineOf()];
     const entry = { tenant: "default", family: "m", type: "counter", help: "h", unit: "" } as const;

@@ -65,6 +65,8 @@ test("a flush moves all samples into blocks; reads, restarts and repetitions not
   expect(contents(db)).toEqual(before);
   expect(db.report().heads).toBe(1);
   expect(blockFiles(fs).length).toBe(report.blocks);
+  // The log keeps names only, without anything being written after the flush.
+  expect(segments(fs).length).toBe(1);
   // Again the same: known as blocks, stored once in the answer.
   await feed.append(rows.slice(0, 30));
   await feed.append([[series(1), NOW, 7]]);
@@ -75,6 +77,21 @@ test("a flush moves all samples into blocks; reads, restarts and repetitions not
   expect(next.replayed.damage).toEqual([]);
   expect(contents(next)).toEqual(lines([...rows, [series(1), NOW, 7]]));
   await next.close();
+});
+
+test("statistics count series in blocks, but no samples of theirs", async () => {
+  const clock = new SimClock(NOW);
+  const db = await openDb(undefined, { ...OPTIONS, clock });
+  await new Feed(db).append([[series(1), NOW - 60_000, 5]]);
+  const context = { tenant: TENANT, signal: new AbortController().signal, deadlineMs: Infinity, samplesMax: 1 };
+  const chunks = async () => {
+    const { seriesCount, chunkCount, minMs, maxMs } = await db.queryable.statistics(10, context);
+    return [seriesCount, chunkCount, minMs, maxMs];
+  };
+  expect(await chunks()).toEqual([1, 1, NOW - 60_000, NOW - 60_000]);
+  await settle(clock, db.flush());
+  expect(await chunks()).toEqual([1, 0, Infinity, -Infinity]);
+  await db.close();
 });
 
 test("a window is cut when its late time is over, and the WAL before it goes", async () => {

@@ -3,10 +3,9 @@
 import { describe, expect, test } from "vitest";
 import { SeededRandom, SimClock, SimFileSystem } from "../../../libs/env/index.ts";
 import { MemoryPieceStore } from "../../../libs/index/index.ts";
-import { type BatchAck, labelsFromRecord, labelsKey, labelsToRecord } from "../../../libs/model/index.ts";
+import { labelsFromRecord, labelsKey, labelsToRecord } from "../../../libs/model/index.ts";
 import type { Db } from "../../../libs/tsdb/index.ts";
-import { register, writeBatch } from "../../contract/ingest-batch.ts";
-import { contents, HOUR, type LabelRecord, line, lines, NOW, openDb, type Row, TENANT } from "./db-fixture.ts";
+import { contents, Feed, HOUR, type LabelRecord, line, lines, NOW, openDb, type Row, TENANT } from "./db-fixture.ts";
 
 const MINUTE = 60_000;
 const WINDOW = 10 * MINUTE;
@@ -17,45 +16,6 @@ const OPTIONS = {
 const SEEDS = Number(process.env.FUZZ_RUNS ?? 8);
 
 const pod = (i: number): LabelRecord => ({ __name__: `m${i % 3}`, pod: `pod-${i}`, zone: `z${i % 2}` });
-
-/** A writer that keeps its references, and names series again when a storage doesn't know them, as an insert does. */
-class Writer {
-  private readonly session;
-  private readonly refs = new Map<string, number>();
-  private seq = 0;
-  /** References that the storage did not know any more. */
-  forgotten = 0;
-
-  constructor(db: Db) {
-    this.session = db.openSession();
-  }
-
-  async write(rows: readonly Row[]): Promise<BatchAck> {
-    const names = rows.map(([labels]) => JSON.stringify(labels));
-    const news = new Set(names.filter((name) => !this.refs.has(name)));
-    for (const name of news) this.refs.set(name, this.refs.size + 1);
-    const ack = await this.send(rows, names, news);
-    if (ack.status !== "unknown-refs") return ack;
-    this.forgotten += ack.unknownRefs.length;
-    const unknown = new Set(names.filter((name) => ack.unknownRefs.includes(this.refs.get(name)!)));
-    return this.send(rows, names, unknown);
-  }
-
-  private send(rows: readonly Row[], names: readonly string[], named: ReadonlySet<string>): Promise<BatchAck> {
-    const registrations = [...named].map((name) =>
-      register(this.session.identity, this.refs.get(name)!, TENANT, labelsFromRecord(JSON.parse(name))),
-    );
-    return this.session.append(
-      writeBatch({
-        seq: ++this.seq,
-        registrations,
-        refs: names.map((name) => this.refs.get(name)!),
-        timesMs: rows.map(([, time]) => time),
-        values: Float64Array.from(rows, ([, , value]) => Number(value)),
-      }),
-    );
-  }
-}
 
 const context = { tenant: TENANT, signal: new AbortController().signal, deadlineMs: Infinity, samplesMax: 1e9 };
 const seriesOf = async (db: Db, nowMs: number): Promise<string[]> => {
@@ -68,7 +28,7 @@ describe("a storage forgets", () => {
     const fs = new SimFileSystem();
     const clock = new SimClock(NOW);
     const db = await openDb(fs, { ...OPTIONS, clock });
-    const writer = new Writer(db);
+    const writer = new Feed(db);
     const rows: Row[] = [];
     let most = 0;
     // Each minute two pods go and two come; one, number 0, writes for ten minutes of three hours.
@@ -78,7 +38,7 @@ describe("a storage forgets", () => {
       if (minute % 180 < 10) pods.push(0);
       const more = pods.map((i): Row => [pod(i), clock.nowMs(), i + minute]);
       rows.push(...more);
-      expect((await writer.write(more)).status).toBe("stored");
+      expect((await writer.append(more)).status).toBe("stored");
       most = Math.max(most, db.report().seriesCount);
     }
     const { seriesCount, forgotten, catalogNumbers } = db.report();
@@ -100,9 +60,9 @@ describe("a storage forgets", () => {
   test("neither labels nor samples of a query that is at work", async () => {
     const clock = new SimClock(NOW);
     const db = await openDb(new SimFileSystem(), { ...OPTIONS, clock });
-    const writer = new Writer(db);
+    const writer = new Feed(db);
     const early = Array.from({ length: 5 }, (_, i): Row => [pod(i), NOW, i]);
-    await writer.write(early);
+    await writer.append(early);
     const reading = db.export(TENANT, []);
     const first = reading.next().value!;
     const rows = [...early];
@@ -110,7 +70,7 @@ describe("a storage forgets", () => {
       await clock.advance(MINUTE);
       const more = [minute, minute + 1].map((i): Row => [pod(100 + i), clock.nowMs(), i]);
       rows.push(...more);
-      await writer.write(more);
+      await writer.append(more);
     }
     const kept = [first, ...reading].map(({ labels, values }) => [labelsToRecord(labels), [...values]]);
     expect(kept).toEqual(early.map(([labels, , value]) => [labels, [value]]));
@@ -121,7 +81,7 @@ describe("a storage forgets", () => {
       await clock.advance(MINUTE);
       const more = [minute, minute + 1].map((i): Row => [pod(100 + i), clock.nowMs(), i]);
       rows.push(...more);
-      await writer.write(more);
+      await writer.append(more);
     }
     expect(db.report().forgotten).toBeGreaterThan(200);
     expect(db.report().catalogNumbers).toBeLessThan(450);
@@ -141,7 +101,7 @@ describe("a storage forgets", () => {
       const want = new Map<string, string>();
       const open = () => openDb(fs, { ...OPTIONS, clock, pieceStore, random: new SeededRandom(random.u32()) });
       let db = await open();
-      let writers = [new Writer(db), new Writer(db)];
+      let writers = [new Feed(db), new Feed(db)];
       let made = 0;
       for (let step = 0; step < 250; step++) {
         await clock.advance(random.below(3 * MINUTE));
@@ -157,10 +117,10 @@ describe("a storage forgets", () => {
           rows.push(row);
         }
         if (rows.length > 0) {
-          expect((await random.pick(writers).write(rows)).status).toBe("stored");
+          expect((await random.pick(writers).append(rows)).status).toBe("stored");
           for (const row of rows) want.set(JSON.stringify([row[0], row[1]]), line(row));
         }
-        if (random.chance(0.02)) writers = [new Writer(db), ...writers.slice(0, 1)];
+        if (random.chance(0.02)) writers = [new Feed(db), ...writers.slice(0, 1)];
         if (random.chance(0.02) && pieceStore.values.size > 0)
           pieceStore.values.delete(random.pick([...pieceStore.values.keys()]));
         if (random.chance(0.03)) {
@@ -171,7 +131,7 @@ describe("a storage forgets", () => {
             clock = new SimClock(clock.nowMs());
           }
           db = await open();
-          writers = [new Writer(db), new Writer(db)];
+          writers = [new Feed(db), new Feed(db)];
           expect([db.replayed.damage, db.damagedBlocks]).toEqual([[], []]);
         }
         if (!random.chance(0.05)) continue;

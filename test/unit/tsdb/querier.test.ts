@@ -105,6 +105,22 @@ describe("metadata of series agrees with the reference twin", () => {
   }
 });
 
+describe("statistics", () => {
+  test.each([1, 2, 3])("are what counting the label sets gives, seed %i", async (seed) => {
+    const { db, twin } = await fill(seed);
+    for (const limit of [1, 2, 7, 1000]) {
+      const { chunkCount, minMs, maxMs, ...counts } = await db.queryable.statistics(limit, context);
+      const { chunkCount: _, minMs: __, maxMs: ___, ...want } = await twin.statistics(limit);
+      expect(counts).toEqual(want);
+      expect(chunkCount).toBeGreaterThanOrEqual(counts.seriesCount);
+      expect(minMs).toBeGreaterThanOrEqual(NOW - 5 * HOUR);
+      expect(maxMs).toBeLessThan(NOW);
+      expect(minMs).toBeLessThan(maxMs);
+    }
+    await db.close();
+  });
+});
+
 describe("metadata of metric families", () => {
   const entry = (family: string, help: string, tenant = TENANT): MetadataEntry => ({
     ...{ tenant, family, type: "counter", help, unit: "s" },

@@ -246,6 +246,40 @@ describe("repetition", () => {
     await wal.close();
   });
 
+  test("repeatNow begins a segment and a round at once, a second one after a round that runs; then older segments can go", async () => {
+    const fs = new SimFileSystem();
+    const { wal } = await withSeries(fs, new TestMetadata());
+    await wal.rotate(() => undefined);
+    await wal.repeatNow();
+    expect(wal.registeredFrom).toBe(2);
+    await wal.repeatNow();
+    expect(wal.registeredFrom).toBe(3);
+    await wal.rotate(() => undefined);
+    for (let i = 0; i < 4; i++) {
+      await wal.rotate(() => undefined);
+      await wal.durable(appendSamples(wal, "x"));
+    }
+    // A round of an earlier segment may run now.
+    await wal.repeatNow();
+    const segment = wal.currentSegment;
+    expect(wal.registeredFrom).toBe(segment);
+    await wal.truncate(segment);
+    await wal.close();
+    const { report } = await read(fs, DATA_DIR, new SimClock(), segment);
+    expect(report.counts.series).toBe(3_000);
+    expect(report.damage).toEqual([]);
+  });
+
+  test("repeatNow of a log without series or metadata", async () => {
+    const fs = new SimFileSystem();
+    const { wal } = await open(fs);
+    await write(wal, "a");
+    await wal.repeatNow();
+    expect(wal.registeredFrom).toBe(2);
+    await wal.close();
+    await expect(wal.repeatNow()).rejects.toThrow("got a closed one");
+  });
+
   test("rotations that nothing is logged between make no rounds", async () => {
     const fs = new SimFileSystem();
     const { wal } = await withSeries(fs, new TestMetadata());

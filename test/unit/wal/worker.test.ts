@@ -104,7 +104,7 @@ describe("the worker", () => {
     await wal.close();
     await running;
     expect(names()).toEqual(["00000004.wal"]);
-    expect((await read(fs, dataDir, nodeClock, 4)).records.slice(0, 2)).toEqual(["samples:d", "samples:e"]);
+    expect((await read(fs, dataDir, nodeClock, 4)).records[0]).toBe("samples:d");
   });
 
   test("a disk that cannot be written ends the WAL with the reason", async () => {
