@@ -52,6 +52,9 @@ export function classifyingFileSystem(fs: FileSystem): FileSystem {
     list: (folder) => attempt("read", folder, () => fs.list(folder)),
     makeDirectory: (path) => attempt("write", path, () => fs.makeDirectory(path)),
     rename: (from, to) => attempt("write", from, () => fs.rename(from, to)),
+    link: (from, to) => attempt("write", to, () => fs.link(from, to)),
+    removeDirectory: (path) => attempt("write", path, () => fs.removeDirectory(path)),
+    space: (folder) => attempt("read", folder, () => fs.space(folder)),
     unlink: (path) => attempt("write", path, () => fs.unlink(path)),
     fsyncDir: (folder, site) => attempt("sync", folder, () => fs.fsyncDir(folder, site)),
   };

@@ -1,5 +1,5 @@
 // libs/block/index.ts: what other folders may use of immutable blocks.
-export { type BlockEntry, blockFileName, entryOf } from "./block-entry.ts";
+export { type BlockEntry, blockFileName, entryOf, isBlockFile, isDraftFile } from "./block-entry.ts";
 export {
   type BlockBuilder,
   type BuildJob,
@@ -10,6 +10,8 @@ export {
 } from "./builder.ts";
 export { serveBuilder } from "./builder-server.ts";
 export type { ColumnEntry, StoredColumn } from "./column-entry.ts";
+export { BLOCK_DESCRIBERS } from "./describe.ts";
+export { classifyingFileSystem } from "./disk-errors.ts";
 export { BLOCK_ID_BYTES, type BlockOptions, type Footer, LEVELS, type Level, type TenantEntry } from "./footer.ts";
 export { piecesOf } from "./index-pieces.ts";
 export { mergeBlocks, mergeColumns, mergedOptions, planTimes, type TimesPlan } from "./merge.ts";
@@ -24,7 +26,9 @@ export {
   type RegistryChange,
   type RegistryFindings,
   type RegistryProblem,
+  readRegistry,
+  registryPath,
 } from "./registry.ts";
-export type { RegistryIdentity, WalCoverage } from "./registry-file.ts";
+export type { RegistryIdentity, RegistryState, WalCoverage } from "./registry-file.ts";
 export { type BlockDamage, verifyBlock } from "./verify.ts";
 export { type BlockSummary, BlockWriter, compareBytes } from "./writer.ts";

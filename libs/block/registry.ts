@@ -26,6 +26,20 @@ export function blockPath(dataDir: string, file: string): string {
   return `${blocksFolder(dataDir)}/${file}`;
 }
 
+/**
+ * What the registry of a directory says, which is not changed; undefined when there is none. Errors: CorruptionError, InvalidError as those
+ * of BlockRegistry.open.
+ */
+export function readRegistry(fs: FileSystem, dataDir: string, identity: RegistryIdentity): RegistryState | undefined {
+  const path = blockPath(dataDir, REGISTRY_FILE);
+  const bytes = fs.stat(blocksFolder(dataDir)) === undefined ? undefined : readWhole(fs, path);
+  return bytes === undefined ? undefined : decodeRegistry(path, bytes, identity);
+}
+
+export function registryPath(dataDir: string): string {
+  return blockPath(dataDir, REGISTRY_FILE);
+}
+
 /** A file that should be gone and is not. It holds nothing that is missed; the next start tries again. */
 export interface RegistryProblem {
   readonly path: string;
@@ -48,7 +62,7 @@ export interface RegistryChange {
 export interface RegistryFindings {
   /** There was no registry: the directory never had a block. A WAL that doesn't begin at its first segment contradicts that. */
   readonly made: boolean;
-  /** Files that no entry names: drafts and blocks. They are gone but for those in `problems`. */
+  /** Files that no entry names: drafts and blocks. Unless read-only they are gone but for those in `problems`. */
   readonly orphans: readonly string[];
   /** Names that are none of ours; they stay. */
   readonly strangers: readonly string[];
@@ -70,20 +84,23 @@ export class BlockRegistry {
 
   /**
    * Reads the registry, or makes it where there is neither a registry nor a block; then removes what no entry names. `dataDir` exists,
-   * durably. Errors: CorruptionError when the registry is damaged, or missing beside blocks; InvalidError when it is a later release's or
+   * durably. Read-only, it changes nothing, now and later. Errors: CorruptionError when the registry is damaged, or missing beside blocks; InvalidError when it is a later release's or
    * another directory's; UnavailableError; InternalError when the disk refuses.
    */
-  static open(fs: FileSystem, dataDir: string, identity: RegistryIdentity): BlockRegistry {
-    return new BlockRegistry(fs, dataDir, identity);
+  static open(fs: FileSystem, dataDir: string, identity: RegistryIdentity, readOnly = false): BlockRegistry {
+    return new BlockRegistry(fs, dataDir, identity, readOnly);
   }
 
-  private constructor(fs: FileSystem, dataDir: string, identity: RegistryIdentity) {
+  private constructor(fs: FileSystem, dataDir: string, identity: RegistryIdentity, readOnly: boolean) {
     this.fs = classifyingFileSystem(fs);
     this.dataDir = dataDir;
     this.identity = identity;
     const folder = blocksFolder(dataDir);
     const bytes = this.fs.stat(folder) === undefined ? undefined : readWhole(this.fs, this.path);
-    if (bytes === undefined) {
+    if (readOnly) {
+      this.state = bytes === undefined ? NOTHING : decodeRegistry(this.path, bytes, identity);
+      this.failure = `cannot change ${this.path}: got a read-only directory; want one that is verified`;
+    } else if (bytes === undefined) {
       this.makeFolder(folder);
       this.state = NOTHING;
       this.write(NOTHING);
@@ -93,7 +110,7 @@ export class BlockRegistry {
       this.fs.fsyncDir(folder, "block-registry-found");
     }
     this.live = new Map(this.state.blocks.map((entry) => [entry.file, entry]));
-    this.findings = { made: bytes === undefined, ...this.clear(folder) };
+    this.findings = { made: bytes === undefined, ...this.clear(folder, readOnly) };
   }
 
   /** Path of the registry's file. */
@@ -179,12 +196,12 @@ export class BlockRegistry {
     );
   }
 
-  /** Removes what no entry names, and compares the rest with the entries. */
-  private clear(folder: string): Omit<RegistryFindings, "made"> {
+  /** Removes what no entry names, unless read-only, and compares the rest with the entries. */
+  private clear(folder: string, readOnly: boolean): Omit<RegistryFindings, "made"> {
     const orphans: string[] = [];
     const strangers: string[] = [];
     const whole = new Set<string>();
-    for (const name of this.fs.list(folder)) {
+    for (const name of this.fs.stat(folder) === undefined ? [] : this.fs.list(folder)) {
       if (name === REGISTRY_FILE) continue;
       const found = this.fs.stat(blockPath(this.dataDir, name));
       const entry = this.live.get(name);
@@ -195,7 +212,7 @@ export class BlockRegistry {
       else strangers.push(name);
     }
     const damaged = this.blocks.filter(({ file }) => !whole.has(file));
-    return { orphans, strangers, damaged, problems: this.unlink(orphans) };
+    return { orphans, strangers, damaged, problems: readOnly ? [] : this.unlink(orphans) };
   }
 
   /** Removes files. Not synced: what comes back after a crash is removed at the next start. */

@@ -12,6 +12,13 @@ export interface FileStat {
   readonly modifiedMs: number;
 }
 
+/** Room of the disk that a folder is on. */
+export interface DiskSpace {
+  /** What this process may still write. */
+  readonly freeBytes: number;
+  readonly sizeBytes: number;
+}
+
 /** Errors of all methods carry the system's name as `code` (ENOSPC, EIO, …). */
 export interface OpenFile {
   readonly path: string;
@@ -36,7 +43,12 @@ export interface FileSystem {
   makeDirectory(path: string): void;
   /** Replaces `to` at once. Both names must be in one folder: that folder's fsyncDir makes it durable. */
   rename(from: string, to: string): void;
+  /** Gives a file one more name, in any folder of the same disk; EEXIST when `to` is there. The bytes are shared, not copied. */
+  link(from: string, to: string): void;
   unlink(path: string): void;
+  /** Removes an empty folder. */
+  removeDirectory(path: string): void;
+  space(folder: string): DiskSpace;
   /** Makes the names in `folder` durable. */
   fsyncDir(folder: string, site: string): void;
 }
@@ -104,4 +116,15 @@ export function replaceFile(fs: FileSystem, path: string, bytes: Uint8Array, sit
   }
   fs.rename(draft, path);
   fs.fsyncDir(parentOf(path), `${site}-name`);
+}
+
+/** Removes a folder with all that is in it; nothing when there is none. Not synced. */
+export function removeTree(fs: FileSystem, folder: string): void {
+  if (fs.stat(folder) === undefined) return;
+  for (const name of fs.list(folder)) {
+    const path = `${folder}/${name}`;
+    if (fs.stat(path)?.kind === "directory") removeTree(fs, path);
+    else fs.unlink(path);
+  }
+  fs.removeDirectory(folder);
 }

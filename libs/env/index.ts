@@ -1,6 +1,15 @@
 // libs/env/index.ts: the seams to the world outside: clock, chance, files, processes; the real ones and simulated ones.
 export { type Clock, nodeClock, SimClock, type Timer } from "./clock.ts";
 export {
+  describeLines,
+  describerOf,
+  type FileDescriber,
+  type FilePart,
+  formatPart,
+  HEAD_BYTES,
+} from "./file-description.ts";
+export {
+  type DiskSpace,
   ensureDirectory,
   errorCode,
   errorText,
@@ -10,6 +19,7 @@ export {
   type OpenMode,
   parentOf,
   readWhole,
+  removeTree,
   replaceFile,
 } from "./fs.ts";
 export { Gather } from "./gather.ts";

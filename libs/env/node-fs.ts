@@ -1,7 +1,7 @@
 // libs/env/node-fs.ts: the real file system, by node:fs' synchronous calls.
 // To be used where blocking is meant: in a worker, or while a process starts. Buffers may lie in shared memory.
 import fs from "node:fs";
-import type { FileStat, FileSystem, OpenFile, OpenMode } from "./fs.ts";
+import type { DiskSpace, FileStat, FileSystem, OpenFile, OpenMode } from "./fs.ts";
 
 const FLAGS: Readonly<Record<OpenMode, string>> = { read: "r", update: "r+", create: "wx+" };
 
@@ -73,8 +73,21 @@ export class NodeFileSystem implements FileSystem {
     fs.renameSync(from, to);
   }
 
+  link(from: string, to: string): void {
+    fs.linkSync(from, to);
+  }
+
   unlink(path: string): void {
     fs.unlinkSync(path);
+  }
+
+  removeDirectory(path: string): void {
+    fs.rmdirSync(path);
+  }
+
+  space(folder: string): DiskSpace {
+    const { bavail, blocks, bsize } = fs.statfsSync(folder);
+    return { freeBytes: bavail * bsize, sizeBytes: blocks * bsize };
   }
 
   fsyncDir(folder: string, _site: string): void {

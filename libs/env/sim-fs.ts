@@ -1,6 +1,6 @@
 // libs/env/sim-fs.ts: a file system in memory that forgets at a crash what was not synced, names included, and fails where told.
 // Stricter than common disks: unsynced names are kept or lost one by one, in no order; so code that is right here is right there.
-import type { FileStat, FileSystem, OpenFile, OpenMode } from "./fs.ts";
+import type { DiskSpace, FileStat, FileSystem, OpenFile, OpenMode } from "./fs.ts";
 import { parentOf } from "./fs.ts";
 import type { Random } from "./random.ts";
 import { type CrashOdds, SimFile } from "./sim-file.ts";
@@ -11,13 +11,13 @@ export interface SimCall {
   readonly number: number;
   readonly kind:
     | ("open" | "read" | "write" | "truncate" | "size" | "fdatasync" | "stat" | "list")
-    | ("makeDirectory" | "rename" | "unlink" | "fsyncDir");
+    | ("makeDirectory" | "rename" | "link" | "unlink" | "removeDirectory" | "space" | "fsyncDir");
   readonly path: string;
   readonly site: string;
 }
 
 /** crash: the process dies before the call; else the system's error name. */
-export type SimFault = "crash" | "EIO" | "ENOSPC" | "EMFILE" | "EACCES";
+export type SimFault = "crash" | "EIO" | "ENOSPC" | "EMFILE" | "EACCES" | "EROFS";
 
 /** Thrown by every call from the moment of the crash until the process is "started" again by `kill` or `crash`. */
 export class SimCrash extends Error {
@@ -43,11 +43,18 @@ class SimDirectory {
     this.unsynced = [];
   }
 
-  crash(random: Random, odds: CrashOdds): void {
+  crash(random: Random, odds: CrashOdds, crashed: Set<SimFile>): void {
     for (const changes of this.unsynced) if (random.chance(odds.kept)) apply(this.durable, changes);
     this.unsynced = [];
     this.entries = new Map(this.durable);
-    for (const node of this.entries.values()) node.crash(random, odds);
+    for (const node of this.entries.values()) {
+      if (node instanceof SimDirectory) node.crash(random, odds, crashed);
+      // A file with several names has one content.
+      else if (!crashed.has(node)) {
+        crashed.add(node);
+        node.crash(random, odds);
+      }
+    }
   }
 }
 
@@ -113,7 +120,10 @@ export class SimFileSystem implements FileSystem {
       list: (folder) => alive().list(folder),
       makeDirectory: (path) => alive().makeDirectory(path),
       rename: (from, to) => alive().rename(from, to),
+      link: (from, to) => alive().link(from, to),
       unlink: (path) => alive().unlink(path),
+      removeDirectory: (path) => alive().removeDirectory(path),
+      space: (folder) => alive().space(folder),
       fsyncDir: (folder, site) => alive().fsyncDir(folder, site),
     };
   }
@@ -127,7 +137,7 @@ export class SimFileSystem implements FileSystem {
   /** Power loss: of what was not synced, `random` decides what is left. Open files of the old life are dead. */
   crash(random: Random): void {
     const odds = { kept: random.pick([0, 0, 0.5, 0.9, 1]), damaged: random.pick([0, 0.3, 1]) };
-    this.root.crash(random, odds);
+    this.root.crash(random, odds, new Set());
     this.kill();
   }
 
@@ -182,6 +192,27 @@ export class SimFileSystem implements FileSystem {
       [nameOf(from), undefined],
       [nameOf(to), node],
     ]);
+  }
+
+  link(from: string, to: string): void {
+    this.enter("link", to);
+    const file = this.fileAt(from);
+    const folder = this.directoryAt(parentOf(to));
+    if (folder.entries.has(nameOf(to))) fail("EEXIST", `link ${from} to ${to}`);
+    folder.change([[nameOf(to), file]]);
+  }
+
+  removeDirectory(path: string): void {
+    this.enter("removeDirectory", path);
+    if (this.directoryAt(path).entries.size > 0) fail("ENOTEMPTY", `rmdir ${path}`);
+    this.directoryAt(parentOf(path)).change([[nameOf(path), undefined]]);
+  }
+
+  space(folder: string): DiskSpace {
+    this.enter("space", folder);
+    this.directoryAt(folder);
+    const freeBytes = Math.max(0, this.capacityBytes - this.usedBytes);
+    return { freeBytes, sizeBytes: this.capacityBytes };
   }
 
   unlink(path: string): void {
@@ -286,8 +317,14 @@ function nameOf(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
-function bytesBelow(folder: SimDirectory): number {
+function bytesBelow(folder: SimDirectory, counted = new Set<SimFile>()): number {
   let sum = 0;
-  for (const node of folder.entries.values()) sum += node instanceof SimDirectory ? bytesBelow(node) : node.sizeBytes;
+  for (const node of folder.entries.values()) {
+    if (node instanceof SimDirectory) sum += bytesBelow(node, counted);
+    else if (!counted.has(node)) {
+      counted.add(node);
+      sum += node.sizeBytes;
+    }
+  }
   return sum;
 }

@@ -5,6 +5,7 @@ export * from "./identity.ts";
 export * from "./ingest.ts";
 export * from "./labels.ts";
 export * from "./matcher.ts";
+export * from "./query-limits.ts";
 export * from "./queryable.ts";
 export * from "./stale.ts";
 export * from "./statistics.ts";

@@ -1,6 +1,6 @@
 // libs/model/queryable.ts: the seam between PromQL and any storage: leaves in, step-aligned columns out.
 // A leaf is all that is computed per series: select, offset, range function, and perhaps a first aggregation.
-// Raw samples do not cross this seam. promql knows this file and nothing of storage or network.
+// Raw samples cross this seam in a stream, for those who ask for nothing else. promql knows this file and nothing of storage or network.
 import type { HistogramColumn } from "./histogram.ts";
 import type { MetadataEntry } from "./ingest.ts";
 import type { Labels } from "./labels.ts";
@@ -109,6 +109,8 @@ export interface StepColumn {
   readonly states?: Uint8Array;
   /** For partial "avg": how many values each step's sum holds. */
   readonly weights?: Float64Array;
+  /** For partial "sum" and "avg": what rounding has taken from each step's sum; absent when it has taken nothing. */
+  readonly lost?: Float64Array;
   /** Only for the rollup "samples": the times of `values` in ms, ascending; the grid does not apply. */
   readonly times?: Float64Array;
 }
@@ -149,6 +151,16 @@ export interface LeafNote {
   readonly count: number;
 }
 
+/** What one storage did for a leaf. */
+export interface StorageShare {
+  readonly storage: string;
+  readonly durationMs: number;
+  readonly seriesCount: number;
+  readonly samplesRead: number;
+  /** Bytes of its answer. */
+  readonly bytes: number;
+}
+
 export interface LeafResult {
   /** No label set twice, any order. For aggregated leaves these are partials: merge them, then finish them. */
   readonly columns: StepColumn[];
@@ -157,6 +169,10 @@ export interface LeafResult {
   readonly warnings: readonly string[];
   /** Each kind and metric once; absent when there is nothing to note. */
   readonly notes?: readonly LeafNote[];
+  /** Bytes that came over the network; absent where the answer was made in this process. */
+  readonly bytes?: number;
+  /** Where several storages answered: what each did. */
+  readonly shares?: readonly StorageShare[];
 }
 
 /** What every query carries: who asks, until when, how much it may take. */
@@ -167,6 +183,9 @@ export interface QueryContext {
   readonly deadlineMs: number;
   /** Budget of samples read, shared by all leaves of a query; a leaf that passes it fails with LimitError. */
   readonly samplesMax: number;
+  /** Series that one leaf may select, and bytes that its answer may take; more fails with LimitError. Absent: any number. */
+  readonly seriesMax?: number;
+  readonly bytesMax?: number;
 }
 
 /** A time range for metadata lookups, both ends inclusive, ms. */
@@ -175,8 +194,26 @@ export interface TimeRange {
   readonly maxMs: number;
 }
 
+/** Which raw samples: those of every series that satisfies all matchers, with times in the range. */
+export interface RawRequest {
+  readonly matchers: readonly Matcher[];
+  readonly range: TimeRange;
+}
+
+/**
+ * Raw samples of a series, or of a part of it: a column whose points lie at `times`, ascending, all present. Stale
+ * markers are among them, by their bits.
+ */
+export type RawColumn = StepColumn & { readonly times: Float64Array };
+
 export interface Queryable {
   evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult>;
+  /**
+   * Streams raw samples, no faster than they are taken, in batches of bounded size. Series come ordered by compareLabels, each
+   * as one or more columns that follow each other and whose times go on. Who stops early must say so by `return`, as `for await`
+   * does. Errors: LimitError beyond context.samplesMax, TimeoutError, CanceledError, those of storages.
+   */
+  rawSamples(request: RawRequest, context: QueryContext): AsyncGenerator<readonly RawColumn[], void, void>;
   /** Sorted label names of the series that match any of the matcher sets (no set: all series). limit 0: all. */
   labelNames(
     sets: readonly (readonly Matcher[])[],
@@ -196,6 +233,8 @@ export interface Queryable {
   series(sets: readonly (readonly Matcher[])[], range: TimeRange, limit: number, c: QueryContext): Promise<Labels[]>;
   /** Metadata of one family, or of all when `family` is "". */
   metadata(family: string, c: QueryContext): Promise<MetadataEntry[]>;
+  /** What answers of names, values and series over a range lack, as warnings. Storages behind the network don't tell. */
+  lacking?(range: TimeRange): readonly string[];
   /** What the tenant's series are made of: totals, and the `limit` greatest counts of each list. */
   statistics(limit: number, c: QueryContext): Promise<Statistics>;
 }

@@ -94,11 +94,11 @@ type Choose = (members: readonly Column[], step: number, size: number, chosen: I
 
 /**
  * Runs `choose` for every group and step; it writes the members to keep, best first, and returns how many. With a
- * single step the result is ordered by that; else columns keep the order of the groups.
+ * single step the result is ordered by that, group after group; else columns keep the order of the groups.
  */
 function keepPerStep(groups: readonly ColumnGroup[], k: Float64Array, count: number, choose: Choose): Column[] {
   const out: Column[] = [];
-  for (const { members } of groups) {
+  for (const { members } of count === 1 ? byLabels(groups) : groups) {
     const masks: (Uint8Array | undefined)[] = new Array(members.length);
     const chosen = new Int32Array(members.length);
     let order: number[] = [];
@@ -120,4 +120,13 @@ function keepPerStep(groups: readonly ColumnGroup[], k: Float64Array, count: num
     }
   }
   return out;
+}
+
+/** Groups in the order of their first members by labels: the order in which storages answer tells nothing. */
+function byLabels(groups: readonly ColumnGroup[]): readonly ColumnGroup[] {
+  if (groups.length < 2) return groups;
+  const first = (members: readonly Column[]): Column =>
+    members.reduce((a, b) => (compareLabels(b.labels, a.labels) < 0 ? b : a));
+  const ranked = groups.map((group) => ({ group, labels: first(group.members).labels }));
+  return ranked.sort((a, b) => compareLabels(a.labels, b.labels)).map(({ group }) => group);
 }

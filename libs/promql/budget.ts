@@ -1,5 +1,16 @@
 // libs/promql/budget.ts: what a query may take: time, samples read from storages, and points held in memory.
-import { AppError, CanceledError, LimitError, type QueryContext, TimeoutError } from "../model/index.ts";
+import {
+  AppError,
+  CanceledError,
+  checkSeries,
+  columnBytes,
+  type LeafResult,
+  type QueryContext,
+  TimeoutError,
+  tooManyBytes,
+  tooManySamples,
+} from "../model/index.ts";
+import { QueryProgress } from "./progress.ts";
 
 /** Counters of a query, for its statistics. */
 export interface QueryStats {
@@ -11,19 +22,23 @@ export interface QueryStats {
   readonly peakPoints: number;
 }
 
+/** What a point takes while it is held: its value. */
+const POINT_BYTES = 8;
+
 /** Checked between nodes. Every error names what the operator or the client can change. */
 export class Budget {
   readonly #context: QueryContext;
   readonly #now: () => number;
-  #samplesRead = 0;
-  #seriesCount = 0;
+  readonly #progress: QueryProgress;
+  readonly #pointsMax: number;
   #points = 0;
-  #peakPoints = 0;
 
   /** @param now wall-clock ms, of the same clock as the context's deadline */
-  constructor(context: QueryContext, now: () => number) {
+  constructor(context: QueryContext, now: () => number, progress = new QueryProgress()) {
     this.#context = context;
     this.#now = now;
+    this.#progress = progress;
+    this.#pointsMax = (context.bytesMax ?? Number.POSITIVE_INFINITY) / POINT_BYTES;
   }
 
   /** Errors: CanceledError, TimeoutError, or whatever AppError the signal was aborted with. */
@@ -35,22 +50,26 @@ export class Budget {
   }
 
   /** Counts what a leaf read. Errors: LimitError. */
-  read(samples: number, series: number): void {
-    this.#samplesRead += samples;
-    this.#seriesCount += series;
-    if (this.#samplesRead > this.#context.samplesMax) throw this.#tooMany();
+  read(result: LeafResult): void {
+    const progress = this.#progress;
+    progress.samplesRead += result.samplesRead;
+    progress.seriesCount += result.seriesCount;
+    progress.bytes += result.bytes ?? columnBytes(result.columns);
+    if (progress.samplesRead > this.#context.samplesMax) throw tooManySamples();
+    checkSeries(progress.seriesCount, this.#context.seriesMax);
   }
 
   /** How many samples further leaves may read. */
   get samplesLeft(): number {
-    return Math.max(0, this.#context.samplesMax - this.#samplesRead);
+    return Math.max(0, this.#context.samplesMax - this.#progress.samplesRead);
   }
 
   /** Reserves room for points before they are computed. Errors: LimitError. */
   hold(points: number): void {
     this.#points += points;
-    if (this.#points > this.#peakPoints) this.#peakPoints = this.#points;
-    if (this.#points > this.#context.samplesMax) throw this.#tooMany();
+    if (this.#points > this.#progress.peakPoints) this.#progress.peakPoints = this.#points;
+    if (this.#points > this.#context.samplesMax) throw tooManySamples();
+    if (this.#points > this.#pointsMax) throw tooManyBytes(this.#context.bytesMax!);
   }
 
   release(points: number): void {
@@ -58,11 +77,7 @@ export class Budget {
   }
 
   stats(): QueryStats {
-    return { samplesRead: this.#samplesRead, seriesCount: this.#seriesCount, peakPoints: this.#peakPoints };
-  }
-
-  #tooMany(): LimitError {
-    const message = "query processing would load too many samples into memory in query execution";
-    return new LimitError("query-samples-max", message);
+    const { samplesRead, seriesCount, peakPoints } = this.#progress;
+    return { samplesRead, seriesCount, peakPoints };
   }
 }

@@ -26,7 +26,7 @@ import {
   scalarOf,
   stepTime,
 } from "./column.ts";
-import { evaluate } from "./evaluate.ts";
+import { evaluate, evaluateRoot } from "./evaluate.ts";
 import { isRanged, subqueryGrid } from "./evaluate-leaf.ts";
 import type { Run, Scope } from "./evaluation.ts";
 import { LeafRequests } from "./leaf-requests.ts";
@@ -34,14 +34,19 @@ import { ALL_OPTIONS, type ParserOptions } from "./options.ts";
 import { parseExpr } from "./parser.ts";
 import { planQuery } from "./plan.ts";
 import type { MatrixPlan, Plan, SubqueryPlan } from "./plan-node.ts";
+import { describePlan } from "./plan-text.ts";
+import type { QueryProgress } from "./progress.ts";
 import { extendedPoints } from "./rollup-extended.ts";
 import { SampleCounts } from "./sample-counts.ts";
+import { Trace, type TraceNode, traceLeaf } from "./trace.ts";
 import { valueType } from "./typecheck.ts";
 import { walk } from "./walk.ts";
 
 export interface EngineOptions {
   /** Wall-clock ms, of the clock that query deadlines refer to. */
   readonly now: () => number;
+  /** Monotonic ms, for traces. Default `now`. */
+  readonly monotonicMs?: () => number;
   /** How far back an instant selector looks for a sample. Default 5 minutes. */
   readonly lookbackMs?: number;
   /** Step of subqueries that name none. Default 1 minute. */
@@ -61,6 +66,10 @@ export interface QueryChoices {
   readonly lookbackMs?: number;
   /** Whether samples are counted step by step, which costs about as much again. */
   readonly countSamples?: boolean;
+  /** Told how far the query is. */
+  readonly progress?: QueryProgress;
+  /** Whether the result says what each node did. */
+  readonly trace?: boolean;
 }
 
 /** The value of a query. Columns of a matrix lie on the grid, unless they carry times of their own. */
@@ -78,6 +87,8 @@ export interface QueryResult {
   readonly stats: QueryStats;
   /** When they were asked for. */
   readonly counts?: SampleCounts;
+  /** Only when it was asked for. */
+  readonly trace?: TraceNode;
 }
 
 const DOCUMENTED_TYPES: Readonly<Record<ValueType, string>> = {
@@ -110,6 +121,7 @@ export class Engine {
       useStartTimestamps: false,
       pushDown: true,
       parser: ALL_OPTIONS,
+      monotonicMs: options.now,
       ...options,
     };
   }
@@ -174,22 +186,26 @@ export class Engine {
     const { useStartTimestamps: useStarts } = this.#options;
     const lookbackMs = choices.lookbackMs ?? this.#options.lookbackMs;
     const plan = planQuery(expr, { ...times, lookbackMs, defaultSubqueryStepMs, delayedNames, pushDown, useStarts });
-    const budget = new Budget(context, this.#options.now);
+    const { progress } = choices;
+    if (progress !== undefined) progress.plan = () => describePlan(plan);
+    const budget = new Budget(context, this.#options.now, progress);
+    const trace = choices.trace === true ? new Trace(plan, this.#options.monotonicMs) : undefined;
     const notes = new Annotations();
     // When one leaf fails, the others have no reader any more. A plan that is one leaf has no others, and joined signals
     // are a good part of what a small query costs.
     const abort = plan.kind === "leaf" ? undefined : new AbortController();
     const signal = abort === undefined ? context.signal : AbortSignal.any([context.signal, abort.signal]);
     const leaves = new LeafRequests(queryable, { ...context, signal }, budget);
-    const run: Run = { leaves, budget, lookbackMs, delayedNames, useStarts };
     const counts = choices.countSamples === true ? new SampleCounts(grid) : undefined;
+    const run: Run = { leaves, budget, lookbackMs, delayedNames, useStarts, ...(trace === undefined ? {} : { trace }) };
+    const node = trace === undefined ? {} : { node: trace.root };
     try {
       budget.check();
       budget.hold(grid.count);
       const value = await finish(
         plan,
         expr,
-        { run, grid, ranged: times.startMs !== times.endMs, notes, counts },
+        { run, grid, ranged: times.startMs !== times.endMs, notes, counts, ...node },
         times.stepMs > 0,
       );
       await counts?.settle(queryable, { ...context, signal });
@@ -200,6 +216,7 @@ export class Engine {
         infos: notes.texts("info", text),
         stats: budget.stats(),
         ...(counts === undefined ? {} : { counts }),
+        ...(trace === undefined ? {} : { trace: trace.finish(...sizeOf(value)) }),
       };
     } catch (error) {
       abort?.abort();
@@ -208,13 +225,19 @@ export class Engine {
   }
 }
 
+/** Series and points of a result. */
+function sizeOf(value: QueryValue): [series: number, points: number] {
+  if (value.type === "scalar" || value.type === "string") return [0, 1];
+  return [value.columns.length, value.columns.reduce((points, column) => points + column.values.length, 0)];
+}
+
 /** Evaluates the root and shapes the result. */
 async function finish(plan: Plan, expr: Expr, scope: Scope, isRange: boolean): Promise<QueryValue> {
   const { grid } = scope;
   const timeMs = grid.startMs;
   if (plan.kind === "matrix") return rawSamples(plan, scope);
   if (plan.kind === "subquery") return subqueryPoints(plan, scope);
-  const value = await evaluate(plan, scope);
+  const value = await evaluateRoot(plan, scope);
   if (value.kind === "string") return { type: "string", timeMs, value: value.value };
   if (value.kind === "scalar") {
     if (!isRange) return { type: "scalar", timeMs, value: scalarOf(value)[0]! };
@@ -263,6 +286,7 @@ async function rawSamples(plan: MatrixPlan, scope: Scope): Promise<QueryValue> {
     args: [],
     dropName: false,
   });
+  if (scope.node !== undefined) traceLeaf(scope.node, result);
   for (const warning of result.warnings) scope.notes.addStorageWarning(warning);
   const columns: StepColumn[] = [];
   for (const { labels, values, times, histograms } of result.columns) {

@@ -39,6 +39,7 @@ import { formatFixed } from "./quote.ts";
 import { evaluateRollup } from "./rollup.ts";
 import { evaluateSamples, readsStarts } from "./rollup-samples.ts";
 import type { SeriesSamples } from "./series-samples.ts";
+import { traceLeaf } from "./trace.ts";
 import { createWindowPlan, planWindows, type WindowPlan } from "./window-plan.ts";
 
 type Args = (number | Float64Array)[];
@@ -67,6 +68,7 @@ export async function evaluateLeaf(plan: LeafPlan, params: readonly Value[], sco
   };
   scope.counts?.addLeaf(leaf);
   const result = await run.leaves.evaluate(leaf);
+  if (scope.node !== undefined) traceLeaf(scope.node, result);
   for (const warning of result.warnings) notes.addStorageWarning(warning);
   noteSamples(plan, result, scope);
   if (plan.rollup === "double_exponential_smoothing" && result.seriesCount > 0) checkFactors(args);

@@ -45,6 +45,16 @@ const CHAIN_BATCH = 16;
  * the storages answer.
  */
 export async function evaluate(plan: Plan, scope: Scope): Promise<Value> {
+  const { trace } = scope.run;
+  const opened = trace && scope.node && trace.open(scope.node, plan);
+  if (opened === undefined) return evaluateRoot(plan, scope);
+  const value = await evaluateRoot(plan, { ...scope, node: opened.node });
+  trace!.close(opened, value.kind === "vector" ? value.columns.length : 0, pointsOf(value));
+  return value;
+}
+
+/** Like evaluate; the node of the trace is the scope's own. */
+export async function evaluateRoot(plan: Plan, scope: Scope): Promise<Value> {
   const { budget } = scope.run;
   budget.check();
   const value = await evaluateNode(plan, scope);

@@ -4,6 +4,7 @@ import type { Annotations } from "./annotations.ts";
 import type { Budget } from "./budget.ts";
 import type { LeafRequests } from "./leaf-requests.ts";
 import type { SampleCounts } from "./sample-counts.ts";
+import type { Trace, TraceNode } from "./trace.ts";
 
 /** One running query. */
 export interface Run {
@@ -14,6 +15,8 @@ export interface Run {
   readonly delayedNames: boolean;
   /** Whether functions of counters look at start times, and start_timestamp() has results. */
   readonly useStarts: boolean;
+  /** Absent unless the asker wants to know. */
+  readonly trace?: Trace;
 }
 
 /** The place of a node in the evaluation: the query, the grid it is evaluated on, and where its annotations go. */
@@ -25,6 +28,8 @@ export interface Scope {
   readonly notes: Annotations;
   /** Where samples are counted; absent when nobody asks. */
   readonly counts?: SampleCounts | undefined;
+  /** The node of the trace that is being evaluated. */
+  readonly node?: TraceNode;
 }
 
 /** Evaluation times in ms. */

@@ -40,7 +40,7 @@ export class LeafRequests {
       this.#budget.check();
       const result = await this.#queryable.evaluate(leaf, { ...this.#context, samplesMax: this.#budget.samplesLeft });
       this.#budget.check();
-      this.#budget.read(result.samplesRead, result.seriesCount);
+      this.#budget.read(result);
       return result;
     } finally {
       // A waiting request takes over the place of this one.

@@ -12,6 +12,7 @@ import {
 } from "../model/index.ts";
 import { hasPoint, normalizePresent } from "./column.ts";
 import { LeafNotes } from "./leaf-notes.ts";
+import { lossOf } from "./partial.ts";
 import { finishMixed, HistogramGroup, mixedPartial } from "./partial-histogram.ts";
 
 /**
@@ -61,10 +62,16 @@ function mergeMixed(op: PartialOp, group: readonly StepColumn[], notes: LeafNote
       }
       merged.states[s]! |= column.states?.[s] ?? 0;
     }
-    if (present.includes(1)) floatColumns.push({ labels, values: column.values, present });
+    if (present.includes(1)) floatColumns.push({ ...floatsOf(column), present });
   }
-  const sums = floatColumns.length === 0 ? new Float64Array(count) : mergeGroup("sum", floatColumns).values;
-  return mixedPartial({ labels, values: sums, present: null }, floats, merged, op)!;
+  const sums =
+    floatColumns.length === 0 ? { labels, values: new Float64Array(count) } : mergeGroup("sum", floatColumns);
+  return mixedPartial({ ...floatsOf(sums), present: null }, floats, merged, op)!;
+}
+
+/** The sums of a partial and what they have lost. */
+function floatsOf({ labels, values, lost }: Omit<StepColumn, "present">): Omit<StepColumn, "present"> {
+  return lost === undefined ? { labels, values } : { labels, values, lost };
 }
 
 function mergeGroup(op: PartialOp, group: readonly StepColumn[]): StepColumn {
@@ -77,6 +84,7 @@ function mergeGroup(op: PartialOp, group: readonly StepColumn[]): StepColumn {
     for (let s = 0; s < count; s++) {
       if (!hasPoint(column.present, s)) continue;
       const value = column.values[s]!;
+      if (column.lost !== undefined) lost[s] = lost[s]! + column.lost[s]!;
       if (column.weights !== undefined) weights[s] = weights[s]! + column.weights[s]!;
       const before = values[s]!;
       if (present[s] === 0) values[s] = value;
@@ -91,11 +99,14 @@ function mergeGroup(op: PartialOp, group: readonly StepColumn[]): StepColumn {
       present[s] = 1;
     }
   }
-  if (op === "sum" || op === "avg") {
-    for (let s = 0; s < count; s++) if (Number.isFinite(values[s]!)) values[s] = values[s]! + lost[s]!;
-  }
-  const merged = { labels: group[0]!.labels, values, present: normalizePresent(present) };
+  const loss = op === "sum" || op === "avg" ? lossOf(values, lost) : undefined;
+  const merged = { labels: group[0]!.labels, values, present: normalizePresent(present), ...(loss && { lost: loss }) };
   return op === "avg" ? { ...merged, weights } : merged;
+}
+
+/** A sum with what rounding took from it. */
+function settled({ values, lost }: Pick<StepColumn, "values" | "lost">, step: number): number {
+  return lost === undefined ? values[step]! : values[step]! + lost[step]!;
 }
 
 /** Turns merged partials into values: divides the sums of "avg" by their weights; most others are values already. */
@@ -114,11 +125,19 @@ export function finishPartials(
 }
 
 function finishFloats(op: PartialOp, columns: readonly StepColumn[]): readonly StepColumn[] {
-  if (op !== "avg") return columns;
-  return columns.map(({ labels, values, present, weights }) => {
-    const means = new Float64Array(values.length);
-    for (let s = 0; s < means.length; s++) if (hasPoint(present, s)) means[s] = values[s]! / weights![s]!;
-    return { labels, values: means, present };
+  if (op === "avg") {
+    return columns.map((column) => {
+      const { labels, present, weights } = column;
+      const means = new Float64Array(column.values.length);
+      for (let s = 0; s < means.length; s++) if (hasPoint(present, s)) means[s] = settled(column, s) / weights![s]!;
+      return { labels, values: means, present };
+    });
+  }
+  if (op !== "sum") return columns;
+  return columns.map((column) => {
+    if (column.lost === undefined) return column;
+    const { labels, present } = column;
+    return { labels, values: column.values.map((_, s) => settled(column, s)), present };
   });
 }
 

@@ -135,6 +135,7 @@ export function finishMixed(op: PartialOp, column: StepColumn, notes: LeafNotes)
       notes.add("collided_aggregation", "", true);
     }
     const histogram = histogramAt(column.histograms!, s);
+    values[s] = values[s]! + (column.lost?.[s] ?? 0);
     if (op === "avg") values[s] = values[s]! / weights![s]!;
     if (histogram === undefined) continue;
     values[s] = 0;

@@ -1,6 +1,7 @@
 // libs/promql/partial.ts: aggregates series into groups step by step: sum, count, min, max, avg, group.
 // HOT: bench test/bench/partial.bench.ts, twin test/unit/promql/partial-twin.test.ts. Storages feed it one series after the
-// other and return its partials; the engine feeds it columns. Sums are compensated (Neumaier), as in Prometheus.
+// other and return its partials; the engine feeds it columns. Sums are compensated (Neumaier), as in Prometheus: what rounding took
+// travels with them, so that sums which cancel out across storages keep it.
 import {
   type HistogramColumn,
   type Labels,
@@ -192,7 +193,9 @@ export class PartialAggregator {
       }
       const present = group.full > 0 ? null : presenceOf(group.seen);
       if (present === undefined) continue;
-      const column = { labels: group.labels, values: this.#finished(group, present), present };
+      const { labels } = group;
+      const lost = lossOf(group.values, group.lost);
+      const column = { labels, values: this.#finished(group, present), present, ...(lost && { lost }) };
       out.push(this.#op === "avg" ? { ...column, weights: weightsOf(group, this.#count) } : column);
     }
     return out;
@@ -202,7 +205,8 @@ export class PartialAggregator {
     const floats = weightsOf(group, this.#count);
     const { labels } = group;
     if (this.#op === "sum" || this.#op === "avg") {
-      const column = { labels, values: this.#finished(group, null), present: null };
+      const lost = lossOf(group.values, group.lost);
+      const column = { labels, values: this.#finished(group, null), present: null, ...(lost && { lost }) };
       return mixedPartial(column, floats, histograms, this.#op);
     }
     const counts = floats.map((n, s) => n + histograms.seen[s]!);
@@ -223,7 +227,6 @@ export class PartialAggregator {
     if (this.#op === "count") return weightsOf(group, this.#count);
     if (this.#op === "group")
       return present === null ? new Float64Array(this.#count).fill(1) : Float64Array.from(present);
-    if (group.lost.length > 0) settle(group.values, group.lost);
     return group.values;
   }
 }
@@ -278,12 +281,15 @@ function addSparseSum(
   }
 }
 
-/** Adds to finite sums what rounding lost; for infinite and NaN sums it means nothing. */
-function settle(values: Float64Array, lost: Float64Array): void {
-  for (let s = 0; s < values.length; s++) {
-    const sum = values[s]!;
-    if (sum - sum === 0) values[s] = sum + lost[s]!;
+/** What rounding has taken from finite sums, undefined when that is nothing; for infinite and NaN sums it means nothing. */
+export function lossOf(sums: Float64Array, lost: Float64Array): Float64Array | undefined {
+  let some = false;
+  for (let s = 0; s < lost.length; s++) {
+    const sum = sums[s]!;
+    if (sum - sum !== 0) lost[s] = 0;
+    else if (lost[s] !== 0) some = true;
   }
+  return some ? lost : undefined;
 }
 
 /** While some steps may not have had a value yet: the first one stands, whatever it is. */

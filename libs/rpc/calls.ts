@@ -112,3 +112,32 @@ export function callStream<Request, Reply>(
     });
   });
 }
+
+/**
+ * One request, a stream of replies that comes no faster than it is read. The call ends with the reading, whoever stops first.
+ */
+export async function* readStream<Request, Reply>(
+  client: Client,
+  method: MethodDefinition<Request, Reply>,
+  request: Request,
+  headers: Metadata,
+  limits: CallLimits,
+  address: string,
+): AsyncGenerator<Reply, void, void> {
+  checkLimits(limits, address);
+  const { path, requestSerialize, responseDeserialize } = method;
+  const options = callOptions(limits);
+  const call = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, headers, options);
+  const cancel = (): void => call.cancel();
+  onAbort(limits.signal, cancel);
+  // The loop hears of errors while it reads; what comes after it has stopped is the cancellation's own.
+  call.on("error", () => undefined);
+  try {
+    for await (const reply of call) yield reply as Reply;
+  } catch (error) {
+    throw limits.signal?.aborted ? abortError(limits.signal, address) : errorOfStatus(error as ServiceError, address);
+  } finally {
+    limits.signal?.removeEventListener("abort", cancel);
+    cancel();
+  }
+}

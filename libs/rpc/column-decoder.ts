@@ -6,9 +6,9 @@ import {
   histogramsOf,
   InternalError,
   type Labels,
-  LimitError,
   packHistograms,
   type StepColumn,
+  tooManyBytes,
 } from "../model/index.ts";
 import {
   BITMAP,
@@ -19,6 +19,7 @@ import {
   FRAME_MAGIC,
   HISTOGRAMS,
   KNOWN_FLAGS,
+  LOSSES,
   MORE,
   PIECE_HEADER_BYTES,
   PIECE_POINTS_MAX,
@@ -88,10 +89,7 @@ export class ColumnDecoder {
   #charge(bytes: number): void {
     this.#bytes += bytes;
     if (this.#bytes > this.#bytesMax) {
-      throw new LimitError(
-        "answerBytesMax",
-        `cannot take answer: got more than ${this.#bytesMax} bytes of columns; want a narrower query`,
-      );
+      throw tooManyBytes(this.#bytesMax);
     }
   }
 
@@ -124,8 +122,10 @@ export class ColumnDecoder {
       this.#takeVector(numbers, (flags & constant) !== 0, bitmap, points, present, cursor);
     const values = vector(CONSTANT);
     const weights = (flags & WEIGHTS) === 0 ? undefined : vector(CONSTANT_WEIGHTS);
+    const lost = (flags & LOSSES) === 0 ? undefined : vector(0);
     const times = (flags & TIMES) === 0 ? undefined : vector(0);
     let column = columnOf(labels, values, bitmap, weights, times);
+    if (lost !== undefined) column = { ...column, lost };
     if ((flags & HISTOGRAMS) !== 0) column = this.#takeHistograms(column, numbers, flags, cursor);
     else if ((flags & STATES) !== 0) throw malformed("states without histograms", "both");
     if ((flags & MORE) !== 0) {
@@ -267,9 +267,16 @@ function joinParts(parts: readonly StepColumn[]): StepColumn {
   if (parts.some((p) => (p.times === undefined) !== (first.times === undefined))) {
     throw malformed("times in some pieces of a column", "in all or none");
   }
+  if (parts.some((p) => (p.lost === undefined) !== (first.lost === undefined))) {
+    throw malformed("losses in some pieces of a column", "in all or none");
+  }
   const weights = first.weights && joinVectors(parts.map((p) => p.weights!));
   const times = first.times && joinVectors(parts.map((p) => p.times!));
-  return joinHistograms(columnOf(first.labels, values, present, weights, times), parts);
+  const column = columnOf(first.labels, values, present, weights, times);
+  return joinHistograms(
+    first.lost === undefined ? column : { ...column, lost: joinVectors(parts.map((p) => p.lost!)) },
+    parts,
+  );
 }
 
 /** The joined column with the histograms and states of its parts, of which any may have none. */

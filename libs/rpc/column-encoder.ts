@@ -10,6 +10,7 @@ import {
   FRAME_HEADER_BYTES,
   FRAME_MAGIC,
   HISTOGRAMS,
+  LOSSES,
   MORE,
   PIECE_HEADER_BYTES,
   PIECE_POINTS_MAX,
@@ -51,7 +52,7 @@ export function* encodeColumns(columns: readonly StepColumn[], frameBytes = FRAM
 }
 
 function pieceOf(column: StepColumn, from: number, to: number): Piece {
-  const { present: presence, weights, times, histograms, states } = column;
+  const { present: presence, weights, lost, times, histograms, states } = column;
   let present = to - from;
   if (presence !== null) {
     present = 0;
@@ -68,6 +69,10 @@ function pieceOf(column: StepColumn, from: number, to: number): Piece {
     const constant = present > 1 && isConstant(weights, presence, from, to);
     if (constant) flags |= CONSTANT_WEIGHTS;
     numbers += constant ? 1 : present;
+  }
+  if (lost !== undefined) {
+    flags |= LOSSES;
+    numbers += present;
   }
   if (times !== undefined) {
     flags |= TIMES;
@@ -205,9 +210,10 @@ function writePieces(pieces: readonly Piece[], words: Uint32Array, start: number
 function writeNumbers(pieces: readonly Piece[], out: Uint32Array): void {
   let at = 0;
   for (const piece of pieces) {
-    const { values, weights, times } = piece.column;
+    const { values, weights, lost, times } = piece.column;
     at = writeVector(out, at, values, piece, (piece.flags & CONSTANT) !== 0);
     if (weights !== undefined) at = writeVector(out, at, weights, piece, (piece.flags & CONSTANT_WEIGHTS) !== 0);
+    if (lost !== undefined) at = writeVector(out, at, lost, piece, false);
     if (times !== undefined) at = writeVector(out, at, times, piece, false);
     if (piece.block === undefined) continue;
     out.set(bitsOf(piece.block), at);

@@ -22,4 +22,5 @@ export const MORE = 32;
 export const CONTINUED = 64;
 export const HISTOGRAMS = 128;
 export const STATES = 256;
-export const KNOWN_FLAGS = 511;
+export const LOSSES = 512;
+export const KNOWN_FLAGS = 1023;

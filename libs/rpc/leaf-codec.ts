@@ -165,12 +165,20 @@ function matcherFromMessage({ type, name, value }: MatcherMessage): Matcher {
   return { type: known(MATCH_TYPES, "matcher", type), name, value };
 }
 
+export function matchersToMessage(matchers: readonly Matcher[]): MatcherMessage[] {
+  return matchers.map(matcherToMessage);
+}
+
+export function matchersFromMessage(matchers: readonly MatcherMessage[]): Matcher[] {
+  return matchers.map(matcherFromMessage);
+}
+
 export function setsToMessage(sets: readonly (readonly Matcher[])[]): LookupRequest["sets"] {
-  return sets.map((matchers) => ({ matchers: matchers.map(matcherToMessage) }));
+  return sets.map((matchers) => ({ matchers: matchersToMessage(matchers) }));
 }
 
 export function setsFromMessage(sets: LookupRequest["sets"]): Matcher[][] {
-  return sets.map(({ matchers }) => matchers.map(matcherFromMessage));
+  return sets.map(({ matchers }) => matchersFromMessage(matchers));
 }
 
 /** The notes that this version knows; a newer storage may have others. */

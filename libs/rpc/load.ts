@@ -17,6 +17,8 @@ import type {
   LookupRequest,
   MetadataReply,
   MetadataRequest,
+  RawSamplesReply,
+  RawSamplesRequest,
   SeriesReply,
   StatisticsReply,
   StatisticsRequest,
@@ -42,6 +44,7 @@ export type IngestMethods = {
 
 export type QueryMethods = {
   Evaluate: MethodDefinition<EvaluateRequest, EvaluateReply>;
+  RawSamples: MethodDefinition<RawSamplesRequest, RawSamplesReply>;
   LabelNames: MethodDefinition<LookupRequest, StringsReply>;
   LabelValues: MethodDefinition<LookupRequest, StringsReply>;
   Series: MethodDefinition<LookupRequest, SeriesReply>;
@@ -93,6 +96,10 @@ function load(): Contracts {
       Evaluate: {
         ...query.Evaluate,
         ...framed<EvaluateReply>(query.Evaluate, ({ summary }) => ({ summary })),
+      },
+      RawSamples: {
+        ...query.RawSamples,
+        ...framed<RawSamplesReply>(query.RawSamples, ({ more, complete }) => ({ more, complete })),
       },
       Series: { ...query.Series, ...framed<SeriesReply>(query.Series, () => ({})) },
     },

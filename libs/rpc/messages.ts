@@ -114,6 +114,8 @@ export interface EvaluateRequest {
   readonly tenant: string;
   readonly samplesMax: number;
   readonly leaf: LeafMessage | null;
+  readonly seriesMax: number;
+  readonly bytesMax: number;
 }
 
 export interface NoteMessage {
@@ -135,6 +137,21 @@ export interface EvaluateReply {
   readonly summary: EvaluateSummary | null;
 }
 
+export interface RawSamplesRequest {
+  readonly tenant: string;
+  readonly samplesMax: number;
+  readonly matchers: readonly MatcherMessage[];
+  readonly minMs: number;
+  readonly maxMs: number;
+  readonly seriesMax: number;
+}
+
+export interface RawSamplesReply {
+  readonly frame: Uint8Array;
+  readonly more: boolean;
+  readonly complete: boolean;
+}
+
 export interface LookupRequest {
   readonly tenant: string;
   readonly sets: readonly { readonly matchers: readonly MatcherMessage[] }[];
@@ -142,6 +159,7 @@ export interface LookupRequest {
   readonly maxMs: number;
   readonly limit: number;
   readonly name: string;
+  readonly seriesMax: number;
 }
 
 export interface StringsReply {

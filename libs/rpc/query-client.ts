@@ -1,8 +1,9 @@
 // libs/rpc/query-client.ts: a Queryable behind an address.
 // Invariants: an answer is complete or an error; deadline and abort signal reach the storage; the connection is opened
 // by the first question and kept.
-import type { Client, MethodDefinition } from "@grpc/grpc-js";
+import type { Client, Metadata, MethodDefinition } from "@grpc/grpc-js";
 import {
+  assert,
   type Labels,
   type Leaf,
   type LeafResult,
@@ -10,15 +11,18 @@ import {
   type MetadataEntry,
   type Queryable,
   type QueryContext,
+  type RawColumn,
+  type RawRequest,
   type Statistics,
+  type StepColumn,
   type TimeRange,
   UnavailableError,
 } from "../model/index.ts";
-import { type CallLimits, callStream, callUnary } from "./calls.ts";
+import { type CallLimits, callStream, callUnary, readStream } from "./calls.ts";
 import { openClient, type TlsMaterial } from "./channel.ts";
 import { ColumnDecoder } from "./column-decoder.ts";
 import { metadataEntry } from "./ingest-codec.ts";
-import { leafToMessage, notesFromMessage, setsToMessage } from "./leaf-codec.ts";
+import { leafToMessage, matchersToMessage, notesFromMessage, setsToMessage } from "./leaf-codec.ts";
 import { contracts, type QueryMethods } from "./load.ts";
 import type { EvaluateSummary, LookupRequest, StatisticsReply, StringsReply } from "./messages.ts";
 import { ClusterPin, callHeaders, type PeerStatus, PROTOCOL_VERSIONS, peerStatus, type VersionRange } from "./peer.ts";
@@ -79,24 +83,47 @@ class GrpcQueryable implements RemoteQueryable {
   }
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
-    const decoder = new ColumnDecoder(this.#answerBytesMax);
+    const { tenant, samplesMax, seriesMax = 0, bytesMax = 0 } = context;
+    const decoder = new ColumnDecoder(Math.min(this.#answerBytesMax, context.bytesMax ?? this.#answerBytesMax));
     let summary: EvaluateSummary | null = null;
-    const request = { tenant: context.tenant, samplesMax: context.samplesMax, leaf: leafToMessage(leaf) };
+    let bytes = 0;
+    const request = { tenant, samplesMax, seriesMax, bytesMax, leaf: leafToMessage(leaf) };
     await this.#ask("Evaluate", request, context, (reply) => {
+      bytes += reply.frame.length;
       if (reply.frame.length > 0) decoder.push(reply.frame);
       if (reply.summary !== null) summary = reply.summary;
     });
     const end = summary as EvaluateSummary | null;
-    if (end === null) {
-      throw new UnavailableError(`cannot use answer of ${this.address}: got no end of it; want a complete one`);
-    }
+    if (end === null) throw this.#incomplete();
     return {
       columns: decoder.finish(),
       seriesCount: end.seriesCount,
       samplesRead: end.samplesRead,
       warnings: end.warnings,
+      bytes,
       ...(end.notes.length === 0 ? {} : { notes: notesFromMessage(end.notes) }),
     };
+  }
+
+  async *rawSamples(
+    { matchers, range }: RawRequest,
+    context: QueryContext,
+  ): AsyncGenerator<readonly RawColumn[], void, void> {
+    const { tenant, samplesMax, seriesMax = 0 } = context;
+    const { minMs, maxMs } = range;
+    const request = { tenant, samplesMax, seriesMax, matchers: matchersToMessage(matchers), minMs, maxMs };
+    const headers = await this.#meet(context);
+    const { RawSamples } = contracts().query;
+    let decoder = new ColumnDecoder(this.#answerBytesMax);
+    let complete = false;
+    for await (const reply of readStream(this.#client, RawSamples, request, headers, context, this.address)) {
+      if (reply.frame.length > 0) decoder.push(reply.frame);
+      complete = reply.complete;
+      if (reply.more || complete) continue;
+      yield timed(decoder.finish());
+      decoder = new ColumnDecoder(this.#answerBytesMax);
+    }
+    if (!complete) throw this.#incomplete();
   }
 
   labelNames(
@@ -155,14 +182,23 @@ class GrpcQueryable implements RemoteQueryable {
     return out;
   }
 
-  async #ask<Name extends Exclude<keyof QueryMethods, "Status">>(
+  /** Makes sure that the storage is one of ours. The headers of a call to it. */
+  async #meet(context: QueryContext): Promise<Metadata> {
+    if (!this.#accepted) await this.status(context);
+    return callHeaders(this.#versions, this.#pin.identity?.clusterId ?? "");
+  }
+
+  #incomplete(): UnavailableError {
+    return new UnavailableError(`cannot use answer of ${this.address}: got no end of it; want a complete one`);
+  }
+
+  async #ask<Name extends Exclude<keyof QueryMethods, "Status" | "RawSamples">>(
     name: Name,
     request: Parameters<QueryMethods[Name]["requestSerialize"]>[0],
     context: QueryContext,
     take: (reply: ReturnType<QueryMethods[Name]["responseDeserialize"]>) => void,
   ): Promise<void> {
-    if (!this.#accepted) await this.status(context);
-    const headers = callHeaders(this.#versions, this.#pin.identity?.clusterId ?? "");
+    const headers = await this.#meet(context);
     type Method = MethodDefinition<typeof request, Parameters<typeof take>[0]>;
     const method = contracts().query[name] as unknown as Method;
     await callStream(this.#client, method, request, headers, context, this.address, take);
@@ -176,5 +212,14 @@ function lookup(
   limit: number,
   context: QueryContext,
 ): LookupRequest {
-  return { tenant: context.tenant, sets: setsToMessage(sets), minMs: range.minMs, maxMs: range.maxMs, limit, name };
+  const { tenant, seriesMax = 0 } = context;
+  return { tenant, sets: setsToMessage(sets), minMs: range.minMs, maxMs: range.maxMs, limit, name, seriesMax };
+}
+
+/** Errors: InternalError for columns that are no raw samples. */
+function timed(columns: readonly StepColumn[]): readonly RawColumn[] {
+  for (const { times, present } of columns) {
+    assert(times !== undefined && present === null, "raw samples have times, and all of their points");
+  }
+  return columns as readonly RawColumn[];
 }

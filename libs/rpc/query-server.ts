@@ -8,6 +8,7 @@ import {
   type Labels,
   type MetadataEntry,
   type QueryContext,
+  type RawColumn,
   type StepColumn,
   TimeoutError,
   UnavailableError,
@@ -15,13 +16,15 @@ import {
 import { encodeColumns } from "./column-encoder.ts";
 import { FRAME_BYTES } from "./column-frame.ts";
 import type { StorageEngine } from "./engine.ts";
-import { leafFromMessage, setsFromMessage } from "./leaf-codec.ts";
+import { leafFromMessage, matchersFromMessage, setsFromMessage } from "./leaf-codec.ts";
 import type {
   EvaluateReply,
   EvaluateRequest,
   LookupRequest,
   MetadataReply,
   MetadataRequest,
+  RawSamplesReply,
+  RawSamplesRequest,
   SeriesReply,
   StatisticsReply,
   StatisticsRequest,
@@ -40,6 +43,17 @@ export interface QueryServiceOptions {
   /** Hears of calls that were refused or that this storage failed. */
   readonly onFailure: (what: string, remote: string, error: unknown) => void;
 }
+
+/** What requests say of the asker and of what the answer may take. */
+interface Asking {
+  readonly tenant: string;
+  readonly samplesMax?: number;
+  readonly seriesMax?: number;
+  readonly bytesMax?: number;
+}
+
+/** The messages of an answer: at hand, or as they are made. */
+type Replies<Reply> = Iterable<Reply> | AsyncIterable<Reply>;
 
 const NO_POINTS = new Float64Array(0);
 const NO_BYTES = Buffer.alloc(0);
@@ -62,6 +76,9 @@ export class QueryService {
         const { seriesCount, samplesRead, warnings } = result;
         return evaluateReplies(result.columns, { seriesCount, samplesRead, warnings, notes: result.notes ?? [] });
       }),
+      RawSamples: this.#streaming<RawSamplesRequest, RawSamplesReply>("raw samples", async (r, c) =>
+        rawReplies(queryable.rawSamples({ matchers: matchersFromMessage(r.matchers), range: r }, c)),
+      ),
       LabelNames: this.#streaming<LookupRequest, StringsReply>("label names", async (r, c) =>
         stringReplies(await queryable.labelNames(setsFromMessage(r.sets), r, r.limit, c)),
       ),
@@ -91,9 +108,9 @@ export class QueryService {
   }
 
   /** A handler that computes an answer and sends it message by message. */
-  #streaming<Request extends { readonly tenant: string }, Reply>(
+  #streaming<Request extends Asking, Reply>(
     what: string,
-    answer: (request: Request, context: QueryContext) => Promise<Iterable<Reply>>,
+    answer: (request: Request, context: QueryContext) => Promise<Replies<Reply>>,
   ): (call: ServerWritableStream<Request, Reply>) => void {
     return (call) => {
       const work = this.#serve(call, what, answer);
@@ -102,10 +119,10 @@ export class QueryService {
     };
   }
 
-  async #serve<Request extends { readonly tenant: string }, Reply>(
+  async #serve<Request extends Asking, Reply>(
     call: ServerWritableStream<Request, Reply>,
     what: string,
-    answer: (request: Request, context: QueryContext) => Promise<Iterable<Reply>>,
+    answer: (request: Request, context: QueryContext) => Promise<Replies<Reply>>,
   ): Promise<void> {
     const aborter = new AbortController();
     const deadline = call.getDeadline();
@@ -116,9 +133,7 @@ export class QueryService {
         throw new UnavailableError("cannot take queries: got a storage that is stopping; want its restart");
       }
       checkHeaders(call.metadata, this.#options.engine.identity, this.#options.versions, call.getPeer());
-      const { tenant } = call.request;
-      const samplesMax = "samplesMax" in call.request ? (call.request.samplesMax as number) : Number.POSITIVE_INFINITY;
-      const context = { tenant, signal: aborter.signal, deadlineMs, samplesMax };
+      const context = { ...limitsOf(call.request), tenant: call.request.tenant, signal: aborter.signal, deadlineMs };
       await sendAll(call, await answer(call.request, context), aborter.signal);
       call.end();
     } catch (error) {
@@ -127,6 +142,15 @@ export class QueryService {
       call.emit("error", statusOfError(error));
     }
   }
+}
+
+/** 0, also from a peer that doesn't know a limit, means that there is none. */
+function limitsOf({ samplesMax, seriesMax, bytesMax }: Asking): Omit<QueryContext, "tenant" | "signal" | "deadlineMs"> {
+  return {
+    samplesMax: samplesMax ?? Number.POSITIVE_INFINITY,
+    ...(seriesMax ? { seriesMax } : {}),
+    ...(bytesMax ? { bytesMax } : {}),
+  };
 }
 
 /** Whether a failure says something about this storage rather than about the question. */
@@ -143,11 +167,11 @@ function endOf(deadlineMs: number): TimeoutError | CanceledError {
 /** Writes messages no faster than the caller takes them. Stops with the signal's reason. */
 async function sendAll<Request, Reply>(
   call: ServerWritableStream<Request, Reply>,
-  replies: Iterable<Reply>,
+  replies: Replies<Reply>,
   signal: AbortSignal,
 ): Promise<void> {
   let first = true;
-  for (const reply of replies) {
+  for await (const reply of replies) {
     signal.throwIfAborted();
     if (!first) await new Promise((resolve) => setImmediate(resolve));
     first = false;
@@ -179,6 +203,19 @@ function* evaluateReplies(columns: readonly StepColumn[], summary: EvaluateReply
     last = frame;
   }
   yield { frame: last, summary };
+}
+
+/** Every batch is a stream of frames of its own, so that neither side remembers the strings of a long answer. */
+async function* rawReplies(batches: AsyncIterable<readonly RawColumn[]>): AsyncGenerator<RawSamplesReply> {
+  for await (const columns of batches) {
+    let last: Buffer = NO_BYTES;
+    for (const frame of encodeColumns(columns)) {
+      if (last.length > 0) yield { frame: last, more: true, complete: false };
+      last = frame;
+    }
+    yield { frame: last, more: false, complete: false };
+  }
+  yield { frame: NO_BYTES, more: false, complete: true };
 }
 
 function* seriesReplies(series: readonly Labels[]): Generator<SeriesReply> {

@@ -27,7 +27,9 @@ export interface CommandSpec {
   readonly name: string;
   readonly summary: string;
   readonly flags: FlagTable;
-  readonly run: (values: never) => Promise<void>;
+  /** What follows the command without a flag's name; it must be given. */
+  readonly operand?: { readonly placeholder: string; readonly help: string } | undefined;
+  readonly run: (values: never, operand: string) => Promise<void>;
 }
 
 /** A subcommand with its values' types kept. `check` refuses combinations: it throws InvalidError. */
@@ -36,15 +38,17 @@ export function command<F extends FlagTable>(
   summary: string,
   flags: F,
   check: (values: FlagValues<F>) => void,
-  run: (values: FlagValues<F>) => Promise<void>,
+  run: (values: FlagValues<F>, operand: string) => Promise<void>,
+  operand?: CommandSpec["operand"],
 ): CommandSpec {
   return {
     name,
     summary,
     flags,
-    run: async (values: FlagValues<F>) => {
+    operand,
+    run: async (values: FlagValues<F>, given: string) => {
       check(values);
-      await run(values);
+      await run(values, given);
     },
   };
 }
@@ -109,9 +113,11 @@ function addCommand(program: Command, spec: CommandSpec, env: CommandLineOptions
     const fallback = flag.fallback === undefined ? "required" : `default: ${flag.fallback}`;
     sub.addOption(new Option(written, `${flag.help} (${fallback}; env: ${flagVariable(key)})`));
   }
+  if (spec.operand !== undefined) sub.argument(`<${spec.operand.placeholder}>`, spec.operand.help);
   sub.action(async () => {
     const given = sub.opts() as Record<string, string | boolean | undefined>;
-    await (spec.run as (values: object) => Promise<void>)(readValues(spec.flags, given, env));
+    const run = spec.run as (values: object, operand: string) => Promise<void>;
+    await run(readValues(spec.flags, given, env), sub.args[0] ?? "");
   });
 }
 
@@ -169,6 +175,8 @@ function refusal(error: CommanderError, options: CommandLineOptions): InvalidErr
       const names = options.commands.map((c) => c.name).join(", ");
       return new InvalidError(`cannot run command: got ${JSON.stringify(quoted)}; want one of ${names}${meant}`);
     }
+    case "commander.missingArgument":
+      return new InvalidError(`cannot run command: got no ${quoted}; want one, as --help says`);
     default:
       return new InvalidError(`cannot use arguments: got ${error.message.replace(/^error: /, "")}; want flags only`);
   }

@@ -15,6 +15,9 @@ const GZIP_LEVEL = { level: constants.Z_BEST_SPEED };
 /** Chunks rendered between two turns of the event loop, so that a long answer does not hold up writes. */
 const CHUNKS_PER_TURN = 4;
 
+/** A client that takes nothing for so long has gone, and what its answer is made of with it. */
+const STALL_MS = 60_000;
+
 /** Adds the headers of every answer: flat name, value pairs. Called when an answer begins, not when its request does. */
 export type AnswerHead = (headers: readonly string[]) => string[];
 
@@ -25,6 +28,7 @@ export class Exchange {
   /** Decoded named segments of the route's pattern. */
   readonly params: Readonly<Record<string, string>>;
   readonly #head: AnswerHead;
+  readonly #stallMs: number;
   #abort: AbortController | undefined;
 
   constructor(
@@ -33,8 +37,10 @@ export class Exchange {
     target: Target,
     params: Readonly<Record<string, string>>,
     head: AnswerHead,
+    stallMs = STALL_MS,
   ) {
     this.#head = head;
+    this.#stallMs = stallMs;
     this.request = request;
     this.response = response;
     this.target = target;
@@ -122,7 +128,7 @@ export class Exchange {
       out.write(first.value);
       for (let count = 1; next.done !== true; count++) {
         signal.throwIfAborted();
-        if (!out.write(next.value)) await drained(out, signal);
+        if (!out.write(next.value)) await drained(out, signal, this.#stallMs);
         else if (count % CHUNKS_PER_TURN === 0) await new Promise<void>((resolve) => setImmediate(resolve));
         next = source.next();
       }
@@ -132,6 +138,31 @@ export class Exchange {
       throw error;
     }
     out.end();
+  }
+
+  /** Answers with a whole body as it is. */
+  binary(status: number, contentType: string, body: Uint8Array, headers: readonly string[] = []): void {
+    this.response
+      .writeHead(status, this.#typed(contentType, ["Content-Length", String(body.length), ...headers]))
+      .end(body);
+  }
+
+  /**
+   * Answers with chunks as they come, uncompressed, no faster than the client reads. The head waits for the first chunk, so that a
+   * failure before it can still be said. Errors: CanceledError when the client goes away; whatever the chunks' source throws.
+   */
+  async pour(status: number, contentType: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const { signal } = this.abort;
+    let begun = false;
+    for await (const chunk of chunks) {
+      signal.throwIfAborted();
+      if (!begun) this.response.writeHead(status, this.#typed(contentType, []));
+      begun = true;
+      if (!this.response.write(chunk)) await drained(this.response, signal, this.#stallMs);
+    }
+    signal.throwIfAborted();
+    if (!begun) this.response.writeHead(status, this.#typed(contentType, []));
+    this.response.end();
   }
 
   #typed(contentType: string, headers: readonly string[]): string[] {
@@ -146,16 +177,25 @@ export class Exchange {
   }
 }
 
-function drained(out: NodeJS.WritableStream, signal: AbortSignal): Promise<void> {
+function drained(out: NodeJS.WritableStream, signal: AbortSignal, stallMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    const onDrain = (): void => {
+    const end = (): void => {
+      clearTimeout(timer);
+      out.removeListener("drain", onDrain);
       signal.removeEventListener("abort", onAbort);
+    };
+    const onDrain = (): void => {
+      end();
       resolve();
     };
     const onAbort = (): void => {
-      out.removeListener("drain", onDrain);
+      end();
       reject(signal.reason as Error);
     };
+    const timer = setTimeout(() => {
+      end();
+      reject(new CanceledError("cannot answer: got a client that takes nothing; want it to read"));
+    }, stallMs);
     out.once("drain", onDrain);
     signal.addEventListener("abort", onAbort, { once: true });
   });

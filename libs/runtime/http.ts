@@ -34,6 +34,8 @@ export interface HttpServerOptions {
   readonly version: string;
   /** Open connections beyond this are closed at once. */
   readonly connectionsMax: number;
+  /** How long a client may take nothing of its answer; a minute when absent. */
+  readonly stallMs?: number;
 }
 
 /** Time for a client to send its headers, then its whole request. */
@@ -137,24 +139,24 @@ export class HttpServer {
     let route: Route | undefined;
     try {
       const target = parseTarget(request.url!);
-      exchange = new Exchange(request, response, target, NO_PARAMS, this.#head);
+      exchange = this.#exchange(request, response, target);
       const found = this.#find(exchange, target);
       if (found !== undefined) {
         route = found.route;
-        if (found.params !== NO_PARAMS) exchange = new Exchange(request, response, target, found.params, this.#head);
+        if (found.params !== NO_PARAMS) exchange = this.#exchange(request, response, target, found.params);
         await this.#run(exchange, route);
       }
     } catch (error) {
-      this.#fail(
-        exchange ?? new Exchange(request, response, { path: "", query: "" }, NO_PARAMS, this.#head),
-        route,
-        error,
-      );
+      this.#fail(exchange ?? this.#exchange(request, response, { path: "", query: "" }), route, error);
     }
     this.stats.inFlight--;
     this.stats.record(route?.pattern ?? "none", response.statusCode, (performance.now() - started) / 1000);
     // An answer that began while the state changed would else leave its connection open.
     if (this.#options.lifecycle.state === "stopping") this.#server.closeIdleConnections();
+  }
+
+  #exchange(request: IncomingMessage, response: ServerResponse, target: Target, params = NO_PARAMS): Exchange {
+    return new Exchange(request, response, target, params, this.#head, this.#options.stallMs);
   }
 
   async #run(exchange: Exchange, route: Route): Promise<void> {

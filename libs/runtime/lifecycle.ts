@@ -6,6 +6,8 @@ export type LifecycleState = "starting" | "ready" | "stopping";
 
 export class Lifecycle {
   #state: LifecycleState = "starting";
+  /** What a ready process does not do now, a sentence; undefined when it does all. */
+  restriction: () => string | undefined = () => undefined;
 
   get state(): LifecycleState {
     return this.#state;

@@ -18,7 +18,10 @@ export function operationalRoutes(lifecycle: Lifecycle, metrics: Metrics): Route
       needsEngine: false,
       handle: (x) => {
         const { state } = lifecycle;
-        if (state === "ready") x.text(200, "Tidemark is ready.");
+        // Who takes no writes still answers queries: readiness is about being asked at all.
+        const restriction = lifecycle.restriction();
+        if (state === "ready")
+          x.text(200, `Tidemark is ready.${restriction === undefined ? "" : ` Queries only: ${restriction}`}`);
         else
           x.text(503, "Service Unavailable", [
             "X-Prometheus-Stopping",

@@ -17,6 +17,8 @@ export class SeriesCatalog implements RegistrationSource {
   /** Numbers that passed from one series to another since the start. */
   reused = 0;
   private end = 0;
+  /** How many series each tenant has. */
+  private readonly byTenant = new Map<string, number>();
   /** By number. */
   private states = new Uint8Array(1024);
   /** By number: when the series was last known to be written, in seconds since 1970. */
@@ -82,6 +84,7 @@ export class SeriesCatalog implements RegistrationSource {
       this.free.pop();
       this.reused++;
     }
+    this.byTenant.set(tenant, this.seriesOf(tenant) + 1);
     return number;
   }
 
@@ -113,6 +116,8 @@ export class SeriesCatalog implements RegistrationSource {
 
   /** Lets nobody find a series any more. Its labels can be had until it is freed. */
   retire(series: number): void {
+    const tenant = this.index.tenantOf(series);
+    this.byTenant.set(tenant, this.seriesOf(tenant) - 1);
     this.index.retire(series);
     this.ids.remove(series);
     this.states[series] = RETIRED;
@@ -129,6 +134,11 @@ export class SeriesCatalog implements RegistrationSource {
   /** Whether a number stands for a series that is not retired. */
   isLive(number: number): boolean {
     return this.states[number] === LIVE;
+  }
+
+  /** How many series a tenant has. */
+  seriesOf(tenant: string): number {
+    return this.byTenant.get(tenant) ?? 0;
   }
 
   shardOf(series: number): number {

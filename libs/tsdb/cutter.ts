@@ -20,10 +20,12 @@ import {
 } from "../block/index.ts";
 import { errorText, type FileSystem, type Random } from "../env/index.ts";
 import type { PieceValue } from "../index/index.ts";
-import { InternalError, UnavailableError } from "../model/index.ts";
+import { CorruptionError, InternalError, UnavailableError } from "../model/index.ts";
 import type { Head } from "./head.ts";
 import { HeadPieces, RangeTooLong, seriesByShard } from "./head-pieces.ts";
 import type { IndexedBlock } from "./piece-index.ts";
+import { linkAside } from "./quarantine-folder.ts";
+import { linkSnapshot } from "./snapshot.ts";
 import { SourcesPin } from "./sources.ts";
 import type { DbState } from "./state.ts";
 import type { StoredBlock } from "./stored-block.ts";
@@ -82,28 +84,79 @@ export class Cutter {
   private closing = false;
   /** Heads whose samples are in blocks, but which queries still read. */
   private busyHeads = 0;
+  /** Damaged blocks that are to be put aside. */
+  private readonly damaged = new Set<BlockEntry>();
   /** A new storage has no window before the one that it was opened in. */
   private readonly firstMs: number;
 
   constructor(options: CutterOptions) {
     this.options = options;
+    options.state.quarantine.attach((path) => this.takeOut(path));
+    options.state.onPressure = () => this.relieve();
     const { state, windowMs, isNew } = options;
     this.firstMs = isNew ? Math.floor(state.clock.nowMs() / windowMs) * windowMs : Number.NEGATIVE_INFINITY;
   }
 
+  /** Takes a block that is live, and damaged, out of the sources, and sees to it that it is put aside. */
+  private takeOut(path: string): BlockEntry | undefined {
+    const { dataDir, registry, stored } = this.options;
+    const entry = registry.blocks.find(({ file }) => blockPath(dataDir, file) === path);
+    const block = entry === undefined ? undefined : stored.get(entry.file);
+    if (entry === undefined || block === undefined) return undefined;
+    stored.delete(entry.file);
+    this.replaceSources();
+    block.retire();
+    this.putAside([entry]);
+    return entry;
+  }
+
+  /** Moves damaged blocks that are no longer served into quarantine, soon: a disk that refuses is asked again and again. */
+  putAside(entries: readonly BlockEntry[]): void {
+    if (entries.length === 0) return;
+    for (const entry of entries) this.damaged.add(entry);
+    if (this.options.state.wal.state === "read-only") return;
+    void this.exclusively(async () => this.putDamagedAside()).catch(() => undefined);
+  }
+
+  private putDamagedAside(): void {
+    const { fs, dataDir, registry } = this.options;
+    for (const entry of this.damaged) {
+      // One whose file is gone stays in the list, so that the next start knows what is missing.
+      if (registry.blocks.some(({ file }) => file === entry.file) && linkAside(fs, dataDir, entry.file)) {
+        this.replaceRegistry({ remove: [entry] });
+      }
+      this.damaged.delete(entry);
+    }
+  }
+
   /** Does what is due. Never rejects; what fails is tried again at the next tick, or ends the process by onFailure. */
   tick(): void {
-    if (this.busy || this.closing) return;
+    if (this.busy || this.closing || this.options.state.wal.state === "read-only") return;
     this.options.state.blockMemory.sweep();
     void this.exclusively(async (report) => {
+      // First, because it makes room for the rest.
+      await this.expire(report);
       await this.endWindowWhenDue();
       const { windows, clock } = this.options.state;
       const isDue = windows.hasOlder && clock.nowMs() >= windows.fromMs + this.options.lateWindowMs;
       if (isDue || this.pending !== undefined) await this.cut(report);
-      await this.expire(report);
+      this.putDamagedAside();
       await this.merge(report, MERGES_PER_TICK);
       await this.reindex();
     }).catch(() => undefined);
+  }
+
+  /** Seals the windows before their time and cuts them, because memory runs short. Never rejects. */
+  private relieve(): void {
+    const { state } = this.options;
+    if (this.busy || this.closing || state.wal.state === "read-only" || !state.budget.wantsSeal) return;
+    this.busy = true;
+    state.budget.earlySeals++;
+    // What failed, for want of room on the disk most often, is tried again with the next batch.
+    void this.flush().then(
+      () => state.budget.relieved(),
+      () => undefined,
+    );
   }
 
   /** Cuts all samples there are into blocks now. Errors: UnavailableError (disk full, stopping), InternalError. */
@@ -125,6 +178,21 @@ export class Cutter {
     });
   }
 
+  /**
+   * Makes a snapshot of everything acknowledged so far; its name. Cuts and merges wait; writes and queries go on. Errors: UnavailableError
+   * (disk full, stopping).
+   */
+  async snapshot(): Promise<string> {
+    let name = "";
+    await this.exclusively(async () => {
+      const { fs, dataDir, registry, state, random } = this.options;
+      // The segments before the boundary are final, and hold all that the blocks don't.
+      const next = await state.wal.rotate(() => {});
+      name = linkSnapshot(fs, dataDir, registry, next - 1, state.clock.nowMs(), random);
+    });
+    return name;
+  }
+
   /** Waits for what is at work; a build is given up. */
   async close(): Promise<void> {
     this.closing = true;
@@ -136,6 +204,9 @@ export class Cutter {
     const report = nothingDone();
     const mine = this.running.then(async () => {
       if (this.closing) throw new UnavailableError("cannot cut blocks: got a storage that stops; want it running");
+      const { wal } = this.options.state;
+      // Says why.
+      if (wal.state === "read-only") wal.admit(0);
       this.busy = true;
       try {
         await work(report);
@@ -254,7 +325,7 @@ export class Cutter {
       for (const [file, { reader }] of stored) {
         if (compareBytes(reader.footer.id, id) === 0) return builder.index(blockPath(dataDir, file));
       }
-      return Promise.resolve([]);
+      return Promise.reject(new CorruptionError("cannot index block: got one out of service; want it served", "", 0));
     };
     await state.pieces.rebuild(make, () => this.closing);
   }
@@ -359,9 +430,12 @@ export class Cutter {
   private async merge(report: CutReport, most: number): Promise<void> {
     const { registry, state, builder, dataDir, random, stored } = this.options;
     for (let done = 0; done < most && !this.closing; done++) {
-      const [plan] = planMerges(registry.blocks, state.clock.nowMs(), {
+      state.reserve.look();
+      // What is damaged or missing is merged with nothing.
+      const served = registry.blocks.filter(({ file }) => stored.has(file));
+      const [plan] = planMerges(served, state.clock.nowMs(), {
         retentionMs: state.retentionMs,
-        freeBytes: Number.POSITIVE_INFINITY,
+        freeBytes: state.reserve.spareBytes,
       });
       if (plan === undefined) return;
       const inputs = plan.inputs.map((entry) => blockPath(dataDir, entry.file));
@@ -370,7 +444,18 @@ export class Cutter {
         random.bytes(16),
       );
       const path = blockPath(dataDir, blockFileName(options));
-      const entry = entryOf(options, await builder.merge({ inputs, path, options }));
+      let entry: BlockEntry;
+      try {
+        entry = entryOf(options, await builder.merge({ inputs, path, options }));
+      } catch (error) {
+        if (state.quarantine.report(error)) continue;
+        throw error;
+      }
+      // A query has found an input damaged meanwhile.
+      if (plan.inputs.some(({ file }) => !stored.has(file))) {
+        this.discard([entry]);
+        continue;
+      }
       await this.replaceBlocks({ add: [entry], remove: plan.inputs });
       report.merged += plan.inputs.length;
     }

@@ -1,32 +1,48 @@
 // libs/tsdb/db.ts: one storage: opens a data directory, takes batches, answers leaves, closes. No network here.
 // Order of a start: lock, identity, replay, WAL open, ready. Order of a stop: no new work, WAL durable, lock released.
 import { type BlockEntry, BlockRegistry, InlineBlockBuilder, WorkerBlockBuilder } from "../block/index.ts";
-import type { Clock, FileSystem, Processes, Random, Timer } from "../env/index.ts";
+import {
+  type Clock,
+  errorCode,
+  errorText,
+  type FileSystem,
+  type Processes,
+  type Random,
+  type Timer,
+} from "../env/index.ts";
 import { bitmapImplementation, type PieceStore } from "../index/index.ts";
-import { type IngestSession, type Matcher, type Queryable, UnavailableError } from "../model/index.ts";
+import { CorruptionError, type IngestSession, type Matcher, type Queryable, UnavailableError } from "../model/index.ts";
 import {
   type DirectoryIdentity,
   type DirectoryLock,
+  describeDamage,
+  identityPath,
   lockDirectory,
   markSuspect,
   openIdentity,
   openWal,
   type ReplayReport,
+  suspectPath,
+  suspicionOf,
   type WalState,
 } from "../wal/index.ts";
 import { BlockMemory } from "./block-memory.ts";
 import { SeriesCatalog } from "./catalog.ts";
 import { type CutReport, Cutter } from "./cutter.ts";
+import { DiskReserve, type Reserve } from "./disk-reserve.ts";
 import { type ExportedSeries, exportSeries } from "./export.ts";
 import { Forgetting } from "./forgetting.ts";
 import type { HeadStats } from "./head.ts";
+import { HeadBudget } from "./head-budget.ts";
 import { openIndex } from "./index-folder.ts";
 import { MetadataStore } from "./metadata-store.ts";
 import { openBlocks } from "./open-blocks.ts";
 import type { PieceIndex, PieceStats } from "./piece-index.ts";
+import { Quarantine } from "./quarantine.ts";
 import { DbQuerier } from "./querier.ts";
 import { recover } from "./recover.ts";
 import { Selector } from "./selector.ts";
+import { type SeriesLimit, SeriesLimits } from "./series-limits.ts";
 import { DbSession } from "./session.ts";
 import { SourcesPin } from "./sources.ts";
 import { type DbState, DbStats } from "./state.ts";
@@ -51,10 +67,17 @@ export interface DbOptions {
   readonly clusterId?: string;
   readonly nodeId?: string;
   readonly hashSeed?: Uint8Array;
+  /** Of one head; of all together, unless `headTotalBytes` says less. */
   readonly headMemoryBytes: number;
+  /** Of all heads; no bound of its own when left out. */
+  readonly headTotalBytes?: number;
   readonly retentionMs: number;
   readonly maxFutureMs: number;
   readonly seriesMax: number;
+  /** Series of one tenant; left out: as many as of all. */
+  readonly tenantSeriesMax?: number;
+  /** What is kept free on the disk; nothing when left out. */
+  readonly diskReserve?: Reserve;
   /** worker: write and sync in a thread of its own, on the real file system; inline: on `fs`, for simulations. */
   readonly walMode: "worker" | "inline";
   /** Length of a window that becomes a block; by default two hours. */
@@ -80,12 +103,18 @@ export interface DbReport {
   readonly catalogNumbers: number;
   readonly numbersReused: number;
   readonly forgotten: number;
+  readonly tenantSeriesMax: number;
+  /** New series refused, by the flag that refused them. */
+  readonly seriesRefused: Readonly<Record<SeriesLimit, number>>;
+  /** Windows sealed before their time, for want of memory. */
+  readonly earlySeals: number;
   readonly labelPairs: number;
   readonly catalogBytes: number;
   readonly sessions: number;
   readonly wal: { state: WalState; segment: number; waitingBytes: number; refusals: number };
   readonly metadataDropped: number;
   readonly bitmaps: string;
+  readonly disk: { readonly freeBytes: number; readonly reserveBytes: number };
   /** Heads with samples, and the memory they use. */
   readonly heads: number;
   readonly headsUsedBytes: number;
@@ -93,7 +122,10 @@ export interface DbReport {
     readonly count: number;
     readonly sizeBytes: number;
     readonly samples: number;
+    /** Blocks that are not served, and found to be so since the start. */
     readonly damaged: number;
+    readonly damagedBytes: number;
+    readonly quarantined: number;
   };
   /** The persistent index: blocks in it, blocks that are to be, blocks that were put in again, and its size on disk. */
   readonly index: Readonly<PieceStats> & { readonly missing: number; readonly sizeBytes: number };
@@ -108,8 +140,6 @@ export class Db {
   readonly replayed: ReplayReport;
   /** Resolves with the reason when the storage can't go on: the process must stop. */
   readonly failed: Promise<Error>;
-  /** Blocks that could not be opened: one sentence each. The rest is served. */
-  readonly damagedBlocks: readonly string[];
   private readonly state: DbState;
   private readonly lock: DirectoryLock;
   private readonly cutter: Cutter;
@@ -122,39 +152,44 @@ export class Db {
     replayed: ReplayReport,
     cutter: Cutter,
     registry: BlockRegistry,
-    damagedBlocks: readonly string[],
     failure: Promise<Error>,
   ) {
     this.state = state;
     this.lock = lock;
     this.cutter = cutter;
     this.registry = registry;
-    this.damagedBlocks = damagedBlocks;
     this.identity = state.identity;
     this.replayed = replayed;
     this.failed = Promise.race([state.wal.failed, failure]);
-    this.ticker = state.clock.every(TICK_MS, () => cutter.tick());
+    this.ticker = state.clock.every(TICK_MS, () => {
+      state.reserve.look();
+      cutter.tick();
+    });
     this.queryable = new DbQuerier(state);
   }
 
   /**
-   * Opens a data directory, or makes one. Errors: InvalidError when the directory is locked, foreign, marked suspect or of a newer
-   * version; UnavailableError when its samples don't fit into --head-memory.
+   * Opens a data directory, or makes one; one marked suspect, or on a disk that can't be written, is read only. Errors: InvalidError when the directory is locked, foreign or of a
+   * newer version; UnavailableError when its samples don't fit into --head-memory.
    */
   static async open(options: DbOptions): Promise<Db> {
     const { fs, clock, dataDir } = options;
     let cutter: Cutter | undefined;
     let pieces: PieceIndex | undefined;
-    const lock = await lockDirectory(fs, clock, options.processes, dataDir);
+    const { lock, whyNot } = await lockIfWritable(fs, clock, options.processes, dataDir);
     try {
       const { shardCount, clusterId, nodeId, hashSeed } = options;
       const identity = openIdentity(fs, dataDir, { shardCount, clusterId, nodeId, hashSeed }, options.random);
-      const registry = BlockRegistry.open(fs, dataDir, identity);
+      const suspicion = suspicionOf(fs, dataDir);
+      const readOnly = suspicion === undefined ? whyNot : suspectText(dataDir, suspicion);
+      const isReadOnly = readOnly !== undefined;
+      const registry = BlockRegistry.open(fs, dataDir, identity, isReadOnly);
       const { covered } = registry;
       const catalog = new SeriesCatalog();
       const windows: Windows = new Windows({
         clock,
         memoryBytes: options.headMemoryBytes,
+        keepsIdle: (bytes) => budget.fits(bytes),
         seriesEnd: () => catalog.seriesEnd,
         homeOf: (series) => catalog.homeOf(series),
         fromMs: registry.findings.made || covered.segment === 1 ? Number.NEGATIVE_INFINITY : covered.maxMs,
@@ -162,9 +197,21 @@ export class Db {
           if (opened !== undefined) opened.sources = { ...opened.sources, heads: windows.heads };
         },
       });
+      const budget = new HeadBudget(options.headTotalBytes ?? Number.POSITIVE_INFINITY, () => windows.usedBytes);
       const metadata = new MetadataStore();
+      const { onProblem = () => {} } = options;
+      const quarantine = new Quarantine(fs, dataDir, onProblem);
+      const reserve = new DiskReserve(fs, dataDir, options.diskReserve ?? { bytes: 0 });
       let opened: DbState | undefined;
-      const replayed = await recover(fs, clock, dataDir, identity, catalog, windows, metadata, registry);
+      const replayed = await recover(fs, clock, dataDir, identity, catalog, windows, metadata, registry, isReadOnly);
+      const lost = replayed.damage.filter(({ mayLoseSamples }) => mayLoseSamples).map(describeDamage);
+      if (lost.length > 0 && !isReadOnly) {
+        const nowMs = clock.nowMs();
+        // What is not in blocks, and what comes late for them as a rule.
+        const { lateWindowMs = LATE_WINDOW_MS } = options;
+        const minMs = Math.max(covered.maxMs - lateWindowMs, nowMs - options.retentionMs);
+        quarantine.addLoss({ minMs: Math.floor(minMs), maxMs: nowMs + options.maxFutureMs }, lost);
+      }
       const stats = new DbStats();
       const wal = openWal({
         fs,
@@ -175,29 +222,34 @@ export class Db {
         registrations: catalog,
         metadata,
         mode: options.walMode,
+        readOnly,
         ...(options.walSegmentBytes === undefined ? {} : { segmentBytes: options.walSegmentBytes }),
         ...(options.walBufferBytes === undefined ? {} : { bufferBytes: options.walBufferBytes }),
         onGroup: (group) => {
           stats.walGroups++;
           stats.walBytes += group.bytes;
+          reserve.wrote(group.bytes);
           stats.walSyncSumMs += group.syncMs;
           stats.walSyncMaxMs = Math.max(stats.walSyncMaxMs, group.syncMs);
         },
       });
-      const { retentionMs, maxFutureMs, seriesMax, onProblem = () => {} } = options;
+      const { retentionMs, maxFutureMs, seriesMax, tenantSeriesMax = seriesMax } = options;
       const blockMemory = new BlockMemory(clock, options.headMemoryBytes / BLOCK_MEMORY_SHARE, BLOCK_IDLE_MS);
-      pieces = await openIndex(options, onProblem);
+      pieces = await openIndex(options, options.onProblem ?? (() => {}));
       const state: DbState = {
-        ...{ identity, clock, windows, catalog, metadata, wal, stats, retentionMs, maxFutureMs, seriesMax },
+        ...{ identity, clock, windows, catalog, metadata, wal, stats, retentionMs, maxFutureMs, budget },
+        limits: new SeriesLimits({ seriesMax, tenantSeriesMax, budget }),
         forgetting: new Forgetting(catalog, windows, clock, replayed.end.segment),
         sources: { heads: windows.heads, blocks: [], pin: new SourcesPin() },
+        quarantine,
+        reserve,
         ...{ blockMemory, pieces, selector: new Selector(catalog, blockMemory) },
         sessions: new Set(),
         closing: false,
-        seriesLimitText: () => seriesLimitText(catalog, seriesMax),
+        onPressure: () => {},
       };
       opened = state;
-      const { stored, openBlock, damaged } = openBlocks(fs, dataDir, registry, pieces, blockMemory);
+      const { stored, openBlock, damaged } = openBlocks(fs, dataDir, state, registry);
       state.sources = { ...state.sources, blocks: [...stored.values()] };
       await pieces.compare([...stored.values()].map(({ reader }) => reader.footer));
       const failure = new Promise<Error>((resolve) => {
@@ -212,12 +264,24 @@ export class Db {
           },
         });
       });
-      return new Db(state, lock, replayed, cutter!, registry, damaged, failure);
+      for (const { entry, error } of damaged) quarantine.add(entry, errorText(error));
+      cutter!.putAside(damaged.filter(({ error }) => error instanceof CorruptionError).map(({ entry }) => entry));
+      return new Db(state, lock, replayed, cutter!, registry, failure);
     } catch (error) {
       await pieces?.close();
       lock.release();
       throw error;
     }
+  }
+
+  /** Files of the blocks that are damaged or missing. The rest is served. */
+  get damagedBlocks(): readonly string[] {
+    return this.state.quarantine.missing.map(({ file }) => file);
+  }
+
+  /** Why no writes are taken now, a sentence; undefined while they are. */
+  get readOnlyReason(): string | undefined {
+    return this.state.wal.refusal ?? this.state.reserve.refusal;
   }
 
   /** A connection for one insert. Errors: UnavailableError when closing or when the head is full. */
@@ -237,7 +301,17 @@ export class Db {
     maxMs = Number.POSITIVE_INFINITY,
   ): Generator<ExportedSeries> {
     const { catalog, sources } = this.state;
-    return exportSeries(catalog, sources, tenant, matchers, minMs, maxMs);
+    return this.watched(exportSeries(catalog, sources, tenant, matchers, minMs, maxMs));
+  }
+
+  /** A block that is found damaged ends the export; the next one goes without it. */
+  private *watched(series: Generator<ExportedSeries>): Generator<ExportedSeries> {
+    try {
+      yield* series;
+    } catch (error) {
+      this.state.quarantine.report(error);
+      throw error;
+    }
   }
 
   /** Cuts all samples there are into blocks now. Errors: UnavailableError (disk full, stopping), InternalError. */
@@ -250,19 +324,28 @@ export class Db {
     return this.cutter.compact();
   }
 
+  /** Makes a snapshot of everything acknowledged so far, by hard links; its name in DIR/snapshots. Errors: as flush. */
+  snapshot(): Promise<string> {
+    return this.cutter.snapshot();
+  }
+
   report(): DbReport {
     const { state, registry } = this;
     const total = (of: (entry: BlockEntry) => number): number => registry.blocks.reduce((sum, b) => sum + of(b), 0);
     const { wal, catalog } = state;
+    const { missing } = state.quarantine;
     return {
       counters: state.stats,
       head: state.windows.current.stats(),
       seriesCount: catalog.index.size,
-      seriesMax: state.seriesMax,
+      seriesMax: state.limits.seriesMax,
+      tenantSeriesMax: state.limits.tenantSeriesMax,
+      seriesRefused: state.limits.refused,
+      earlySeals: state.budget.earlySeals,
+      labelPairs: catalog.index.pairsInUse,
       catalogNumbers: catalog.seriesEnd,
       numbersReused: catalog.reused,
       forgotten: state.forgetting.retired,
-      labelPairs: catalog.index.pairsInUse,
       catalogBytes: catalog.sizeBytes,
       sessions: state.sessions.size,
       wal: {
@@ -273,13 +356,16 @@ export class Db {
       },
       metadataDropped: state.metadata.dropped,
       bitmaps: bitmapImplementation,
+      disk: { freeBytes: state.reserve.freeBytes, reserveBytes: state.reserve.bytes },
       heads: state.windows.heads.length,
       headsUsedBytes: state.windows.usedBytes,
       blocks: {
         count: registry.blocks.length,
         sizeBytes: total((entry) => entry.sizeBytes),
         samples: total((entry) => entry.samples),
-        damaged: this.damagedBlocks.length,
+        damaged: missing.length,
+        damagedBytes: missing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+        quarantined: state.quarantine.foundCount,
       },
       index: { ...state.pieces.stats, missing: state.pieces.missing, sizeBytes: state.pieces.sizeBytes },
       cuts: this.cutter.totals,
@@ -303,8 +389,25 @@ export class Db {
   }
 }
 
-function seriesLimitText({ seriesEnd, index }: SeriesCatalog, seriesMax: number): string {
-  if (seriesEnd >= seriesMax) return `got ${seriesEnd} series; want at most ${seriesMax} (--series-max)`;
-  if (index.isFullOfTenants) return `got ${index.tenantCount} tenants; want no more`;
-  return `got ${seriesEnd} series and no memory for more (--head-memory)`;
+/** A disk that takes no lock, because it is mounted so or fails, takes no other process' writes either: it can be read. */
+async function lockIfWritable(
+  fs: FileSystem,
+  clock: Clock,
+  processes: Processes,
+  dataDir: string,
+): Promise<{ readonly lock: DirectoryLock; readonly whyNot?: string }> {
+  try {
+    return { lock: await lockDirectory(fs, clock, processes, dataDir) };
+  } catch (error) {
+    if (!["EROFS", "EIO"].includes(errorCode(error) ?? "") || fs.stat(identityPath(dataDir)) === undefined) throw error;
+    const whyNot = `cannot take writes: got ${errorText(error)}; want a disk that can be written (--data-dir), then a new start; queries go on`;
+    return { lock: { path: "", release: () => {} }, whyNot };
+  }
+}
+
+function suspectText(dataDir: string, suspicion: string): string {
+  return (
+    `cannot take writes: got a directory marked ${suspectPath(dataDir)} (${suspicion}); ` +
+    `want tidemark verify --data-dir ${dataDir} to pass on the stopped storage, then a new start; queries go on`
+  );
 }

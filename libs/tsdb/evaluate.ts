@@ -6,13 +6,15 @@ import { HOLE_HIGH, HOLE_LOW } from "../chunk/index.ts";
 import type { Clock } from "../env/index.ts";
 import { READ_HOLES, READ_STALE } from "../kernel/index.ts";
 import {
+  checkSeries,
   type Leaf,
   type LeafResult,
-  LimitError,
   METRIC_NAME,
   type QueryContext,
   type StepColumn,
   setLabel,
+  tooManyBytes,
+  tooManySamples,
 } from "../model/index.ts";
 import {
   createWindowPlan,
@@ -37,6 +39,8 @@ import { CapturedSources, type Sources } from "./sources.ts";
 
 /** Up to this many groups, series that are only counted are counted per column first: 1 KiB for each column. */
 const TALLY_GROUPS_MAX = 256;
+/** Series before the first look at the clock. */
+const STRIDE_FIRST = 8;
 /** Result columns are cut from arrays of at most this many steps, unless one column is longer. */
 const SLAB_STEPS = 8192;
 
@@ -60,6 +64,7 @@ export async function evaluateLeaf(
   const captured = new CapturedSources(sources, lowMs, highMs);
   try {
     const selection = await selector.select(captured.blocks, context.tenant, leaf.matchers, pace);
+    checkSeries(selection.count, context.seriesMax);
     const blocks =
       selection.blocks.length > 0
         ? await LeafBlocks.find(selection.count, selection.blocks, lowMs, highMs, pace)
@@ -95,6 +100,8 @@ class LeafEvaluation {
   private ownValues = new Float64Array(0);
   private samplesRead = 0;
   private seriesCount = 0;
+  /** What the answer takes so far. */
+  private bytes = 0;
 
   constructor(
     leaf: Leaf,
@@ -146,7 +153,9 @@ class LeafEvaluation {
         const points = known === undefined ? this.rollUp(shared) : known.points;
         if (points === 0) continue;
         if (slab.length < steps) {
-          slab = new Float64Array(Math.max(steps, Math.min(SLAB_STEPS, steps * (numbers.length - i))));
+          const size = Math.max(steps, Math.min(SLAB_STEPS, steps * (numbers.length - i)));
+          this.hold(8 * size);
+          slab = new Float64Array(size);
         }
         // Copied from an answer as well: the columns are the asker's to change, each by itself.
         const values = slab.subarray(0, steps);
@@ -170,6 +179,8 @@ class LeafEvaluation {
         ? labels.filter((n) => n !== METRIC_NAME)
         : labels;
     const groups = this.selection.groupKeys(names, without);
+    // Counts have a number per step at the end, sums two all the time.
+    this.hold(groups.labels.length * this.steps * (op === "sum" || op === "avg" ? 16 : 8));
     for (const one of groups.labels) aggregator.addGroup(one);
     const { groupOf } = groups;
     const tallies = (op === "count" || op === "group") && groups.labels.length <= TALLY_GROUPS_MAX;
@@ -287,6 +298,7 @@ class LeafEvaluation {
     const kept = stripStale(times, values, count, this.ownTimes, this.ownValues);
     if (kept === 0) return undefined;
     this.account(kept);
+    this.hold(16 * kept);
     return {
       labels: this.labelsOf(index),
       times: this.ownTimes.slice(0, kept),
@@ -303,12 +315,14 @@ class LeafEvaluation {
   private account(samples: number): void {
     this.seriesCount++;
     this.samplesRead += samples;
-    if (this.samplesRead > this.context.samplesMax) {
-      throw new LimitError(
-        "query-samples-max",
-        "query processing would load too many samples into memory in query execution",
-      );
-    }
+    if (this.samplesRead > this.context.samplesMax) throw tooManySamples();
+  }
+
+  /** Counts memory of the answer before it is allocated. */
+  private hold(bytes: number): void {
+    this.bytes += bytes;
+    const { bytesMax } = this.context;
+    if (bytesMax !== undefined && this.bytes > bytesMax) throw tooManyBytes(bytesMax);
   }
 
   private reserve(n: number): void {
@@ -318,15 +332,24 @@ class LeafEvaluation {
   }
 
   /**
-   * Calls `work` for stretches [from, to) of 0 … count − 1, with pauses. Views of a head's memory must not be kept from
-   * one call to the next.
+   * Calls `work` for stretches [from, to) of 0 … count − 1, with pauses. Stretches get shorter where series take long, so that
+   * neither ingestion nor the end of the query waits for many of them. Views of a head's memory must not be kept from one call
+   * to the next.
    */
   private async inSlices(count: number, work: (from: number, to: number) => void): Promise<void> {
     const { pace } = this;
-    const { stride } = this.cursor;
-    for (let from = 0; from < count; from += stride) {
-      work(from, Math.min(count, from + stride));
-      if (from + stride < count && pace.isDue) await pace.rest();
+    const strideMax = this.cursor.stride;
+    let stride = Math.min(strideMax, STRIDE_FIRST);
+    for (let from = 0, to = 0; from < count; from = to) {
+      to = Math.min(count, from + stride);
+      work(from, to);
+      if (to === count) break;
+      if (!pace.isDue) {
+        stride = Math.min(strideMax, 2 * stride);
+        continue;
+      }
+      stride = Math.max(1, stride >> 1);
+      await pace.rest();
     }
   }
 }

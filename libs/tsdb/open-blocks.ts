@@ -1,9 +1,9 @@
 // libs/tsdb/open-blocks.ts: the live blocks of a directory, opened.
-import { type BlockEntry, BlockReader, type BlockRegistry, blockPath } from "../block/index.ts";
-import { errorText, type FileSystem } from "../env/index.ts";
+import { type BlockEntry, BlockReader, type BlockRegistry, blockPath, classifyingFileSystem } from "../block/index.ts";
+import type { FileSystem } from "../env/index.ts";
 import { ColumnKernel } from "../kernel/index.ts";
-import type { BlockMemory } from "./block-memory.ts";
-import type { PieceIndex } from "./piece-index.ts";
+import { CorruptionError } from "../model/index.ts";
+import type { DbState } from "./state.ts";
 import { StoredBlock } from "./stored-block.ts";
 
 export interface OpenedBlocks {
@@ -11,29 +11,26 @@ export interface OpenedBlocks {
   readonly stored: Map<string, StoredBlock>;
   /** Opens a block that was made later. Errors: CorruptionError. */
   readonly openBlock: (entry: BlockEntry) => StoredBlock;
-  /** Blocks that could not be opened, a sentence each. */
-  readonly damaged: readonly string[];
+  /** Live blocks that could not be opened, or are in quarantine already; and why. */
+  readonly damaged: readonly { readonly entry: BlockEntry; readonly error: unknown }[];
 }
 
 /** Opens the live blocks; what is damaged is left out and told. */
-export function openBlocks(
-  fs: FileSystem,
-  dataDir: string,
-  registry: BlockRegistry,
-  pieces: PieceIndex,
-  memory: BlockMemory,
-): OpenedBlocks {
+export function openBlocks(fs: FileSystem, dataDir: string, state: DbState, registry: BlockRegistry): OpenedBlocks {
   const kernel = new ColumnKernel();
+  const files = classifyingFileSystem(fs);
   const openBlock = (entry: BlockEntry): StoredBlock => {
-    return new StoredBlock(new BlockReader(fs, blockPath(dataDir, entry.file), kernel), pieces, memory);
+    const { pieces, blockMemory } = state;
+    return new StoredBlock(new BlockReader(files, blockPath(dataDir, entry.file), kernel), pieces, blockMemory);
   };
   const stored = new Map<string, StoredBlock>();
-  const damaged: string[] = [];
+  const damaged: { entry: BlockEntry; error: unknown }[] = [];
   for (const entry of registry.blocks) {
     try {
+      if (state.quarantine.wasAside(entry.file)) throw new CorruptionError("found damaged before", entry.file, 0);
       stored.set(entry.file, openBlock(entry));
     } catch (error) {
-      damaged.push(`${entry.file}: ${errorText(error)}`);
+      damaged.push({ entry, error });
     }
   }
   return { stored, openBlock, damaged };

@@ -1,5 +1,6 @@
 // libs/tsdb/querier.ts: this storage as a Queryable: leaves, label names, label values, series, metadata, statistics.
 import {
+  checkSeries,
   compareUtf8,
   type Labels,
   type Leaf,
@@ -9,12 +10,15 @@ import {
   type MetadataEntry,
   type Queryable,
   type QueryContext,
+  type RawColumn,
+  type RawRequest,
   type Statistics,
   type TimeRange,
 } from "../model/index.ts";
 import { evaluateLeaf } from "./evaluate.ts";
 import { Pace } from "./pace.ts";
 import { PlanPool } from "./plan-pool.ts";
+import { streamRawSamples } from "./raw-samples.ts";
 import type { Selection } from "./selection.ts";
 import { seriesWithin } from "./series-within.ts";
 import { CapturedSources } from "./sources.ts";
@@ -23,7 +27,10 @@ import { countStatistics } from "./statistics.ts";
 import type { StoredBlock } from "./stored-block.ts";
 
 /** What of a storage's state queries read. */
-export type QuerierState = Pick<DbState, "clock" | "metadata" | "retentionMs" | "selector" | "sources" | "stats">;
+export type QuerierState = Pick<
+  DbState,
+  "clock" | "metadata" | "quarantine" | "retentionMs" | "selector" | "sources" | "stats"
+>;
 
 /** How label texts are found: of a whole block, of the whole catalogue, of some series. */
 interface TextSource {
@@ -41,11 +48,57 @@ export class DbQuerier implements Queryable {
   }
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
-    const { selector, sources, clock, stats } = this.state;
-    const result = await evaluateLeaf(leaf, context, selector, sources, clock, this.plans);
-    stats.leaves++;
-    stats.samplesRead += result.samplesRead;
-    return result;
+    const { clock, quarantine, retentionMs, selector, stats } = this.state;
+    stats.leavesRunning++;
+    try {
+      const result = await this.withoutDamage(() => {
+        return evaluateLeaf(leaf, context, selector, this.state.sources, clock, this.plans);
+      });
+      stats.leaves++;
+      stats.samplesRead += result.samplesRead;
+      const { startMs, stepMs, count } = leaf.grid;
+      const lowMs = startMs - leaf.offsetMs - leaf.rangeMs + 1;
+      const highMs = startMs + (count - 1) * stepMs - leaf.offsetMs;
+      const warnings = quarantine.warnings(lowMs, highMs, clock.nowMs() - retentionMs);
+      return warnings.length === 0 ? result : { ...result, warnings: [...result.warnings, ...warnings] };
+    } finally {
+      stats.leavesRunning--;
+    }
+  }
+
+  /** Does the work, again whenever it met a damaged block, which is out of service then. Errors: its own. */
+  private async withoutDamage<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!this.state.quarantine.report(error)) throw error;
+      }
+    }
+  }
+
+  async *rawSamples(request: RawRequest, context: QueryContext): AsyncGenerator<readonly RawColumn[], void, void> {
+    const { clock, quarantine, selector, stats } = this.state;
+    stats.leavesRunning++;
+    let begun = false;
+    try {
+      for (;;) {
+        try {
+          for await (const batch of streamRawSamples(request, context, selector, this.state.sources, clock)) {
+            for (const { times } of batch) stats.samplesRead += times.length;
+            begun = true;
+            yield batch;
+          }
+          stats.leaves++;
+          return;
+        } catch (error) {
+          // What was sent can't be taken back: the next request goes without the damaged block.
+          if (!quarantine.report(error) || begun) throw error;
+        }
+      }
+    } finally {
+      stats.leavesRunning--;
+    }
   }
 
   labelNames(
@@ -91,11 +144,17 @@ export class DbQuerier implements Queryable {
           if (limit > 0 && found.size === limit) return [...found.values()];
           const labels = selection.labelsOf(index);
           found.set(labelsKey(labels), labels);
+          checkSeries(found.size, context.seriesMax);
           if (found.size % 1024 === 0 && pace.isDue) await pace.rest();
         }
       }
       return [...found.values()];
     });
+  }
+
+  lacking({ minMs, maxMs }: TimeRange): string[] {
+    const { clock, quarantine, retentionMs } = this.state;
+    return quarantine.warnings(minMs, maxMs, clock.nowMs() - retentionMs);
   }
 
   async metadata(family: string, context: QueryContext): Promise<MetadataEntry[]> {
@@ -149,7 +208,15 @@ export class DbQuerier implements Queryable {
     return lowMs <= clock.nowMs() - retentionMs && highMs >= clock.nowMs();
   }
 
-  private async capturing<T>(
+  private capturing<T>(
+    range: TimeRange,
+    context: QueryContext,
+    work: (captured: CapturedSources, pace: Pace) => Promise<T>,
+  ): Promise<T> {
+    return this.withoutDamage(() => this.once(range, context, work));
+  }
+
+  private async once<T>(
     { minMs, maxMs }: TimeRange,
     context: QueryContext,
     work: (captured: CapturedSources, pace: Pace) => Promise<T>,

@@ -30,6 +30,7 @@ export async function recover(
   windows: Windows,
   metadata: MetadataStore,
   { covered, walFrom }: Pick<BlockRegistry, "covered" | "walFrom">,
+  evenSuspect = false,
 ): Promise<ReplayReport> {
   const registered = new RegisteredSeries(catalog, windows, clock.nowMs());
   const handler: ReplayHandler = {
@@ -47,7 +48,7 @@ export async function recover(
       metadata.put(decodeMetadata(body));
     },
   };
-  const report = await replay(fs, clock, dataDir, identity, handler, { firstSegment: walFrom });
+  const report = await replay(fs, clock, dataDir, identity, handler, { firstSegment: walFrom, evenSuspect });
   registered.finish();
   return report;
 }

@@ -30,6 +30,9 @@ export class DbSession implements IngestSession {
   private readonly dictionary: WindowsDictionary;
   private readonly registrations = new RegistrationBody();
   private ended = false;
+  /** What stood in the way of the series refused last. */
+  private limitText = "got a limit before";
+  private refusedForMemory = false;
   private settleClosed: () => void = () => {};
 
   /** Errors: UnavailableError when the head has no memory left for a dictionary. */
@@ -48,6 +51,15 @@ export class DbSession implements IngestSession {
     const { state } = this;
     if (this.ended || state.closing)
       throw new UnavailableError("cannot append batch: got a session that is closed; want it open");
+    state.reserve.check();
+    if (state.budget.isSpent) {
+      state.onPressure();
+      throw headFullError();
+    }
+    // References refused for want of memory stay refused on this connection: the next one asks again.
+    if (this.refusedForMemory && !state.budget.isTight && state.windows.hasSeriesRoom) {
+      this.end("got series refused for memory that is there now");
+    }
     const began = state.clock.monotonicMs();
     const view = readHeader(batch, state.windows.current.batchBytesMax);
     const seq = view.getUint32(8, true);
@@ -67,6 +79,7 @@ export class DbSession implements IngestSession {
     }
     for (const record of done.records) state.wal.append(RECORD.samples, record, done.newestMs);
     state.stats.count(sampleCount, done);
+    if (state.budget.wantsSeal) state.onPressure();
     // A repeated sample is durable when the group that holds the first one is, so every batch waits for all before it.
     await state.wal.durable(state.wal.position);
     if (done.status === "full") throw headFullError();
@@ -77,7 +90,7 @@ export class DbSession implements IngestSession {
     };
     reject("future", done.future, `out of bounds: later than ${new Date(maxMs).toISOString()} (now + --max-future)`);
     reject("too-old", done.tooOld, `too old sample: before ${new Date(minMs).toISOString()} (now - --retention raw)`);
-    reject("series-limit", done.refusedLimit, `series limit: ${state.seriesLimitText()}`);
+    reject("series-limit", done.refusedLimit, `series limit: ${this.limitText}`);
     reject("id-collision", done.refusedCollision, "series id meets other labels");
     return { seq, status: "stored", unknownRefs: NO_REFS, rejections };
   }
@@ -86,6 +99,7 @@ export class DbSession implements IngestSession {
     const { state } = this;
     if (this.ended || state.closing)
       throw new UnavailableError("cannot append metadata: got a session that is closed; want it open");
+    state.reserve.check();
     state.wal.admit(
       entries.reduce((n, e) => n + 64 + 4 * (e.tenant.length + e.family.length + e.help.length + e.unit.length), 0),
     );
@@ -123,7 +137,7 @@ export class DbSession implements IngestSession {
 
   /** Gives one reference its series. Returns false when only an unknown id was given. */
   private resolve(view: DataView, { ref, at, key, name }: BatchRegistration): boolean {
-    const { catalog, clock, stats } = this.state;
+    const { catalog, clock, limits, stats } = this.state;
     const idAt = at + 16;
     let series = catalog.find(view, idAt);
     if (name === undefined) {
@@ -136,8 +150,12 @@ export class DbSession implements IngestSession {
       }
     } else {
       const home = { low: view.getUint32(at + 8, true), high: view.getUint32(at + 12, true) };
-      series = catalog.index.hasRoomFor(name.tenant) ? this.numberFor(home) : -1;
+      let limit = limits.limitOf(catalog, name.tenant);
+      series = limit === undefined ? this.numberFor(home) : -1;
       if (series < 0) {
+        limit ??= "--head-memory";
+        if (limit === "--head-memory") this.refusedForMemory = true;
+        this.limitText = limits.refuse(limit, catalog, name.tenant);
         this.define(this.dictionary.refuse(ref, "series-limit"));
         return true;
       }
@@ -153,16 +171,20 @@ export class DbSession implements IngestSession {
 
   /** The number for a new series, known to all heads; -1 when there is no room. */
   private numberFor(home: Hash64): number {
-    const { catalog, seriesMax, windows } = this.state;
+    const { catalog, windows } = this.state;
     const free = catalog.freeNumber;
-    if (free >= 0) return windows.reuseSeries(free, home.high, home.low) ? free : -1;
-    return catalog.seriesEnd < seriesMax ? windows.addSeries(home.high, home.low) : -1;
+    if (free < 0) return windows.addSeries(home.high, home.low);
+    return windows.reuseSeries(free, home.high, home.low) ? free : -1;
   }
 
   private define(done: boolean): void {
-    if (done) return;
+    if (!done) this.end("got a full dictionary");
+  }
+
+  /** Tells the insert to connect anew, because the references of this connection are of no use any more. */
+  private end(got: string): never {
     this.settleClosed();
-    throw new UnavailableError("cannot define reference: got a full dictionary; want a new connection");
+    throw new UnavailableError(`cannot define reference: ${got}; want a new connection`);
   }
 }
 

@@ -3,11 +3,15 @@ import type { Clock } from "../env/index.ts";
 import type { DirectoryIdentity, Wal } from "../wal/index.ts";
 import type { BlockMemory } from "./block-memory.ts";
 import type { SeriesCatalog } from "./catalog.ts";
+import type { DiskReserve } from "./disk-reserve.ts";
 import type { Forgetting } from "./forgetting.ts";
 import type { HeadAppend } from "./head.ts";
+import type { HeadBudget } from "./head-budget.ts";
 import type { MetadataStore } from "./metadata-store.ts";
 import type { PieceIndex } from "./piece-index.ts";
+import type { Quarantine } from "./quarantine.ts";
 import type { Selector } from "./selector.ts";
+import type { SeriesLimits } from "./series-limits.ts";
 import type { DbSession } from "./session.ts";
 import type { Sources } from "./sources.ts";
 import type { Windows } from "./windows.ts";
@@ -33,6 +37,8 @@ export class DbStats {
   walSyncSumMs = 0;
   walSyncMaxMs = 0;
   leaves = 0;
+  /** Leaves and streams of raw samples under way. */
+  leavesRunning = 0;
   samplesRead = 0;
 
   count(received: number, done: HeadAppend): void {
@@ -66,6 +72,8 @@ export interface DbState {
   readonly pieces: PieceIndex;
   /** Finds the series of queries. */
   readonly selector: Selector;
+  readonly quarantine: Quarantine;
+  readonly reserve: DiskReserve;
   readonly catalog: SeriesCatalog;
   readonly metadata: MetadataStore;
   readonly wal: Wal;
@@ -73,8 +81,9 @@ export interface DbState {
   readonly sessions: Set<DbSession>;
   readonly retentionMs: number;
   readonly maxFutureMs: number;
-  readonly seriesMax: number;
+  readonly limits: SeriesLimits;
+  readonly budget: HeadBudget;
   closing: boolean;
-  /** What stands in the way of a new series, with the flag that would help. */
-  seriesLimitText(): string;
+  /** Memory of the heads runs short: windows are to be sealed. */
+  onPressure: () => void;
 }

@@ -19,8 +19,10 @@ const EMPTY_MAX = 2;
 
 export interface WindowsOptions {
   readonly clock: Clock;
-  /** Memory of each head, and of all together. */
+  /** Memory of each head. */
   readonly memoryBytes: number;
+  /** Whether an emptied head of that much touched memory is worth keeping; left out: yes. */
+  readonly keepsIdle?: (bytes: number) => boolean;
   /** Series numbers are 0 … seriesEnd() − 1. */
   readonly seriesEnd: () => number;
   readonly homeOf: (series: number) => Hash64;
@@ -88,9 +90,16 @@ export class Windows {
     return [this.active, this.previous?.head, this.past, spare].filter((head) => head !== undefined);
   }
 
+  /** Whether every head takes another series. */
+  get hasSeriesRoom(): boolean {
+    return this.complete.every((head) => head.hasSeriesRoom);
+  }
+
   /** Bytes that all heads use. */
   get usedBytes(): number {
-    return [...this.heads, ...(this.spare === undefined ? [] : [this.spare])].reduce((sum, h) => sum + h.usedBytes, 0);
+    let bytes = this.active.usedBytes + (this.previous?.head.usedBytes ?? 0) + (this.past?.usedBytes ?? 0);
+    for (const { head } of this.frozen) bytes += head.usedBytes;
+    return bytes + (this.spare?.usedBytes ?? 0);
   }
 
   /** Gives every head the next series, of a home. Returns its number, -1 when a head takes no more. */
@@ -297,7 +306,8 @@ export class Windows {
 
   /** Takes the memory of a head that nobody reads any more. */
   async recycle(head: Head): Promise<void> {
-    if (this.empty.length >= EMPTY_MAX) return;
+    // What is let go is given back when it is collected.
+    if (this.empty.length >= EMPTY_MAX || this.options.keepsIdle?.(head.usedBytes) === false) return;
     for (const [from, to] of head.dirtyRanges) {
       for (let at = from; at < to; at += BYTES_PER_BREATH) {
         head.zero(at, Math.min(to, at + BYTES_PER_BREATH));

@@ -48,6 +48,21 @@ export class InlineCommitter implements Committer {
   }
 }
 
+/** Of a WAL that takes nothing. */
+export class NoCommitter implements Committer {
+  readonly buffers: readonly [Uint8Array, Uint8Array] = [new Uint8Array(0), new Uint8Array(0)];
+
+  async commit(): Promise<CommitResult> {
+    return { kind: "failed", text: "cannot write to the WAL: got a read-only one; want it open" };
+  }
+
+  async truncate(): Promise<TruncateResult> {
+    return { kind: "failed", text: "cannot truncate the WAL: got a read-only one; want it open" };
+  }
+
+  async close(): Promise<void> {}
+}
+
 /** What the worker is started with. */
 export interface WorkerStart {
   readonly settings: WriterSettings;

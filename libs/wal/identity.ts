@@ -4,6 +4,7 @@ import { crc32 } from "node:zlib";
 import { ensureDirectory, errorText, type FileSystem, type Random, readWhole, replaceFile } from "../env/index.ts";
 import { InvalidError, type StorageIdentity } from "../model/index.ts";
 import { listSegments, walFolder } from "./segment.ts";
+import { suspicionOf } from "./suspect.ts";
 
 const FORMAT = "tidemark data directory";
 const VERSION = 1;
@@ -42,14 +43,24 @@ export function openIdentity(
   const bytes = readWhole(fs, path);
   if (bytes === undefined) return createIdentity(fs, dataDir, wanted, random);
   const found = parse(path, bytes);
-  makeWalFolder(fs, dataDir);
-  // The process that renamed the file into place may have died before the name was durable.
-  fs.fsyncDir(dataDir, "identity-found");
+  // Nothing is built on a directory that is suspect.
+  if (suspicionOf(fs, dataDir) === undefined) {
+    makeWalFolder(fs, dataDir);
+    // The process that renamed the file into place may have died before the name was durable.
+    fs.fsyncDir(dataDir, "identity-found");
+  }
   check(path, "shard count", found.shardCount, wanted.shardCount);
   check(path, "cluster id", found.clusterId, wanted.clusterId);
   check(path, "node id", found.nodeId, wanted.nodeId);
   check(path, "hash seed", hex(found.hashSeed), wanted.hashSeed === undefined ? undefined : hex(wanted.hashSeed));
   return found;
+}
+
+/** Reads an identity, and changes nothing. Errors: InvalidError when there is none, or it is damaged or of a newer version. */
+export function readIdentity(fs: FileSystem, path: string): DirectoryIdentity {
+  const bytes = readWhole(fs, path);
+  if (bytes === undefined) throw new InvalidError(`cannot open ${path}: got no such file; want a data directory`);
+  return parse(path, bytes);
 }
 
 function createIdentity(fs: FileSystem, dataDir: string, wanted: WantedIdentity, random: Random): DirectoryIdentity {

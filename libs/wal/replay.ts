@@ -39,6 +39,8 @@ export interface Damage {
   readonly offset: number;
   readonly length: number;
   readonly reason: string;
+  /** False where it is known that no sample was lost: all else is there more than once. */
+  readonly mayLoseSamples: boolean;
 }
 
 export interface ReplayedSegment {
@@ -77,10 +79,12 @@ export interface ReplayOptions {
    * durably before it truncated the WAL. 1 when left out.
    */
   readonly firstSegment?: number;
+  /** Reads a directory marked SUSPECT as well: nothing will be built on what is found. */
+  readonly evenSuspect?: boolean;
 }
 
 /**
- * Replays the WAL of a data directory. Errors: InvalidError for a directory marked SUSPECT, for a newer format, and for segments
+ * Replays the WAL of a data directory. Errors: InvalidError for a directory marked SUSPECT, unless `evenSuspect`, for a newer format, and for segments
  * of another directory. Damage is no error.
  */
 export async function replay(
@@ -89,9 +93,9 @@ export async function replay(
   dataDir: string,
   identity: DirectoryIdentity,
   handler: ReplayHandler,
-  { firstSegment = 1 }: ReplayOptions = {},
+  { firstSegment = 1, evenSuspect = false }: ReplayOptions = {},
 ): Promise<ReplayReport> {
-  refuseSuspect(fs, dataDir);
+  if (!evenSuspect) refuseSuspect(fs, dataDir);
   return new Replay(fs, clock, dataDir, identity, handler, firstSegment).run();
 }
 
@@ -237,7 +241,8 @@ class Replay {
       },
     );
     for (const region of regions) {
-      if (region.offset < endOffset) this.addDamage(one.path, region.offset, region.length, region.reason);
+      if (region.offset >= endOffset) continue;
+      this.addDamage(one.path, region.offset, region.length, region.reason, "damage", region.type);
     }
     const tail = regions.find((region) => region.offset >= endOffset);
     const successor = next?.header?.previous.segment === one.segment ? next.header.previous : undefined;
@@ -326,7 +331,9 @@ class Replay {
     length: number,
     reason: string,
     kind: Damage["kind"] = "damage",
+    type?: number,
   ): void {
-    this.damage.push({ kind, path, offset, length, reason });
+    const holdsSamples = type === undefined || type === RECORD.samples || type === RECORD.lateSamples;
+    this.damage.push({ kind, path, offset, length, reason, mayLoseSamples: kind === "damage" && holdsSamples });
   }
 }

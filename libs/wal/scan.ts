@@ -19,7 +19,14 @@ export type Scanned =
       readonly end: number;
       readonly body: Uint8Array;
     }
-  | { readonly kind: "region"; readonly offset: number; readonly length: number; readonly reason: string }
+  | {
+      readonly kind: "region";
+      readonly offset: number;
+      readonly length: number;
+      readonly reason: string;
+      /** Of a record whose body alone is damaged. */
+      readonly type?: number;
+    }
   | { readonly kind: "skipped"; readonly offset: number };
 
 /** A window over a file. Pages that cannot be read are zeros, which no record survives. */
@@ -108,7 +115,7 @@ function readRecord(reader: SegmentReader, header: RecordHeader, offset: number)
   if (bodyIsIntact(header, reader.bytes.subarray(at + HEADER_BYTES, at + length))) {
     return { kind: "record", type: header.type, offset, end: offset + length, body };
   }
-  return { kind: "region", offset, length, reason: `checksum of a record of type ${header.type}` };
+  return { kind: "region", offset, length, reason: `checksum of a record of type ${header.type}`, type: header.type };
 }
 
 /** The intact header at `offset` of a record that ends inside the file. */

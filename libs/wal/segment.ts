@@ -18,6 +18,12 @@ export function segmentPath(dataDir: string, segment: number): string {
   return `${walFolder(dataDir)}/${String(segment).padStart(8, "0")}.wal`;
 }
 
+/** The number in a segment's path; undefined when that names no segment. */
+export function segmentNumberOf(path: string): number | undefined {
+  const match = NAME.exec(path.slice(path.lastIndexOf("/") + 1));
+  return match === null ? undefined : Number(match[1]);
+}
+
 /** Segment numbers in order, and the names that are no segment's. */
 export function listSegments(fs: FileSystem, dataDir: string): { segments: number[]; strangers: string[] } {
   const segments: number[] = [];

@@ -5,7 +5,7 @@
 // groups, and the later one begins a segment; `registeredFrom` is a segment that was begun, so what is written to never goes.
 import { type Clock, errorText, type FileSystem, Gather } from "../env/index.ts";
 import { InternalError, UnavailableError } from "../model/index.ts";
-import { type Committer, InlineCommitter, WorkerCommitter } from "./committer.ts";
+import { type Committer, InlineCommitter, NoCommitter, WorkerCommitter } from "./committer.ts";
 import { Group } from "./group.ts";
 import type { DirectoryIdentity } from "./identity.ts";
 import { frameBytes, RECORD, type RecordType } from "./record.ts";
@@ -48,10 +48,15 @@ export interface WalOptions {
   /** Limit of what may wait for the disk while a commit is open; `append` refuses beyond it. */
   readonly bufferBytes?: number;
   readonly onGroup?: (stats: GroupStats) => void;
+  /** Given: nothing is ever written, and this is what writers are told. A directory marked SUSPECT may be opened so. */
+  readonly readOnly?: string | undefined;
 }
 
-/** open: all is well; full: the disk is, and appends are refused until it isn't; failed and closed are final. */
-export type WalState = "open" | "full" | "failed" | "closed";
+/** open: all is well; full: the disk is, and appends are refused until it isn't; failed, closed and read-only are final. */
+export type WalState = "open" | "full" | "failed" | "closed" | "read-only";
+
+/** What a writer should wait before it tries again, in seconds. */
+const RETRY_S: Readonly<Record<WalState, number>> = { open: 1, full: 5, failed: 1, closed: 1, "read-only": 60 };
 
 /** A rotation that was asked for. */
 interface Rotation {
@@ -101,10 +106,19 @@ export class Wal {
     this.failed = new Promise((resolve) => {
       this.reportFailure = resolve;
     });
+    if (options.readOnly !== undefined) {
+      this.currentState = "read-only";
+      this.stateText = options.readOnly;
+    }
   }
 
   get state(): WalState {
     return this.currentState;
+  }
+
+  /** Why nothing is taken now; undefined while the WAL is open. */
+  get refusal(): string | undefined {
+    return this.currentState === "open" ? undefined : this.stateText;
   }
 
   /** Position after everything appended so far. */
@@ -242,7 +256,7 @@ export class Wal {
   }
 
   private get hasEnded(): boolean {
-    return this.currentState === "failed" || this.currentState === "closed";
+    return this.currentState !== "open" && this.currentState !== "full";
   }
 
   private get accepts(): boolean {
@@ -259,7 +273,7 @@ export class Wal {
   }
 
   private unavailable(): Error {
-    return new UnavailableError(this.stateText, this.currentState === "full" ? 5 : 1);
+    return new UnavailableError(this.stateText, RETRY_S[this.currentState]);
   }
 
   /** Commits groups until nothing waits. Begins in a microtask, so that what is appended in one go is one group. */
@@ -412,10 +426,11 @@ function holdsSamples(type: RecordType): boolean {
 /**
  * Opens the WAL for writing after `replay`. What was replayed is synced first: it may have been read from the page cache of a
  * process that was killed before its fdatasync, and from now on the owner answers for it.
- * Errors: InvalidError for a directory marked SUSPECT; the system's own when syncing fails, which marks it.
+ * Errors: InvalidError for a directory marked SUSPECT, unless read-only; the system's own when syncing fails, which marks it.
  */
 export function openWal(options: WalOptions): Wal {
   const { fs, clock, dataDir, replayed } = options;
+  if (options.readOnly !== undefined) return new Wal(options, new NoCommitter());
   refuseSuspect(fs, dataDir);
   if (replayed.nextSegment > SEGMENT_MAX) {
     throw new InternalError(`cannot name a WAL segment: got ${replayed.nextSegment}; want at most ${SEGMENT_MAX}`);

@@ -36,7 +36,7 @@ export async function startAll(values: AllValues, version: string, log: Logger):
   let db: Db | undefined;
   let handler: IngestHandler | undefined;
   let scrape: SelfScrape | undefined;
-  const api = selectApi(() => db!.queryable, values, version, {
+  const api = selectApi(() => db!.queryable, values, version, log, {
     retention: Number.isFinite(values.retention.rawMs) ? formatDurationMs(values.retention.rawMs) : "inf",
     damages: () => (db === undefined ? 0 : db.replayed.damage.length + db.damagedBlocks.length),
     walSegment: () => db?.report().wal.segment ?? 0,
@@ -74,6 +74,7 @@ export async function startAll(values: AllValues, version: string, log: Logger):
     shell.metrics.addSource(() => engineReadings(engine));
     shell.metrics.addSource(() => insertReadings(inserting));
     shell.metrics.addSource(api.readings);
+    shell.lifecycle.restriction = () => engine.readOnlyReason;
     shell.becomeReady();
     if (values.selfScrape > 0) {
       scrape = new SelfScrape(shell.metrics, inserting, formatHostPort(shell.http), values.selfScrape, log);

@@ -25,10 +25,13 @@ export async function openEngine(
     processes: nodeProcesses,
     shardCount: values.shards,
     headMemoryBytes: values.headMemory,
+    headTotalBytes: values.headMemory,
     retentionMs: values.retention.rawMs,
     maxFutureMs: values.maxFuture,
     lateWindowMs: values.lateWindow,
+    diskReserve: values.diskReserve,
     seriesMax: values.seriesMax,
+    tenantSeriesMax: values.tenantSeriesMax,
     walMode: "worker",
     onProblem: (problem) => log.warn(problem),
   });
@@ -36,6 +39,7 @@ export async function openEngine(
   log.info({ dataDir: values.dataDir, ...counts, bytes, elapsedMs: Math.round(elapsedMs) }, "data directory is open");
   for (const one of damage.slice(0, DAMAGE_LINES_MAX)) log.warn(`damage in the WAL: ${describeDamage(one)}`);
   if (damage.length > DAMAGE_LINES_MAX) log.warn(`${damage.length - DAMAGE_LINES_MAX} more damaged places in the WAL`);
-  for (const one of db.damagedBlocks.slice(0, DAMAGE_LINES_MAX)) log.warn(`damaged block: ${one}`);
+  if (db.damagedBlocks.length > 0) log.warn(`${db.damagedBlocks.length} damaged blocks are not served`);
+  if (db.readOnlyReason !== undefined) log.error(db.readOnlyReason);
   return db;
 }

@@ -13,6 +13,7 @@ import {
   parseHostPort,
   parseSizeBytes,
 } from "../../libs/runtime/index.ts";
+import type { Reserve } from "../../libs/tsdb/index.ts";
 import { DEFAULT_INSERT_LIMITS } from "../insert/index.ts";
 import { DEFAULT_RETENTION, parseRetention, RETENTION_FORM } from "./retention.ts";
 
@@ -44,6 +45,12 @@ const duration = (minMs: number, maxMs: number, fallback: string, help: string):
   const parse = (t: string): number | undefined => within(parseDurationMs(t), minMs, maxMs);
   return { placeholder: "DURATION", form, help, fallback, parse };
 };
+/** 0 stands for off. */
+const durationOrOff = (minMs: number, maxMs: number, fallback: string, help: string): Flag<number> => {
+  const form = `a duration from ${formatDurationMs(minMs)} to ${formatDurationMs(maxMs)}, such as ${fallback}, or off`;
+  const parse = (t: string): number | undefined => (t === "off" ? 0 : within(parseDurationMs(t), minMs, maxMs));
+  return { placeholder: "DURATION", form, help, fallback, parse };
+};
 const oneOf = <T extends string>(choices: readonly T[], fallback: T, help: string): Flag<T> => {
   const parse = (t: string): T | undefined => choices.find((c) => c === t);
   return { placeholder: choices.join("|"), form: `one of ${choices.join(", ")}`, help, fallback, parse };
@@ -55,6 +62,13 @@ const toggle = (help: string): Flag<boolean> => {
 
 function within(n: number | undefined, min: number, max: number): number | undefined {
   return n === undefined || n < min || n > max ? undefined : n;
+}
+
+function parseReserve(t: string): Reserve | undefined {
+  const percent = /^(\d+(?:\.\d+)?)%$/.exec(t)?.[1];
+  if (percent !== undefined) return Number(percent) <= 90 ? { share: Number(percent) / 100 } : undefined;
+  const bytes = parseSizeBytes(t);
+  return bytes === undefined ? undefined : { bytes };
 }
 
 const MIB = 1024 * 1024;
@@ -142,9 +156,17 @@ export const engineFlags = {
     16 * MIB,
     Math.floor(3.9 * GIB),
     defaultHeadMemoryBytes(),
-    "Memory of one window's head; around a cut up to three are in use. A quarter of the container's by default.",
+    "Memory of all that is not yet in blocks. A quarter of the container's by default.",
   ),
+  diskReserve: {
+    placeholder: "SIZE|PERCENT",
+    form: "a size with its unit (B, KiB, MiB, GiB, TiB) or a share of the disk from 0% to 90%, such as 2%",
+    help: "Room kept free on the disk; below it writes get 503, queries go on.",
+    fallback: "2%",
+    parse: parseReserve,
+  },
   seriesMax: count(1, 100_000_000, 10_000_000, "Series stored; new ones beyond are refused."),
+  tenantSeriesMax: count(1, 100_000_000, 10_000_000, "Series stored of one tenant; new ones beyond are refused."),
   maxFuture: duration(0, 36_500 * DAY_MS, "10m", "How far ahead of the clock a sample may lie."),
   lateWindow: duration(
     0,
@@ -152,7 +174,22 @@ export const engineFlags = {
     "15m",
     "How long a window of two hours takes late samples before it is cut into blocks.",
   ),
-  enableAdminApi: toggle("Serve /api/v1/admin/flush and /api/v1/admin/compact."),
+  enableAdminApi: toggle("Serve what is below /api/v1/admin: flush, compact, snapshots."),
+};
+
+/** Of commands that work on the directory of a stopped storage. */
+export const directoryFlags = {
+  dataDir: text("DIR", "a directory", "./data", "The data directory of a stopped storage."),
+};
+
+export const snapshotFlags = {
+  ...directoryFlags,
+  url: text(
+    "URL",
+    "an address such as http://127.0.0.1:8428",
+    "",
+    "A running storage to ask instead, which has --enable-admin-api.",
+  ),
 };
 
 /** How many shards a new data directory has. */
@@ -165,7 +202,18 @@ export const selectFlags = {
   queryConcurrency: count(1, 10_000, 20, "Queries evaluated at once; the others wait."),
   queryQueueMax: count(0, 1_000_000, 200, "Queries waiting; further ones are refused with 429."),
   querySamplesMax: count(1, 1e12, "50e6", "Samples one query may read, and points it may hold."),
+  querySeriesMax: count(1, 1e9, 1_000_000, "Series one query may select."),
+  queryBytesMax: size(MIB, 1024 * GIB, 512 * MIB, "Memory of the points one query may hold."),
+  queryStepsMax: count(1, 10_000_000, 11_000, "Steps of a range query after its first."),
+  slowQuery: durationOrOff(1, DAY_MS, "5s", "Queries that take as long are logged, or off."),
   queryBodyMax: size(1024, GIB, 10 * MIB, "Form body of a query request; beyond: 413."),
+  readSamplesMax: count(1, 1e12, "50e6", "Samples of one remote read."),
+  readBytesMax: size(
+    MIB,
+    2 * GIB,
+    64 * MIB,
+    "Answer of a remote read that asks for samples instead of a stream of chunks.",
+  ),
   lookback: duration(1, DAY_MS, "5m", "How far back an instant selector looks for a sample."),
   promqlExperimental: toggle("Accept what Prometheus keeps behind feature flags."),
 };
@@ -203,10 +251,9 @@ export const tlsFlags = {
 };
 
 /** `off`, or how often `tidemark all` stores its own metrics; 0 stands for off. */
-export const selfScrapeFlag: Flag<number> = {
-  placeholder: "DURATION",
-  form: "a duration from 1s to 1h, such as 5s, or off",
-  help: "How often its own metrics are stored, so that the first graph is not empty.",
-  fallback: "5s",
-  parse: (t) => (t === "off" ? 0 : within(parseDurationMs(t), 1000, 3_600_000)),
-};
+export const selfScrapeFlag: Flag<number> = durationOrOff(
+  1000,
+  3_600_000,
+  "5s",
+  "How often its own metrics are stored, so that the first graph is not empty.",
+);

@@ -19,6 +19,7 @@ import {
 } from "../../libs/runtime/index.ts";
 import { ALL_FLAGS, checkAll, startAll } from "./all.ts";
 import { renderBanner } from "./banner.ts";
+import { directoryCommands } from "./directory-commands.ts";
 import { checkInsert, INSERT_FLAGS, startInsert } from "./insert.ts";
 import { SELECT_FLAGS, startSelect } from "./select.ts";
 import type { RunningService } from "./shell.ts";
@@ -45,6 +46,7 @@ export function commands(version: string): CommandSpec[] {
     service("insert", "Take remote writes and send them to storages.", INSERT_FLAGS, checkInsert, startInsert),
     service("storage", "Store samples and evaluate leaves of queries.", STORAGE_FLAGS, checkStorage, startStorage),
     service("select", "Answer PromQL queries from storages.", SELECT_FLAGS, () => {}, startSelect),
+    ...directoryCommands(),
   ];
 }
 

@@ -13,6 +13,9 @@ export function pageFacts(db: Db, dataDir: string): readonly (readonly [string, 
     ["Data directory", dataDir],
     ["WAL", wal.state],
   ];
+  if (db.readOnlyReason !== undefined) facts.push(["Read only", db.readOnlyReason]);
+  if (db.damagedBlocks.length > 0)
+    facts.push(["Damaged blocks", `${db.damagedBlocks.length}, not served; see the log`]);
   const { damage } = db.replayed;
   if (damage.length > 0) facts.push(["Damage found at the start", `${damage.length} places; see the log`]);
   return facts;

@@ -39,6 +39,10 @@ export function engineReadings(db: Db): Readings {
   return {
     tidemark_storage_series: report.seriesCount,
     tidemark_storage_series_limit: report.seriesMax,
+    tidemark_storage_tenant_series_limit: report.tenantSeriesMax,
+    tidemark_storage_series_refused_total: Object.entries(report.seriesRefused).map(([limit, value]) => {
+      return { labels: { limit: limit.replace(/^--/, "") }, value };
+    }),
     tidemark_storage_label_pairs: report.labelPairs,
     tidemark_storage_catalog_bytes: report.catalogBytes,
     tidemark_storage_sessions: report.sessions,
@@ -53,8 +57,10 @@ export function engineReadings(db: Db): Readings {
     tidemark_storage_append_max_seconds: c.appendMaxMs / 1000,
     tidemark_storage_metadata_dropped_total: report.metadataDropped,
     tidemark_storage_leaves_total: c.leaves,
+    tidemark_storage_leaves_running: c.leavesRunning,
     tidemark_storage_samples_read_total: c.samplesRead,
     tidemark_heads: report.heads,
+    tidemark_heads_sealed_early_total: report.earlySeals,
     tidemark_heads_used_bytes: report.headsUsedBytes,
     tidemark_blocks: report.blocks.count,
     tidemark_blocks_bytes: report.blocks.sizeBytes,
@@ -66,6 +72,11 @@ export function engineReadings(db: Db): Readings {
     tidemark_index_blocks: report.index.indexed,
     tidemark_index_blocks_missing: report.index.missing,
     tidemark_index_rebuilt_total: report.index.rebuilt,
+    tidemark_blocks_damaged_bytes: report.blocks.damagedBytes,
+    tidemark_blocks_damaged_total: report.blocks.quarantined,
+    tidemark_disk_free_bytes: report.disk.freeBytes,
+    tidemark_disk_reserve_bytes: report.disk.reserveBytes,
+    tidemark_storage_writable: db.readOnlyReason === undefined ? 1 : 0,
     tidemark_blocks_cut_total: report.cuts.blocks,
     tidemark_blocks_cut_samples_total: report.cuts.samples,
     tidemark_blocks_merged_total: report.cuts.merged,

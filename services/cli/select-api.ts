@@ -1,7 +1,7 @@
 // services/cli/select-api.ts: the query API of this process from the flags.
 import { nodeClock } from "../../libs/env/index.ts";
 import type { Queryable } from "../../libs/model/index.ts";
-import { type FlagValues, flagTexts } from "../../libs/runtime/index.ts";
+import { type FlagValues, flagTexts, type Logger } from "../../libs/runtime/index.ts";
 import { createSelectApi, type ProcessFacts, type SelectApi } from "../select/index.ts";
 import type { selectFlags } from "./flags.ts";
 
@@ -12,6 +12,7 @@ export function selectApi(
   queryable: () => Queryable,
   values: SelectValues,
   version: string,
+  log: Logger,
   facts: Omit<ProcessFacts, "flags">,
 ): SelectApi {
   return createSelectApi({
@@ -21,10 +22,17 @@ export function selectApi(
     lookbackMs: values.lookback,
     experimental: values.promqlExperimental,
     bodyMaxBytes: values.queryBodyMax,
+    readSamplesMax: values.readSamplesMax,
+    readBytesMax: values.readBytesMax,
     timeoutMs: values.queryTimeout,
     concurrency: values.queryConcurrency,
     queueMax: values.queryQueueMax,
     samplesMax: values.querySamplesMax,
     facts: { ...facts, flags: flagTexts(values) },
+    seriesMax: values.querySeriesMax,
+    bytesMax: values.queryBytesMax,
+    stepsMax: values.queryStepsMax,
+    slowMs: values.slowQuery,
+    onSlow: (record) => log.warn(record, "slow query"),
   });
 }

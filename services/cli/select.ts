@@ -25,7 +25,7 @@ export async function startSelect(values: SelectServiceValues, version: string, 
     connectQuery(address, { pin, ...(tls === undefined ? {} : { tls }) }),
   );
   const queryable = fanOut(remotes.map((remote) => ({ name: remote.address, queryable: remote })));
-  const api = selectApi(() => queryable, values, version, {
+  const api = selectApi(() => queryable, values, version, log, {
     retention: "",
     damages: () => 0,
     walSegment: () => 0,

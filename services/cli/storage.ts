@@ -60,6 +60,7 @@ export async function startStorage(
     service = await serveEngine({ engine, listen, log, ...(tls === undefined ? {} : { tls }) });
     const grpc = service.address;
     log.info({ grpc, cluster: engine.identity.clusterId, node: engine.identity.nodeId }, "storage is serving");
+    shell.lifecycle.restriction = () => engine.readOnlyReason;
     shell.becomeReady();
     const { failed } = engine;
     return { service: "storage", version, http: shell.http, grpc, ready: Promise.resolve(), failed, close };

@@ -109,6 +109,13 @@ async function run({ budgetMs, overGrpc, version, log }: WarmUpOptions, ends: ((
     concurrency: 4,
     queueMax: 4,
     samplesMax: 10_000_000,
+    seriesMax: 100_000,
+    bytesMax: 64 * MIB,
+    stepsMax: 11_000,
+    readSamplesMax: 1_000_000,
+    readBytesMax: MIB,
+    slowMs: 0,
+    onSlow: () => undefined,
   });
   const lifecycle = new Lifecycle();
   lifecycle.becomeReady();

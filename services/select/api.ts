@@ -47,12 +47,19 @@ export function apiRoutes(endpoints: readonly Endpoint[], bodyMaxBytes: number):
         needsEngine: endpoint.needsEngine ?? true,
         optionsHeaders: CORS_HEADERS,
         handle: (exchange) => handle(exchange, endpoint, bodyMaxBytes),
-        fail: (exchange, { status, type, message }, headers) => {
-          void exchange.send(status, JSON_TYPE, renderError(type, message), [...corsHeaders(exchange), ...headers]);
-        },
+        fail: jsonFailure,
       };
     });
   });
+}
+
+/** An error as this API answers it. */
+export function jsonFailure(
+  exchange: Exchange,
+  { status, type, message }: { readonly status: number; readonly type: string; readonly message: string },
+  headers: readonly string[],
+): void {
+  void exchange.send(status, JSON_TYPE, renderError(type, message), [...corsHeaders(exchange), ...headers]);
 }
 
 async function handle(exchange: Exchange, endpoint: Endpoint, bodyMaxBytes: number): Promise<void> {

@@ -2,6 +2,9 @@
 // Invariants: an answer is complete or an error that names the storage it is for; the first failure cancels the rest.
 import {
   AppError,
+  CanceledError,
+  checkSeries,
+  columnBytes,
   compareUtf8,
   type Labels,
   type Leaf,
@@ -12,12 +15,16 @@ import {
   mergeStatistics,
   type Queryable,
   type QueryContext,
+  type RawColumn,
+  type RawRequest,
   type Reaction,
   type Statistics,
+  type StorageShare,
   type TimeRange,
   UnavailableError,
 } from "../../libs/model/index.ts";
 import { mergePartials, mergeSeries } from "../../libs/promql/index.ts";
+import { mergeRawStreams, type RawStream } from "./raw-merge.ts";
 
 /** A storage and the name that errors call it by, usually its address. */
 export interface FanOutNode {
@@ -40,19 +47,32 @@ export function fanOut(nodes: readonly FanOutNode[]): Queryable {
 async function ask<T>(
   node: FanOutNode,
   context: QueryContext,
-  question: (queryable: Queryable, context: QueryContext) => Promise<T>,
+  question: (queryable: Queryable, context: QueryContext, storage: string) => Promise<T>,
 ): Promise<T> {
   try {
-    return await question(node.queryable, context);
+    return await question(node.queryable, context, node.name);
   } catch (error) {
-    if (context.signal.aborted) throw error;
-    if (error instanceof AppError && ABOUT_THE_QUESTION.has(error.reaction)) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new UnavailableError(
-      `cannot answer completely: got an error from storage ${node.name}: ${reason}`,
-      error instanceof UnavailableError ? error.retryAfterSeconds : 1,
-      { cause: error },
-    );
+    throw named(error, node, context);
+  }
+}
+
+/** What a storage's failure is to the asker. */
+function named(error: unknown, node: FanOutNode, context: QueryContext): unknown {
+  if (context.signal.aborted) return error;
+  if (error instanceof AppError && ABOUT_THE_QUESTION.has(error.reaction)) return error;
+  const reason = error instanceof Error ? error.message : String(error);
+  return new UnavailableError(
+    `cannot answer completely: got an error from storage ${node.name}: ${reason}`,
+    error instanceof UnavailableError ? error.retryAfterSeconds : 1,
+    { cause: error },
+  );
+}
+
+async function* rawSamplesOf(node: FanOutNode, request: RawRequest, context: QueryContext): RawStream {
+  try {
+    yield* node.queryable.rawSamples(request, context);
+  } catch (error) {
+    throw named(error, node, context);
   }
 }
 
@@ -60,9 +80,9 @@ async function ask<T>(
 async function askAll<T>(
   nodes: readonly FanOutNode[],
   context: QueryContext,
-  question: (queryable: Queryable, context: QueryContext) => Promise<T>,
+  question: (queryable: Queryable, context: QueryContext, storage: string) => Promise<T>,
 ): Promise<T[]> {
-  if (nodes.length === 0) throw new UnavailableError("cannot answer: got no storage to ask; want at least one");
+  if (nodes.length === 0) throw noStorage();
   const stop = new AbortController();
   const own = { ...context, signal: AbortSignal.any([context.signal, stop.signal]) };
   try {
@@ -73,6 +93,10 @@ async function askAll<T>(
   }
 }
 
+function noStorage(): UnavailableError {
+  return new UnavailableError("cannot answer: got no storage to ask; want at least one");
+}
+
 class FanOut implements Queryable {
   readonly #nodes: readonly FanOutNode[];
 
@@ -81,9 +105,31 @@ class FanOut implements Queryable {
   }
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
-    const results = await askAll(this.#nodes, context, (q, c) => q.evaluate(leaf, c));
+    const shares: StorageShare[] = [];
+    const started = performance.now();
+    const results = await askAll(this.#nodes, context, async (q, c, storage) => {
+      const result = await q.evaluate(leaf, c);
+      const { seriesCount, samplesRead, bytes = columnBytes(result.columns) } = result;
+      shares.push({ storage, durationMs: performance.now() - started, seriesCount, samplesRead, bytes });
+      return result;
+    });
     const merged = leaf.aggregation === undefined ? mergeSeries(results) : mergePartials(leaf.aggregation.op, results);
-    return { ...merged, warnings: [...new Set(merged.warnings)] };
+    const bytes = shares.reduce((sum, share) => sum + share.bytes, 0);
+    return { ...merged, warnings: [...new Set(merged.warnings)], bytes, shares };
+  }
+
+  async *rawSamples(request: RawRequest, context: QueryContext): AsyncGenerator<readonly RawColumn[], void, void> {
+    if (this.#nodes.length === 0) throw noStorage();
+    const stop = new AbortController();
+    const own = { ...context, signal: AbortSignal.any([context.signal, stop.signal]) };
+    const streams = this.#nodes.map((node) => rawSamplesOf(node, request, own));
+    try {
+      yield* mergeRawStreams(streams);
+    } finally {
+      stop.abort(new CanceledError("cannot go on: got a reader that stopped"));
+      // Who waits for a storage that hears nothing would wait with it.
+      for (const stream of streams) stream.return().catch(() => undefined);
+    }
   }
 
   async labelNames(
@@ -112,7 +158,9 @@ class FanOut implements Queryable {
     context: QueryContext,
   ): Promise<Labels[]> {
     const answers = await askAll(this.#nodes, context, (q, c) => q.series(sets, range, limit, c));
-    return distinct(answers, labelsKey, limit);
+    const found = distinct(answers, labelsKey, limit);
+    checkSeries(found.length, context.seriesMax);
+    return found;
   }
 
   async metadata(family: string, context: QueryContext): Promise<MetadataEntry[]> {

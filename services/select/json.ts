@@ -2,7 +2,7 @@
 // Format: prometheus.io/docs/prometheus/latest/querying/api, "Format overview" and "Expression query result formats".
 // HOT: one loop turn per point of an answer. Timestamps are rendered once per grid, not once per series.
 import { type Grid, histogramAt, type Labels, type StepColumn } from "../../libs/model/index.ts";
-import { floatPresence, type QueryValue } from "../../libs/promql/index.ts";
+import { floatPresence, type QueryValue, type TraceNode } from "../../libs/promql/index.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import { writeHistogramPoint } from "./histogram-json.ts";
 import { NUMBER_BYTES_MAX, writeTimestamp, writeValue } from "./number-format.ts";
@@ -41,15 +41,21 @@ export function* renderList(items: readonly (string | Labels)[], notes: Notes = 
   yield* renderEnd(w, "", notes);
 }
 
-/** The answer of a query. `stats` is rendered JSON or "". */
-export function* renderResult(value: QueryValue, stats: string, notes: Notes): Generator<Uint8Array> {
+/** The answer of a query. `stats` is rendered JSON or "". A trace stands beside the data. */
+export function* renderResult(
+  value: QueryValue,
+  stats: string,
+  notes: Notes,
+  trace?: TraceNode,
+): Generator<Uint8Array> {
   const w = new ByteWriter();
   w.ascii(`{"status":"success","data":{"resultType":"${value.type}","result":`);
   if (value.type === "scalar") writePoint(w, value.timeMs, value.value);
   else if (value.type === "string") writeTextPoint(w, value.timeMs, value.value);
   else if (value.type === "vector") yield* renderVector(w, value.timeMs, value.columns);
   else yield* renderMatrix(w, value.grid, value.columns);
-  yield* renderEnd(w, `${stats === "" ? "" : `,"stats":${stats}`}}`, notes);
+  const beside = trace === undefined ? "" : `,"trace":${JSON.stringify(trace)}`;
+  yield* renderEnd(w, `${stats === "" ? "" : `,"stats":${stats}`}}${beside}`, notes);
 }
 
 function* renderEnd(w: ByteWriter, close: string, notes: Notes): Generator<Uint8Array> {

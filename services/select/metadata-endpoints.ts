@@ -20,11 +20,11 @@ import {
 } from "./params.ts";
 import type { QueryRunner } from "./run-query.ts";
 
-const TRUNCATED = { warnings: ["results truncated due to limit"], infos: [] };
-const COMPLETE = { warnings: [], infos: [] };
+const TRUNCATED = "results truncated due to limit";
 
 /** `labels`, `label/…/values`, `series`, `metadata`. */
 export function metadataEndpoints(queryable: () => Queryable, runner: QueryRunner): Endpoint[] {
+  const lacking = (range: TimeRange): readonly string[] => queryable().lacking?.(range) ?? [];
   const names = async ({ exchange, tenant, form }: ApiRequest) => {
     const limit = limitParameter(form);
     const range = timeRange(form);
@@ -32,7 +32,7 @@ export function metadataEndpoints(queryable: () => Queryable, runner: QueryRunne
     const found = await runner.run("metadata", exchange, tenant, undefined, (c) =>
       queryable().labelNames(sets, range, hint(limit), c),
     );
-    return renderLimited(found, limit);
+    return renderLimited(found, limit, lacking(range));
   };
   const values = async ({ exchange, tenant, form }: ApiRequest) => {
     const name = unescapeLabelName(exchange.params.name!);
@@ -43,7 +43,7 @@ export function metadataEndpoints(queryable: () => Queryable, runner: QueryRunne
     const found = await runner.run("metadata", exchange, tenant, undefined, (c) =>
       queryable().labelValues(name, sets, range, hint(limit), c),
     );
-    return renderLimited(found, limit);
+    return renderLimited(found, limit, lacking(range));
   };
   const series = async ({ exchange, tenant, form }: ApiRequest) => {
     if (form.error !== "") throw new InvalidError(`error parsing form values: ${form.error}`);
@@ -55,7 +55,7 @@ export function metadataEndpoints(queryable: () => Queryable, runner: QueryRunne
     const found = await runner.run("metadata", exchange, tenant, undefined, (c) =>
       queryable().series(sets, range, hint(limit), c),
     );
-    return renderLimited(found.sort(compareLabels), limit);
+    return renderLimited(found.sort(compareLabels), limit, lacking(range));
   };
   const metadata = async ({ exchange, tenant, form }: ApiRequest) => {
     const limit = countParameter(form.get("limit"), "limit");
@@ -82,9 +82,14 @@ function hint(limit: number): number {
   return limit > 0 ? limit + 1 : 0;
 }
 
-function renderLimited(items: Parameters<typeof renderList>[0], limit: number): Iterable<Uint8Array> {
+function renderLimited(
+  items: Parameters<typeof renderList>[0],
+  limit: number,
+  lacking: readonly string[],
+): Iterable<Uint8Array> {
   const isCut = limit > 0 && items.length > limit;
-  return renderList(isCut ? items.slice(0, limit) : items, isCut ? TRUNCATED : COMPLETE);
+  const warnings = isCut ? [TRUNCATED, ...lacking] : lacking;
+  return renderList(isCut ? items.slice(0, limit) : items, { warnings, infos: [] });
 }
 
 /** `series` alone names the parameter in the error. */

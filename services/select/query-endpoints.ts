@@ -1,7 +1,7 @@
 // services/select/query-endpoints.ts: `query` and `query_range`.
 // Order of the checks, defaults and texts are Prometheus' own, so that a client sees the same first error.
-import { InvalidError, type Queryable, TimeoutError } from "../../libs/model/index.ts";
-import type { Engine, QueryChoices, QueryResult, QueryValue } from "../../libs/promql/index.ts";
+import { InvalidError, type Queryable, type QueryContext, TimeoutError } from "../../libs/model/index.ts";
+import type { Engine, QueryChoices, QueryProgress, QueryResult, QueryValue } from "../../libs/promql/index.ts";
 import type { ApiRequest, Endpoint } from "./api.ts";
 import type { Form } from "./form.ts";
 import { renderResult } from "./json.ts";
@@ -22,12 +22,14 @@ export interface QueryEndpointOptions {
   readonly nowMs: () => number;
   /** Whether stats=all tells counts step by step. */
   readonly perStepStats: boolean;
+  /** A range query has at most this many steps after its first. */
+  readonly stepsMax: number;
 }
 
-/** A range query has at most this many steps after its first. */
-const INTERVALS_MAX = 11_000;
 /** The resolution of durations in parameters: what is shorter is none. */
 const NANOSECOND_MS = 1e-6;
+
+type QueryWork = (context: QueryContext, progress: QueryProgress) => Promise<QueryResult>;
 
 export function queryEndpoints(options: QueryEndpointOptions): Endpoint[] {
   const { queryable, engine, runner, nowMs } = options;
@@ -37,9 +39,10 @@ export function queryEndpoints(options: QueryEndpointOptions): Endpoint[] {
     const timeMs = timeParameter(form, "time", nowMs());
     const timeoutMs = timeoutParameter(form);
     const choices = queryChoices(form);
-    const result = await runner.run("instant", exchange, tenant, timeoutMs, (c) =>
-      namingQuery(engine.instant(queryable(), form.get("query"), timeMs, c, choices)),
-    );
+    const query = form.get("query");
+    const work: QueryWork = (c, progress) =>
+      namingQuery(engine.instant(queryable(), query, timeMs, c, { ...choices, progress }));
+    const result = await runner.run("instant", exchange, tenant, timeoutMs, work, query);
     return answer(result, limit, form, options, started, { startMs: timeMs, stepMs: 1 });
   };
   const range = async ({ exchange, tenant, form }: ApiRequest) => {
@@ -48,12 +51,13 @@ export function queryEndpoints(options: QueryEndpointOptions): Endpoint[] {
     const startMs = requiredTimeParameter(form, "start");
     const endMs = requiredTimeParameter(form, "end");
     if (endMs < startMs) throw invalidParameter("end", "end timestamp must not be before start time");
-    const stepMs = stepParameter(form, endMs - startMs);
+    const stepMs = stepParameter(form, endMs - startMs, options);
     const timeoutMs = timeoutParameter(form);
     const choices = queryChoices(form);
-    const result = await runner.run("range", exchange, tenant, timeoutMs, (c) =>
-      namingQuery(engine.range(queryable(), form.get("query"), startMs, endMs, stepMs, c, choices)),
-    );
+    const query = form.get("query");
+    const work: QueryWork = (c, progress) =>
+      namingQuery(engine.range(queryable(), query, startMs, endMs, stepMs, c, { ...choices, progress }));
+    const result = await runner.run("range", exchange, tenant, timeoutMs, work, query);
     return answer(result, limit, form, options, started, { startMs, stepMs });
   };
   return [
@@ -70,11 +74,13 @@ function timeoutParameter(form: Form): number | undefined {
 }
 
 /** Whole ms: the resolution of time here. */
-function stepParameter(form: Form, spanMs: number): number {
+function stepParameter(form: Form, spanMs: number, { stepsMax, runner }: QueryEndpointOptions): number {
   const stepMs = durationParameter(form, "step");
-  if (stepMs >= NANOSECOND_MS && spanMs / stepMs >= INTERVALS_MAX + 1) {
+  if (stepMs >= NANOSECOND_MS && spanMs / stepMs >= stepsMax + 1) {
     const advice = "Try decreasing the query resolution (?step=XX)";
-    throw new InvalidError(`exceeded maximum resolution of 11,000 points per timeseries. ${advice}`);
+    const most = stepsMax.toLocaleString("en-US");
+    runner.countLimit("query-steps-max");
+    throw new InvalidError(`exceeded maximum resolution of ${most} points per timeseries. ${advice}`);
   }
   if (stepMs >= 1) return Math.floor(stepMs);
   const reason = "zero or negative query resolution step widths are not accepted. Try a positive integer";
@@ -82,6 +88,11 @@ function stepParameter(form: Form, spanMs: number): number {
 }
 
 function queryChoices(form: Form): QueryChoices {
+  const trace = form.get("trace") === "1" || form.get("trace") === "true";
+  return { ...lookbackChoice(form), ...(trace ? { trace } : {}) };
+}
+
+function lookbackChoice(form: Form): QueryChoices {
   const text = form.get("lookback_delta");
   const countSamples = form.get("stats") !== "";
   if (text === "") return { countSamples };
@@ -125,7 +136,7 @@ function answer(
   }
   const seconds = (performance.now() - started) / 1000;
   const stats = asked === "" ? "" : renderStats(result, seconds, asked === "all" && perStepStats ? steps : undefined);
-  return renderResult(value, stats, { warnings, infos: result.infos });
+  return renderResult(value, stats, { warnings, infos: result.infos }, result.trace);
 }
 
 function truncated(value: QueryValue, limit: number): QueryValue {

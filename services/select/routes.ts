@@ -8,7 +8,9 @@ import { federateRoutes } from "./federate.ts";
 import { languageEndpoints } from "./language-endpoints.ts";
 import { metadataEndpoints } from "./metadata-endpoints.ts";
 import { NO_FACTS, type ProcessFacts, processEndpoints } from "./process-endpoints.ts";
+import { queriesRoutes } from "./queries-endpoint.ts";
 import { queryEndpoints } from "./query-endpoints.ts";
+import { readRoutes } from "./remote-read.ts";
 import { type QueryLimits, QueryRunner } from "./run-query.ts";
 import { scrapeEndpoints } from "./scrape-endpoints.ts";
 import { statisticsEndpoint } from "./statistics-endpoint.ts";
@@ -27,6 +29,11 @@ export interface SelectOptions extends QueryLimits {
   readonly bodyMaxBytes: number;
   /** What is told about the process; left out: nothing that isn't known here. */
   readonly facts?: ProcessFacts;
+  /** Steps of a range query after its first. */
+  readonly stepsMax: number;
+  /** Samples of one remote read, and bytes of its answer when that has to be whole. */
+  readonly readSamplesMax: number;
+  readonly readBytesMax: number;
 }
 
 export interface SelectApi {
@@ -39,10 +46,17 @@ export interface SelectApi {
 export function createSelectApi(options: SelectOptions): SelectApi {
   const { queryable, nowMs, lookbackMs, facts = NO_FACTS } = options;
   const parser = options.experimental ? ALL_OPTIONS : STOCK_OPTIONS;
-  const engine = new Engine({ now: nowMs, lookbackMs, parser });
+  const engine = new Engine({ now: nowMs, monotonicMs: () => performance.now(), lookbackMs, parser });
   const runner = new QueryRunner(options, nowMs);
   const endpoints = [
-    ...queryEndpoints({ queryable, engine, runner, nowMs, perStepStats: options.experimental }),
+    ...queryEndpoints({
+      queryable,
+      engine,
+      runner,
+      nowMs,
+      perStepStats: options.experimental,
+      stepsMax: options.stepsMax,
+    }),
     ...languageEndpoints(parser),
     ...processEndpoints(facts, nowMs),
     ...scrapeEndpoints(),
@@ -51,10 +65,13 @@ export function createSelectApi(options: SelectOptions): SelectApi {
     ...metadataEndpoints(queryable, runner),
     ...statusEndpoints(options.version),
   ];
+  const { bodyMaxBytes, readSamplesMax: samplesMax, readBytesMax: bytesMax } = options;
   const routes = [
-    ...apiRoutes(endpoints, options.bodyMaxBytes),
+    ...apiRoutes(endpoints, bodyMaxBytes),
     ...webRoutes(buildInfo(options.version)),
     ...federateRoutes({ queryable, runner, nowMs, lookbackMs }),
+    ...queriesRoutes(runner.queries, bodyMaxBytes),
+    ...readRoutes(queryable, runner, { samplesMax, bytesMax, bodyMaxBytes }),
   ];
   return { routes, readings: () => readings(runner) };
 }
@@ -68,6 +85,9 @@ function readings({ counters, gate }: QueryRunner): Readings {
     tidemark_queries_running: gate.running,
     tidemark_queries_waiting: gate.waiting,
     tidemark_queries_refused_total: [...counters.refused].map(([reason, value]) => ({ labels: { reason }, value })),
+    tidemark_query_limits_total: [...counters.limits].map(([limit, value]) => ({ labels: { limit }, value })),
+    tidemark_queries_slow_total: counters.slow,
+    tidemark_reads_total: Object.entries(counters.reads).map(([form, value]) => ({ labels: { form }, value })),
     tidemark_query_samples_total: counters.samplesRead,
   };
 }

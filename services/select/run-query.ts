@@ -1,6 +1,8 @@
 // services/select/run-query.ts: what every query goes through: a place, a deadline, an end when the client leaves, counters.
-import { AppError, type QueryContext, TimeoutError } from "../../libs/model/index.ts";
+import { AppError, LimitError, type QueryContext, TimeoutError } from "../../libs/model/index.ts";
+import type { QueryProgress } from "../../libs/promql/index.ts";
 import { DurationHistogram, type Exchange } from "../../libs/runtime/index.ts";
+import { ActiveQueries, type ActiveQuery, type QueryRecord } from "./active-queries.ts";
 import { QueryGate } from "./gate.ts";
 
 export interface QueryLimits {
@@ -10,25 +12,46 @@ export interface QueryLimits {
   readonly queueMax: number;
   /** Samples one query may read. */
   readonly samplesMax: number;
+  /** Series one query may select, and bytes of points it may hold. */
+  readonly seriesMax: number;
+  readonly bytesMax: number;
+  /** A query that takes as long is slow; 0: none is. */
+  readonly slowMs: number;
+  /** Hears of slow queries. */
+  readonly onSlow: (record: QueryRecord) => void;
 }
 
-export type QueryKind = "instant" | "range" | "metadata";
+export type QueryKind = "instant" | "range" | "metadata" | "read";
 
 /** Counters of a select, read by its metrics. */
 export interface QueryCounters {
   readonly durations: Readonly<Record<QueryKind, DurationHistogram>>;
   /** By errorType. */
   readonly refused: Map<string, number>;
+  /** By the name of the limit. */
+  readonly limits: Map<string, number>;
+  slow: number;
   samplesRead: number;
+  /** Remote reads answered. */
+  readonly reads: { samples: number; chunks: number };
 }
 
 export class QueryRunner {
   readonly counters: QueryCounters = {
-    durations: { instant: new DurationHistogram(), range: new DurationHistogram(), metadata: new DurationHistogram() },
+    durations: {
+      instant: new DurationHistogram(),
+      range: new DurationHistogram(),
+      metadata: new DurationHistogram(),
+      read: new DurationHistogram(),
+    },
     refused: new Map(),
+    limits: new Map(),
+    slow: 0,
     samplesRead: 0,
+    reads: { samples: 0, chunks: 0 },
   };
   readonly gate: QueryGate;
+  readonly queries = new ActiveQueries();
   readonly #limits: QueryLimits;
   readonly #nowMs: () => number;
 
@@ -39,7 +62,8 @@ export class QueryRunner {
   }
 
   /**
-   * Runs the work of a request. `timeoutMs` is what the request asks for; undefined: as long as allowed.
+   * Runs the work of a request. `timeoutMs` is what the request asks for; undefined: as long as allowed. `query` is what is shown of
+   * it meanwhile, and the work tells its progress.
    * Errors: TimeoutError, CanceledError when the client goes away, LimitError when too many wait, the work's own.
    */
   async run<T>(
@@ -47,15 +71,17 @@ export class QueryRunner {
     exchange: Exchange,
     tenant: string,
     timeoutMs: number | undefined,
-    work: (context: QueryContext) => Promise<T>,
+    work: (context: QueryContext, progress: QueryProgress) => Promise<T>,
+    query = exchange.target.path,
   ): Promise<T> {
-    const started = performance.now();
     const allowedMs = Math.max(0, Math.min(timeoutMs ?? Number.POSITIVE_INFINITY, this.#limits.timeoutMs));
     const controller = exchange.abort;
     const { signal } = controller;
-    let isRunning = false;
+    const active = this.queries.begin(kind, tenant, query, exchange, this.#nowMs());
+    let failure: unknown;
     const expire = (): void => {
-      controller.abort(new TimeoutError(`query timed out in ${isRunning ? "expression evaluation" : "query queue"}`));
+      const place = active.state === "running" ? "expression evaluation" : "query queue";
+      controller.abort(new TimeoutError(`query timed out in ${place}`));
     };
     const timer = setTimeout(expire, allowedMs);
     const context: QueryContext = {
@@ -63,21 +89,45 @@ export class QueryRunner {
       signal,
       deadlineMs: this.#nowMs() + allowedMs,
       samplesMax: this.#limits.samplesMax,
+      seriesMax: this.#limits.seriesMax,
+      bytesMax: this.#limits.bytesMax,
     };
     try {
       const result = this.gate.run(signal, () => {
-        isRunning = true;
-        return work(context);
+        active.state = "running";
+        return work(context, active.progress);
       });
       return await orAborted(result, signal);
     } catch (error) {
-      const type = error instanceof AppError ? error.reaction : "internal";
-      this.counters.refused.set(type, (this.counters.refused.get(type) ?? 0) + 1);
+      failure = error;
+      this.#countFailure(error);
       throw error;
     } finally {
       clearTimeout(timer);
-      this.counters.durations[kind].observe((performance.now() - started) / 1000);
+      this.queries.end(active, failure);
+      this.counters.durations[kind].observe(active.seconds);
+      this.#tellSlow(active);
     }
+  }
+
+  #countFailure(error: unknown): void {
+    const { refused } = this.counters;
+    const type = error instanceof AppError ? error.reaction : "internal";
+    refused.set(type, (refused.get(type) ?? 0) + 1);
+    if (error instanceof LimitError) this.countLimit(error.limit.replace(/^-+/, ""));
+  }
+
+  /** Counts a refusal by a limit's name. */
+  countLimit(name: string): void {
+    const { limits } = this.counters;
+    limits.set(name, (limits.get(name) ?? 0) + 1);
+  }
+
+  #tellSlow(active: ActiveQuery): void {
+    const { slowMs, onSlow } = this.#limits;
+    if (slowMs === 0 || active.seconds * 1000 < slowMs) return;
+    this.counters.slow++;
+    onSlow(active.record());
   }
 }
 

@@ -3,6 +3,7 @@
 import {
   type BatchAck,
   CanceledError,
+  compareLabels,
   compareUtf8,
   compileMatcher,
   decodeSeriesKey,
@@ -22,6 +23,8 @@ import {
   onlyLabels,
   type Queryable,
   type QueryContext,
+  type RawColumn,
+  type RawRequest,
   type Rejection,
   type Statistics,
   type StepColumn,
@@ -185,6 +188,18 @@ class MemoryQueryable implements Queryable {
     return { columns: result, seriesCount: series.length, samplesRead, warnings: [] };
   }
 
+  async *rawSamples({ matchers, range }: RawRequest, context: QueryContext): AsyncGenerator<RawColumn[], void, void> {
+    const series = await this.#select([matchers], context);
+    let samplesRead = 0;
+    for (const { labels, samples } of series.sort((a, b) => compareLabels(a.labels, b.labels))) {
+      if (context.signal.aborted) throw new CanceledError("canceled");
+      const kept = [...samples].filter(([t]) => t >= range.minMs && t <= range.maxMs).sort((a, b) => a[0] - b[0]);
+      samplesRead += kept.length;
+      if (samplesRead > context.samplesMax) throw new LimitError("samples", "too many samples");
+      if (kept.length > 0) yield [{ labels, ...valuesAndTimes(kept), present: null }];
+    }
+  }
+
   async labelNames(
     sets: readonly (readonly Matcher[])[],
     range: TimeRange,
@@ -257,12 +272,15 @@ function inWindow(samples: readonly Sample[], endMs: number, rangeMs: number): S
 function rawColumn(series: Series, all: readonly Sample[], leaf: Leaf): StepColumn | undefined {
   const window = inWindow(all, leaf.grid.startMs - leaf.offsetMs, leaf.rangeMs).filter(([, v]) => !isStale(v[0]!));
   if (window.length === 0) return undefined;
-  const values = new Float64Array(window.length);
-  window.forEach(([, value], i) => {
+  return { labels: nameless(series.labels, leaf), present: null, ...valuesAndTimes(window) };
+}
+
+function valuesAndTimes(samples: readonly Sample[]): { values: Float64Array; times: Float64Array } {
+  const values = new Float64Array(samples.length);
+  samples.forEach(([, value], i) => {
     values.set(value, i);
   });
-  const times = Float64Array.from(window, ([timeMs]) => timeMs);
-  return { labels: nameless(series.labels, leaf), values, present: null, times };
+  return { values, times: Float64Array.from(samples, ([timeMs]) => timeMs) };
 }
 
 function rollupColumn(series: Series, all: readonly Sample[], leaf: Leaf): StepColumn | undefined {

@@ -8,10 +8,11 @@ import {
   labelsKey,
   labelsToRecord,
   type Matcher,
+  type RawColumn,
   type StepColumn,
   TimeoutError,
 } from "../../libs/model/index.ts";
-import { contextOf, type OpenStorage, type StorageHarness, TENANT, writeSeries } from "./harness.ts";
+import { bits, bitsOf, contextOf, type OpenStorage, type StorageHarness, TENANT, writeSeries } from "./harness.ts";
 import { register, writeBatch } from "./ingest-batch.ts";
 
 const STEP_MS = 15_000;
@@ -25,6 +26,23 @@ function textOf(column: StepColumn): string {
   const values = Array.from(column.values, (v, i) => (column.present === null || column.present[i] === 1 ? v : "-"));
   const weights = column.weights === undefined ? "" : ` of ${column.weights.join(" ")}`;
   return `${labels} ${values.join(" ")}${weights}`;
+}
+
+/** Raw samples as one line per series: step:bits of each sample. */
+async function rawLines(
+  stream: AsyncIterable<readonly RawColumn[]>,
+  startMs: number,
+  stepMs: number,
+): Promise<string[]> {
+  const lines = new Map<string, string>();
+  for await (const batch of stream) {
+    for (const { labels, times, values } of batch) {
+      const key = JSON.stringify(labelsToRecord(labels));
+      const points = [...times].map((time, i) => ` ${(time - startMs) / stepMs}:${bitsOf(values, i)}`).join("");
+      lines.set(key, (lines.get(key) ?? key) + points);
+    }
+  }
+  return [...lines.values()];
 }
 
 const textsOf = (columns: readonly StepColumn[]): string[] => columns.map(textOf).sort();
@@ -158,6 +176,28 @@ export function queryableContract(name: string, open: OpenStorage): void {
       expect(result.columns.map((c) => [[...c.times!].map((t) => (t - start) / STEP_MS), [...c.values], c.present])).toEqual([
         [[2, 3], [30, 40], null],
       ]); // biome-ignore format: a row
+    });
+
+    test("raw samples stream in the order of labels, stale markers and all", async () => {
+      const stale = new Float64Array(new Uint32Array([2, 0x7ff00000]).buffer);
+      const session = await storage.target.connect();
+      const labels = labelsFromRecord({ __name__: "m", s: "c", job: "y" });
+      const registrations = [register(session.identity, 1, TENANT, labels)];
+      await session.append(
+        writeBatch({ seq: 1, registrations, refs: [1], timesMs: [start + 2 * STEP_MS], values: stale }),
+      );
+      const read = (context = contextOf(), range = { minMs: start + STEP_MS, maxMs: start + 3 * STEP_MS }) =>
+        rawLines(storage.queryable.rawSamples({ matchers: [is("__name__", "m")], range }, context), start, STEP_MS);
+      expect(await read()).toEqual([
+        `{"__name__":"m","job":"x","s":"a"} 1:${bits(2)} 2:${bits(3)} 3:${bits(4)}`,
+        `{"__name__":"m","job":"x","s":"b"} 2:${bits(30)} 3:${bits(40)}`,
+        `{"__name__":"m","job":"y","s":"c"} 1:${bits(200)} 2:7ff0000000000002`,
+      ]);
+      expect((await read(contextOf(), everything)).length).toBe(3);
+      expect(await read(contextOf({ tenant: "other" }))).toEqual([]);
+      await expect(read(contextOf({ samplesMax: 4 }))).rejects.toThrow(LimitError);
+      await expect(read(contextOf({ signal: AbortSignal.abort() }))).rejects.toThrow(CanceledError);
+      await expect(read(contextOf({ deadlineMs: Date.now() - 1 }))).rejects.toThrow(TimeoutError);
     });
 
     test("tenants don't see each other", async () => {

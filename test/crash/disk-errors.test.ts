@@ -2,8 +2,7 @@
 // 503, goes on answering, and recovers by itself; a failed sync ends the storage and marks its directory.
 import { describe, expect, test } from "vitest";
 import { SeededRandom, SimClock, type SimFault, SimFileSystem } from "../../libs/env/index.ts";
-import { InvalidError } from "../../libs/model/index.ts";
-import { Db } from "../../libs/tsdb/index.ts";
+import { Db, type VerifyReport, verifyDirectory } from "../../libs/tsdb/index.ts";
 import { type FoundSeries, Ledger } from "./ledger.ts";
 import { SimInsert, type SimRequest } from "./sim-insert.ts";
 import { SimProcess } from "./sim-process.ts";
@@ -80,6 +79,17 @@ class Node {
     for (let ms = 0; answer === undefined && ms < 30_000; ms += 50) await this.clock.advance(50);
     await done;
     return answer!;
+  }
+
+  async verify(): Promise<VerifyReport> {
+    const { fs, clock, processes } = this.process;
+    let report: VerifyReport | undefined;
+    const verifying = verifyDirectory({ fs, clock, processes, dataDir: DATA_DIR }).then((found) => {
+      report = found;
+    });
+    while (report === undefined) await this.clock.advance(100);
+    await verifying;
+    return report;
   }
 
   check(): void {
@@ -278,15 +288,19 @@ describe("a disk that fails", () => {
         node.check();
         await node.close();
 
-        const refused = node.next();
-        const error = await refused.open().catch((reason) => reason);
-        expect(error).toBeInstanceOf(InvalidError);
-        expect((error as Error).message).toMatch(/^cannot open \/data: got \/data\/SUSPECT .*EIO.*; want /);
+        // Read only: what was promised is there, writes are told why not.
+        const suspect = node.next();
+        await suspect.open();
+        expect(suspect.db.readOnlyReason).toMatch(/marked \/data\/SUSPECT .*EIO.*; want tidemark verify/);
+        expect(new Set(await writeAll(suspect))).toEqual(new Set([503]));
+        suspect.check();
+        await suspect.close();
 
-        // The operator has judged the disk; what a sync had promised is there.
-        const judged = refused.next();
+        // Once it was verified, also a power cut takes nothing.
+        const verifier = suspect.next();
+        expect((await verifier.verify()).damages).toEqual([]);
+        const judged = verifier.next();
         judged.fs.crash(new SeededRandom(taken));
-        judged.fs.unlink(`${DATA_DIR}/SUSPECT`);
         await judged.open();
         judged.check();
         await recovers(judged);
@@ -305,7 +319,10 @@ describe("a disk that fails", () => {
       await expect(second.open()).rejects.toThrow("EIO");
       const third = second.next();
       third.fs.faults = () => undefined;
-      await expect(third.open()).rejects.toThrow(/SUSPECT/);
+      await third.open();
+      expect(third.db.readOnlyReason).toContain("SUSPECT");
+      third.check();
+      await third.close();
     }
   });
 

@@ -61,6 +61,9 @@ function mortalFiles(disk: SimFileSystem, alive: () => boolean): FileSystem {
     makeDirectory: own((path) => disk.makeDirectory(path)),
     rename: own((from, to) => disk.rename(from, to)),
     unlink: own((path) => disk.unlink(path)),
+    link: own((from, to) => disk.link(from, to)),
+    removeDirectory: own((path) => disk.removeDirectory(path)),
+    space: own((folder) => disk.space(folder)),
     fsyncDir: own((folder, site) => disk.fsyncDir(folder, site)),
   };
 }

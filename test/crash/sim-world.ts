@@ -2,7 +2,7 @@
 // Everything follows from the seed. The real Db and the real IngestHandler run; only disk, clock and process table are simulated.
 import { SeededRandom, SimClock, SimFileSystem } from "../../libs/env/index.ts";
 import { MemoryPieceStore } from "../../libs/index/index.ts";
-import { labelsKey } from "../../libs/model/index.ts";
+import { CorruptionError, labelsKey } from "../../libs/model/index.ts";
 import { Db } from "../../libs/tsdb/index.ts";
 import type { WriteReply } from "../../services/insert/index.ts";
 import { type FoundSeries, Ledger, wins } from "./ledger.ts";
@@ -224,7 +224,16 @@ export class World {
     else this.pieces.values.delete(name);
   }
 
+  /** Errors: Violation for a block that is damaged where it is read: a crash damages none that is live. */
   private *found(): Generator<FoundSeries> {
+    try {
+      yield* this.exported();
+    } catch (error) {
+      throw error instanceof CorruptionError ? new Violation(error.message) : error;
+    }
+  }
+
+  private *exported(): Generator<FoundSeries> {
     for (const tenant of TENANTS) {
       for (const { labels, times, values } of this.storage!.db.export(tenant, [])) {
         const pairs = labels.flatMap((name, i) => (i % 2 === 0 ? [[name, labels[i + 1]!] as const] : []));

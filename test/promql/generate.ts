@@ -156,7 +156,7 @@ export class QueryWriter {
       }
       const func = this.#chance.pick([...MODERN_RANGES, ...EXTREME_TIMES]);
       // Times as distances: of numbers that large a standard deviation is noise, other noise in another order.
-      return `${func}(${this.#range(depth)})${func.startsWith("ts_of") ? " - {T}" : ""}`;
+      return func.startsWith("ts_of") ? `(${func}(${this.#range(depth)}) - {T})` : `${func}(${this.#range(depth)})`;
     }
     const choices = [
       () => `${this.#chance.pick(OVER_TIME)}_over_time(${this.#range(depth)})`,

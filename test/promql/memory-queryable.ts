@@ -7,7 +7,6 @@ import {
   type Labels,
   type Leaf,
   type LeafResult,
-  LimitError,
   labelsKey,
   labelValue,
   type Matcher,
@@ -16,9 +15,13 @@ import {
   type PartialOp,
   type Queryable,
   type QueryContext,
+  type RawColumn,
+  type RawRequest,
   type Statistics,
   type StepColumn,
   type TimeRange,
+  tooManySamples,
+  writeStale,
 } from "../../libs/model/index.ts";
 import { naiveStatistics } from "../contract/naive-statistics.ts";
 import { naiveRollup, type Sample } from "./naive-rollup.ts";
@@ -55,7 +58,7 @@ export class MemoryQueryable implements Queryable {
       seriesCount++;
       if (samples.some((sample) => sample.histogram)) this.nativeMatches++;
       samplesRead += samples.length;
-      if (samplesRead > context.samplesMax) throw new LimitError("query-samples-max", "too many samples in a leaf");
+      if (samplesRead > context.samplesMax) throw tooManySamples();
       const column = leaf.rollup === "samples" ? rawColumn(labels, samples, leaf) : stepColumn(labels, samples, leaf);
       if (column !== undefined) columns.push(column);
     }
@@ -64,6 +67,18 @@ export class MemoryQueryable implements Queryable {
       : columns;
     const result = leaf.aggregation === undefined ? named : aggregate(leaf, named);
     return { columns: result, seriesCount, samplesRead, warnings: [] };
+  }
+
+  async *rawSamples({ matchers, range }: RawRequest): AsyncGenerator<RawColumn[], void, void> {
+    for (const { labels, samples } of this.#matching([matchers])) {
+      const kept = samples.filter(({ timeMs }) => timeMs >= range.minMs && timeMs <= range.maxMs);
+      const values = Float64Array.from(kept, ({ value }) => value);
+      kept.forEach(({ stale }, i) => {
+        if (stale) writeStale(values, i);
+      });
+      const times = Float64Array.from(kept, ({ timeMs }) => timeMs);
+      if (kept.length > 0) yield [{ labels, times, values, present: null }];
+    }
   }
 
   async labelNames(sets: readonly (readonly Matcher[])[], range: TimeRange, limit: number): Promise<string[]> {

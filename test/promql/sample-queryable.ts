@@ -13,6 +13,8 @@ import {
   matchLabels,
   packHistograms,
   type QueryContext,
+  type RawColumn,
+  type RawRequest,
   type StepColumn,
   setLabel,
   writeStale,
@@ -53,6 +55,17 @@ export class SampleQueryable extends MemoryQueryable {
     const result = leaf.aggregation === undefined ? columns : aggregate(leaf, columns, notes);
     const named = leaf.aggregation === undefined && leaf.dropName ? result.map(withoutName) : result;
     return { columns: named, seriesCount, samplesRead, warnings: [], ...notes.asResult() };
+  }
+
+  override async *rawSamples({ matchers, range }: RawRequest): AsyncGenerator<RawColumn[], void, void> {
+    const compiled = matchers.map(compileMatcher);
+    const matching = [...this.#series.values()].filter(({ labels }) => matchLabels(compiled, labels));
+    for (const { labels, samples } of matching.sort((a, b) => compareLabels(a.labels, b.labels))) {
+      const kept = samples.filter(({ timeMs }) => timeMs >= range.minMs && timeMs <= range.maxMs);
+      const { times, values, histograms } = columnsOf(kept);
+      const column = { labels, times, values, present: null };
+      if (kept.length > 0) yield [histograms === undefined ? column : { ...column, histograms }];
+    }
   }
 }
 

@@ -26,7 +26,13 @@ export class WiredQueryable extends SampleQueryable {
 
   override async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
     const { Evaluate } = contracts().query;
-    const request = { tenant: "t", samplesMax: context.samplesMax, leaf: leafToMessage(leaf) };
+    const request = {
+      tenant: "t",
+      samplesMax: context.samplesMax,
+      seriesMax: 0,
+      bytesMax: 0,
+      leaf: leafToMessage(leaf),
+    };
     const asked = leafFromMessage(Evaluate.requestDeserialize(Evaluate.requestSerialize(request)).leaf);
     const results = await Promise.all(
       this.#shards.map(async (shard) => overWire(await shard.evaluate(asked, context))),

@@ -9,6 +9,7 @@ import {
   type FileSystem,
   NodeFileSystem,
   readWhole,
+  removeTree,
   replaceFile,
   SimFileSystem,
 } from "../../../libs/env/index.ts";
@@ -83,10 +84,38 @@ describe.each([
       ["ENOTDIR", () => fs.list(`${base}/there`)],
       ["EEXIST", () => fs.makeDirectory(`${base}/there`)],
       ["EBADF", () => readOnly.write(bytes("x"), 0)],
+      ["ENOENT", () => fs.link(`${base}/missing`, `${base}/x`)],
+      ["EEXIST", () => fs.link(`${base}/there`, `${base}/there`)],
+      ["ENOTEMPTY", () => fs.removeDirectory(base)],
+      ["ENOENT", () => fs.removeDirectory(`${base}/missing`)],
+      ["ENOENT", () => fs.space(`${base}/missing`)],
     ];
     for (const [code, action] of cases) expect(codeOf(action)).toBe(code);
     expect(fs.stat(`${base}/missing`)).toBeUndefined();
     readOnly.close();
+  });
+
+  test("links share their bytes; each name goes by itself; folders go with what is in them", () => {
+    ensureDirectory(fs, `${base}/one`, "test");
+    ensureDirectory(fs, `${base}/two/deep`, "test");
+    replaceFile(fs, `${base}/one/a`, bytes("first"), "test");
+    fs.link(`${base}/one/a`, `${base}/two/deep/b`);
+    fs.open(`${base}/one/a`, "update").write(bytes("F"), 0);
+    expect(textOf(fs, `${base}/two/deep/b`)).toBe("First");
+    replaceFile(fs, `${base}/one/a`, bytes("second"), "test");
+    expect(textOf(fs, `${base}/two/deep/b`)).toBe("First");
+    fs.unlink(`${base}/one/a`);
+    fs.removeDirectory(`${base}/one`);
+    expect(fs.stat(`${base}/one`)).toBeUndefined();
+    removeTree(fs, `${base}/two`);
+    removeTree(fs, `${base}/two`);
+    expect(fs.stat(`${base}/two`)).toBeUndefined();
+  });
+
+  test("tells the room that there is", () => {
+    const { freeBytes, sizeBytes } = fs.space(base);
+    expect(freeBytes).toBeGreaterThan(0);
+    expect(sizeBytes).toBeGreaterThanOrEqual(freeBytes);
   });
 
   test("renames over a file, lists in order, makes folders down a path", () => {

@@ -38,6 +38,33 @@ function sectors(fs: SimFileSystem, path: string, count: number): string {
 }
 
 describe("power loss", () => {
+  test("of a file with two names either name may be lost; its content is one", () => {
+    const seen = outcomes(
+      (fs) => {
+        fs.makeDirectory("/d");
+        fs.fsyncDir("/", "test");
+        const file = fs.open("/f", "create");
+        file.write(filled(SECTOR_BYTES, 1), 0);
+        file.fdatasync("test");
+        fs.fsyncDir("/", "test");
+        fs.link("/f", "/d/g");
+        file.write(filled(SECTOR_BYTES, 2), 0);
+      },
+      (fs) => `${sectors(fs, "/f", 1)}${sectors(fs, "/d/g", 1)}`,
+    );
+    expect([...seen].sort()).toEqual(["0-", "00", "1-", "11", "2-", "22", "T-", "TT"]);
+  });
+
+  test("a file with two names takes its room once", () => {
+    const fs = new SimFileSystem();
+    fs.capacityBytes = 100;
+    fs.open("/f", "create").write(filled(30, 1), 0);
+    fs.link("/f", "/g");
+    expect(fs.space("/")).toEqual({ freeBytes: 70, sizeBytes: 100 });
+    fs.unlink("/f");
+    expect(fs.usedBytes).toBe(30);
+  });
+
   test("what was synced stays, sector by sector", () => {
     const seen = outcomes(
       (fs) => {

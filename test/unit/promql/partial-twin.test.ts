@@ -95,6 +95,28 @@ describe("partials agree with their naive twin", () => {
   }
 });
 
+describe("sums that cancel out across storages", () => {
+  const point = (shard: number, value: number): Series => ({ group: "a", shard, points: new Array(COUNT).fill(value) });
+  const rows = [point(0, 1e100), point(0, 1), point(1, -1e100), point(2, 1), point(3, 1e100), point(3, -1e100)];
+  const shards = [0, 1, 2, 3].map((shard) => rows.filter((s) => s.shard === shard));
+
+  test.each([["sum", 2], ["avg", 2 / 6]] as const)("%s keeps what rounding took", (op, want) => {
+    const partials = shards.map((members) => partialOf(op, members));
+    const whole = mergePartials(op, partials);
+    // Merged in stages as well.
+    const staged = mergePartials(op, [mergePartials(op, partials.slice(0, 2)), mergePartials(op, partials.slice(2))]);
+    for (const { columns } of [whole, staged]) expect(pointOf(finishPartials(op, columns), "a", 0)).toBe(want);
+  }); // biome-ignore format: rows
+
+  test("what overflows is infinite, without a loss", () => {
+    const [column] = mergePartials("sum", [
+      partialOf("sum", [point(0, 1.7e308)]),
+      partialOf("sum", [point(1, 1.7e308)]),
+    ]).columns;
+    expect([column!.values[0], column!.lost]).toEqual([Number.POSITIVE_INFINITY, undefined]);
+  });
+});
+
 describe("grouping", () => {
   const labels = labelsFromRecord({ __name__: "m", a: "1", b: "2", c: "3" });
   test.each([

@@ -1,5 +1,13 @@
 // test/unit/promql/sharded-queryable.ts: several storages as one, merged as a select merges what its storages answer.
-import type { Labels, Leaf, LeafResult, Queryable, QueryContext, Statistics } from "../../../libs/model/index.ts";
+import type {
+  Labels,
+  Leaf,
+  LeafResult,
+  Queryable,
+  QueryContext,
+  RawColumn,
+  Statistics,
+} from "../../../libs/model/index.ts";
 import { mergePartials, mergeSeries } from "../../../libs/promql/index.ts";
 
 /** Evaluates each leaf on every part. `replicated`: the parts may hold the same series. */
@@ -17,6 +25,8 @@ export class ShardedQueryable implements Queryable {
     const results = await Promise.all(this.parts.map((part) => part.evaluate(leaf, context)));
     return leaf.aggregation === undefined ? mergeSeries(results) : mergePartials(leaf.aggregation.op, results);
   }
+
+  async *rawSamples(): AsyncGenerator<RawColumn[], void, void> {}
 
   async labelNames(): Promise<string[]> {
     return [];

@@ -191,11 +191,11 @@ describe("leaves", () => {
     countsOnly: true,
     aggregation: { op: "avg", without: true, labels: ["le", ""] },
   };
+  const LIMITS = { samplesMax: Number.POSITIVE_INFINITY, seriesMax: 7, bytesMax: 2 ** 40 };
   /** Through the encoded request. */
   const cross = (message: LeafMessage): LeafMessage => {
     const { requestSerialize, requestDeserialize } = contracts().query.Evaluate;
-    return requestDeserialize(requestSerialize({ tenant: "t", samplesMax: Number.POSITIVE_INFINITY, leaf: message }))
-      .leaf!;
+    return requestDeserialize(requestSerialize({ tenant: "t", ...LIMITS, leaf: message })).leaf!;
   };
 
   test("cross whole", () => {

@@ -53,6 +53,7 @@ async function storageOf(
   const q = memory.queryable;
   const queryable: Queryable = {
     evaluate: (...args) => q.evaluate(...args),
+    rawSamples: (...args) => q.rawSamples(...args),
     labelNames: (...args) => q.labelNames(...args),
     labelValues: (...args) => q.labelValues(...args),
     series: (...args) => q.series(...args),
@@ -84,7 +85,7 @@ describe("answers", () => {
     }));
     const result = { columns, seriesCount: 7e9, samplesRead: 9e15, warnings: ["one", "two: é"] };
     const { client } = await storageOf({ evaluate: async () => result });
-    expect(await client.evaluate(LEAF, contextOf())).toEqual(result);
+    expect(await client.evaluate(LEAF, contextOf())).toEqual({ ...result, bytes: expect.any(Number) });
   });
 
   test("with histograms, states and notes", async () => {
@@ -312,6 +313,98 @@ describe("ends", () => {
     expect(encoded).toBeLessThan(399);
   });
 
+  describe("of raw samples", () => {
+    const RAW = { matchers: [], range: { minMs: 0, maxMs: 1 } };
+    /** A storage with an endless series, which tells how far it was asked and whether it was let go. */
+    const endless = async () => {
+      const state = { batches: 0, ended: false };
+      const times = Float64Array.from({ length: 8000 }, (_, i) => i);
+      const values = times.map(Math.sqrt);
+      const { client, server } = await storageOf({
+        rawSamples: async function* (_, { signal }) {
+          try {
+            for (;;) {
+              signal.throwIfAborted();
+              state.batches++;
+              yield [{ labels: ["a", "b"], times, values, present: null }];
+              await new Promise((resolve) => setImmediate(resolve));
+            }
+          } finally {
+            state.ended = true;
+          }
+        },
+      });
+      return { state, client, server };
+    };
+
+    test("come no faster than they are read; a reader that stops ends the work", async () => {
+      const { state, client } = await endless();
+      const stream = client.rawSamples(RAW, contextOf());
+      expect((await stream.next()).value![0]!.times.length).toBe(8000);
+      let before = -1;
+      await until(() => {
+        const still = state.batches === before;
+        before = state.batches;
+        return still;
+      }, "the storage waits");
+      // 128 KiB each: what the windows, the buffers of either side and one message hold.
+      expect(state.batches).toBeLessThan(400);
+      await stream.return();
+      await until(() => state.ended, "the storage heard of it");
+    });
+
+    test("an abort and a deadline end them", async () => {
+      const { state, client } = await endless();
+      const aborter = new AbortController();
+      const stream = client.rawSamples(RAW, contextOf({ signal: aborter.signal }));
+      await stream.next();
+      aborter.abort();
+      await expect(drain(stream)).rejects.toThrow(CanceledError);
+      await until(() => state.ended, "the storage heard of it");
+      const late = client.rawSamples(RAW, contextOf({ deadlineMs: Date.now() + 200 }));
+      await expect(drain(late)).rejects.toThrow(TimeoutError);
+    });
+
+    test("a storage that fails, or goes, in the middle is no end", async () => {
+      const column = { labels: ["a", "b"], times: Float64Array.of(1), values: Float64Array.of(2), present: null };
+      const { client } = await storageOf({
+        rawSamples: async function* () {
+          yield [column];
+          throw new LimitError("read-samples-max", "too many", false);
+        },
+      });
+      const stream = client.rawSamples(RAW, contextOf());
+      expect((await stream.next()).value).toEqual([column]);
+      await expect(stream.next()).rejects.toThrow(LimitError);
+      const { server, client: other } = await endless();
+      const proxy = await openProxy(server.address);
+      const behind = connectQuery(proxy.address);
+      cleanups.push(() => other.close(), () => behind.close(), () => proxy.close()); // biome-ignore format: one line
+      const cut = behind.rawSamples(RAW, contextOf());
+      await cut.next();
+      proxy.cut();
+      await expect(drain(cut)).rejects.toThrow(UnavailableError);
+    });
+
+    test("a batch of many labels is several messages, and whole", async () => {
+      const columns = Array.from({ length: 1000 }, (_, i) => ({
+        labels: ["name", `${i}`.padEnd(2000, "x")],
+        times: Float64Array.of(i, i + 1),
+        values: Float64Array.of(i, -i),
+        present: null,
+      }));
+      const { client } = await storageOf({
+        rawSamples: async function* () {
+          yield columns;
+          yield columns.slice(0, 1);
+        },
+      });
+      const got = [];
+      for await (const batch of client.rawSamples(RAW, contextOf())) got.push(batch);
+      expect(got).toEqual([columns, columns.slice(0, 1)]);
+    });
+  });
+
   test("a storage that stops answers what runs and refuses the rest", async () => {
     let finish: (() => void) | undefined;
     const { server, client } = await storageOf({
@@ -344,6 +437,10 @@ describe("ends", () => {
     expect(answered).toBe(true);
   });
 });
+
+async function drain(stream: AsyncIterable<unknown>): Promise<void> {
+  for await (const _ of stream) await new Promise((resolve) => setImmediate(resolve));
+}
 
 async function serveStorageAt(listen: string): Promise<void> {
   const server = await serveStorage({ engine: new MemoryEngine(), listen });

@@ -14,6 +14,7 @@ import {
 import { createLog, type HttpServer, Lifecycle, listenHttp, type Route } from "../../../libs/runtime/index.ts";
 import { createSelectApi } from "../../../services/select/index.ts";
 import { MemoryQueryable } from "../../promql/memory-queryable.ts";
+import { WIDE } from "./select-server.ts";
 
 const NOW_MS = 1_700_003_600_000;
 const T = 1_700_000_000;
@@ -68,11 +69,9 @@ beforeAll(async () => {
     version: "9.9.9",
     lookbackMs: 300_000,
     experimental: false,
-    bodyMaxBytes: 4096,
+    ...{ ...WIDE, bodyMaxBytes: 4096 },
     timeoutMs: 400,
-    concurrency: 2,
-    queueMax: 1,
-    samplesMax: 100_000,
+    ...{ concurrency: 2, queueMax: 1, samplesMax: 100_000 },
   });
   lifecycle.becomeReady();
   const log = createLog({

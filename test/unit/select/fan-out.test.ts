@@ -99,6 +99,8 @@ describe("answers of several storages", () => {
     expect(await all.labelValues("s", [], RANGE, 1, contextOf())).toEqual(["m"]);
     expect((await all.series([], RANGE, 0, contextOf())).length).toBe(3);
     expect((await all.series([], RANGE, 2, contextOf())).length).toBe(2);
+    // Each has two, which is as many as may be; together they have three.
+    await expect(all.series([], RANGE, 0, contextOf({ seriesMax: 2 }))).rejects.toThrow("--query-series-max");
   });
 
   test("statistics add up, and values that several have count once", async () => {

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { createLog, formatHostPort, type HttpServer, Lifecycle, listenHttp } from "../../../libs/runtime/index.ts";
 import { createSelectApi } from "../../../services/select/index.ts";
 import { MemoryQueryable } from "../../promql/memory-queryable.ts";
+import { WIDE } from "./select-server.ts";
 
 const START_MS = 1_700_000_000_250;
 let nowMs = START_MS;
@@ -14,6 +15,7 @@ const lifecycle = new Lifecycle();
 beforeAll(async () => {
   const api = createSelectApi({
     ...{ queryable: () => new MemoryQueryable(), nowMs: () => nowMs, version: "9.9.9", lookbackMs: 300_000 },
+    ...WIDE,
     ...{ experimental: true, bodyMaxBytes: 4096, timeoutMs: 400, concurrency: 2, queueMax: 1, samplesMax: 1000 },
     facts: {
       flags: { "query-timeout": "90s", "data-dir": "./d", shards: "64" },

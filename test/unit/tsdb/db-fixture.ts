@@ -53,6 +53,20 @@ export async function openDb(
   return done;
 }
 
+/** Lets the work of a storage go on until it settles. */
+export async function settled<T>(clock: SimClock, work: Promise<T>): Promise<T> {
+  let done = false;
+  const mark = work.finally(() => {
+    done = true;
+  });
+  mark.catch(() => undefined);
+  for (let turn = 0; !done; turn++) {
+    if (turn > 5000) throw new Error("the work does not end");
+    await clock.advance(turn < 100 ? 0 : 1);
+  }
+  return mark;
+}
+
 export type LabelRecord = Readonly<Record<string, string>>;
 /** Labels, then time and value; a bigint is the value's bits. */
 export type Row = readonly [labels: LabelRecord, timeMs: number, value: number | bigint];

@@ -136,10 +136,11 @@ function randomLeaf(random: SeededRandom, rollup: Rollup, op: PartialOp | undefi
 /** Steps of a result by label set; labels that occur twice would show. */
 function shown({ columns }: LeafResult): Map<string, (number | undefined)[]> {
   const out = new Map<string, (number | undefined)[]>();
-  for (const { labels, values, present, weights, times } of columns) {
+  for (const { labels, values, present, weights, times, lost } of columns) {
     const key = labelsKey(labels);
     expect(out.has(key), JSON.stringify(labelsToRecord(labels))).toBe(false);
-    const points = Array.from(values, (value, s) => (present === null || present[s] === 1 ? value : undefined));
+    const sum = (value: number, s: number): number => (lost === undefined ? value : value + lost[s]!);
+    const points = Array.from(values, (v, s) => (present === null || present[s] === 1 ? sum(v, s) : undefined));
     const counts = weights === undefined ? [] : Array.from(weights, (w, s) => (points[s] === undefined ? 0 : w));
     out.set(key, [...points, ...counts, ...(times ?? [])]);
   }

@@ -15,6 +15,7 @@ import {
 } from "../../../libs/model/index.ts";
 import { exportSeries } from "../../../libs/tsdb/export.ts";
 import { MetadataStore } from "../../../libs/tsdb/metadata-store.ts";
+import { Quarantine } from "../../../libs/tsdb/quarantine.ts";
 import { DbQuerier } from "../../../libs/tsdb/querier.ts";
 import { DbStats } from "../../../libs/tsdb/state.ts";
 import { bitsOf, HOLE, STALE } from "../kernel/head-batches.ts";
@@ -154,13 +155,14 @@ function shownColumn(
   column: StepColumn,
   verbatim: boolean,
 ): { readonly key: string; readonly [name: string]: unknown } {
-  const { labels, values, present, times, weights } = column;
+  const { labels, values, present, times, weights, lost } = column;
   return {
     key: labelsKey(labels),
     values: verbatim ? hex(values) : Array.from(values),
     present: present === null ? null : Array.from(present),
     ...(times === undefined ? {} : { times: Array.from(times) }),
     ...(weights === undefined ? {} : { weights: Array.from(weights) }),
+    ...(lost === undefined ? {} : { lost: Array.from(lost) }),
   };
 }
 
@@ -179,6 +181,7 @@ function querierOf(storage: SplitStorage): DbQuerier {
   const { selector, clock } = storage;
   return new DbQuerier({
     ...{ selector, clock, metadata: new MetadataStore(), retentionMs: 24 * 3_600_000, stats: new DbStats() },
+    quarantine: new Quarantine(storage.fs, "/none", () => {}),
     get sources() {
       return storage.sources;
     },

@@ -69,8 +69,9 @@ async function fill({ series }: Program): Promise<{ db: Awaited<ReturnType<typeo
 
 function shown({ columns }: LeafResult): string[] {
   return columns
-    .map(({ labels, values, present, weights }) => {
-      const points = Array.from(values, (v, s) => (present === null || present[s] === 1 ? String(v) : "-"));
+    .map(({ labels, values, present, weights, lost }) => {
+      const sums = lost === undefined ? values : values.map((v, s) => v + lost[s]!);
+      const points = Array.from(sums, (v, s) => (present === null || present[s] === 1 ? String(v) : "-"));
       return `${labelsKey(labels)} ${points.join(" ")} ${weights === undefined ? "" : weights.join(" ")}`;
     })
     .sort();

@@ -1,6 +1,7 @@
 // test/unit/wal/wal-fixture.ts: a data directory opened as a storage would: identity, replay, WAL; what was read is kept as text.
 import {
   type Clock,
+  type DiskSpace,
   type FileStat,
   type FileSystem,
   type OpenFile,
@@ -165,8 +166,20 @@ class OpenedLast implements FileSystem {
     this.fs.rename(from, to);
   }
 
+  link(from: string, to: string): void {
+    this.fs.link(from, to);
+  }
+
   unlink(path: string): void {
     this.fs.unlink(path);
+  }
+
+  removeDirectory(path: string): void {
+    this.fs.removeDirectory(path);
+  }
+
+  space(folder: string): DiskSpace {
+    return this.fs.space(folder);
   }
 
   fsyncDir(folder: string, site: string): void {

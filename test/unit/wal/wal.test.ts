@@ -200,7 +200,7 @@ describe("a failing disk", () => {
       await wal.close();
       expect(syncs).toBe(1);
       fs.crash(new SeededRandom(3));
-      await expect(read(fs)).rejects.toThrow(/got \/disk\/data\/SUSPECT .*then delete/s);
+      await expect(read(fs)).rejects.toThrow(/got \/disk\/data\/SUSPECT .*then run tidemark verify/s);
       fs.unlink(suspectPath(DATA_DIR));
       expect((await read(fs)).records.length).toBeLessThan(2);
     },
