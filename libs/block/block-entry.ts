@@ -1,5 +1,6 @@
 // libs/block/block-entry.ts: what the registry says of a live block, and the name of its file, which a person can read.
 import type { BlockOptions, Level } from "./footer.ts";
+import type { Tombstone } from "./tombstone.ts";
 import type { BlockSummary } from "./writer.ts";
 
 /** A live block; an immutable value. */
@@ -16,6 +17,8 @@ export interface BlockEntry {
   readonly series: number;
   readonly samples: number;
   readonly sizeBytes: number;
+  /** What deletions hide of it; absent when nothing is. */
+  readonly tombstones?: readonly Tombstone[];
 }
 
 const BLOCK_FILE = /^(?:raw|1m|1h)-\d{3,}-(?:0|-?[1-9]\d*)-(?:0|-?[1-9]\d*)-[0-9a-f]{8}\.tmb$/;
@@ -41,5 +44,14 @@ export function entryOf(options: BlockOptions, summary: BlockSummary): BlockEntr
   const { shard, level, minMs, maxMs } = options;
   const { series, samples, sizeBytes } = summary;
   const id = Buffer.from(options.id).toString("hex");
-  return { file: blockFileName(options), id, shard, level, minMs, maxMs, series, samples, sizeBytes };
+  return withTombstones(
+    { file: blockFileName(options), id, shard, level, minMs, maxMs, series, samples, sizeBytes },
+    summary.tombstones ?? [],
+  );
+}
+
+/** The entry with these tombstones in the place of its own. */
+export function withTombstones(entry: BlockEntry, tombstones: readonly Tombstone[]): BlockEntry {
+  const { tombstones: _, ...rest } = entry;
+  return tombstones.length === 0 ? rest : { ...rest, tombstones };
 }

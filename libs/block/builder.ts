@@ -150,9 +150,9 @@ export class ChannelBlockBuilder implements BlockBuilder {
     );
   }
 
-  merge({ inputs, path, options, signal }: MergeJob): Promise<BlockSummary> {
+  merge({ signal, ...task }: MergeJob): Promise<BlockSummary> {
     const none = (): undefined => undefined;
-    return this.start((job) => ({ kind: "merge", job, task: { inputs, path, options } }), signal, none);
+    return this.start((job) => ({ kind: "merge", job, task }), signal, none);
   }
 
   index(path: string): Promise<PieceValue[]> {

@@ -1,5 +1,5 @@
 // libs/block/index.ts: what other folders may use of immutable blocks.
-export { type BlockEntry, blockFileName, entryOf, isBlockFile, isDraftFile } from "./block-entry.ts";
+export { type BlockEntry, blockFileName, entryOf, isBlockFile, isDraftFile, withTombstones } from "./block-entry.ts";
 export {
   type BlockBuilder,
   type BuildJob,
@@ -14,10 +14,11 @@ export { BLOCK_DESCRIBERS } from "./describe.ts";
 export { classifyingFileSystem } from "./disk-errors.ts";
 export { BLOCK_ID_BYTES, type BlockOptions, type Footer, LEVELS, type Level, type TenantEntry } from "./footer.ts";
 export { piecesOf } from "./index-pieces.ts";
+export type { Floor, InputTombstones } from "./job.ts";
 export { mergeBlocks, mergeColumns, mergedOptions, planTimes, type TimesPlan } from "./merge.ts";
 export { pageOf } from "./page.ts";
 export { type BlockPiece, PIECE_BYTES, PieceWriter } from "./piece.ts";
-export { DAY_MS, dayOf, type MergeOptions, type MergePlan, planExpiry, planMerges } from "./plan.ts";
+export { DAY_MS, dayOf, type MergeOptions, type MergePlan, planExpiry, planMerges, planShrink } from "./plan.ts";
 export { BlockReader, HAS_NANS, HAS_STALES, type HeaderPage } from "./reader.ts";
 export {
   BlockRegistry,
@@ -29,6 +30,21 @@ export {
   readRegistry,
   registryPath,
 } from "./registry.ts";
-export type { RegistryIdentity, RegistryState, WalCoverage } from "./registry-file.ts";
+export {
+  type DeletionEntry,
+  NO_DELETIONS,
+  type RegistryDeletions,
+  type RegistryIdentity,
+  type RegistryState,
+  type WalCoverage,
+} from "./registry-file.ts";
+export {
+  decodePlaces,
+  encodePlaces,
+  hiddenByPlace,
+  TimeRanges,
+  type Tombstone,
+  takeSpans,
+} from "./tombstone.ts";
 export { type BlockDamage, verifyBlock } from "./verify.ts";
 export { type BlockSummary, BlockWriter, compareBytes } from "./writer.ts";

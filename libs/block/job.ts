@@ -6,9 +6,11 @@ import type { ColumnKernel } from "../kernel/index.ts";
 import { CanceledError, InvalidError } from "../model/index.ts";
 import type { BlockOptions } from "./footer.ts";
 import { piecesInSteps } from "./index-pieces.ts";
-import { mergedOptions, mergeSteps } from "./merge.ts";
+import { type LeftOut, mergedOptions, mergeSteps } from "./merge.ts";
 import { type BlockPiece, PieceReader } from "./piece.ts";
 import { BlockReader } from "./reader.ts";
+import { hiddenByPlace, TimeRanges, type Tombstone } from "./tombstone.ts";
+import { KeptTombstones } from "./tombstones-kept.ts";
 import { type BlockSummary, BlockWriter, compareBytes } from "./writer.ts";
 
 /** The block to be built; plain data. */
@@ -20,10 +22,33 @@ export interface BuildTask {
 /** The blocks to be merged, and what becomes of them (mergedOptions); plain data. */
 export interface MergeTask extends BuildTask {
   readonly inputs: readonly string[];
+  /**
+   * By input: what deletions hide of it. What is `due` is left out; what is not stays hidden, in the summary's tombstones: then there is one
+   * input, because another might have samples of that time that nothing hides. When nothing is left there is no block, and the summary has no series.
+   */
+  readonly tombstones?: readonly InputTombstones[];
+  /** Tenants whose past samples are left out. */
+  readonly floors?: readonly Floor[];
+}
+
+/** A tenant's samples up to a time are past. */
+export interface Floor {
+  readonly tenant: string;
+  readonly floorMs: number;
+}
+
+export interface InputTombstones {
+  readonly due: readonly Tombstone[];
+  readonly kept: readonly Tombstone[];
 }
 
 /** Series merged between two looks at whether to go on: some milliseconds. */
 const SERIES_PER_STEP = 16;
+
+const NOTHING_LEFT: BlockSummary = {
+  ...{ sizeBytes: 0, series: 0, samples: 0, timeColumns: 0, valueBytes: 0, timeBytes: 0, headerBytes: 0 },
+  ...{ timeHeaderBytes: 0, seriesBytes: 0, footerBytes: 0 },
+};
 
 function begin(fs: FileSystem, { path, options }: BuildTask, kernel: ColumnKernel): BlockWriter {
   if (fs.stat(path) !== undefined) throw new InvalidError(`cannot build ${path}: got a file there; want a new name`);
@@ -86,12 +111,21 @@ export async function runMerge(
     for (const path of task.inputs) readers.push(new BlockReader(fs, path, kernel));
     checkTask(task, readers);
     writer = begin(fs, task, kernel);
+    const { tombstones = [] } = task;
+    const leftOut = leftOutOf(task, readers);
+    const kept = new KeptTombstones(tombstones[0]?.kept ?? [], readers[0]!.seriesCount);
     let count = 0;
-    for (const steps = mergeSteps(readers, writer); steps.next().done !== true; ) {
+    for (const written of mergeSteps(readers, writer, leftOut)) {
+      if (written !== undefined) kept.add(written.places[0]![1], writer.seriesCount - 1, written.times);
       if (++count % SERIES_PER_STEP === 0) await rest();
     }
     await rest();
-    return writer.finish("merged-block");
+    if (writer.seriesCount === 0) {
+      writer.abandon();
+      return NOTHING_LEFT;
+    }
+    const summary = writer.finish("merged-block");
+    return kept.isEmpty ? summary : { ...summary, tombstones: kept.take() };
   } catch (error) {
     abandon(writer);
     throw error;
@@ -121,8 +155,28 @@ export async function runIndex(
   }
 }
 
+/** What tombstones that are due and tenants' floors take out. */
+function leftOutOf({ tombstones = [], floors = [] }: MergeTask, readers: readonly BlockReader[]): LeftOut {
+  const hidden = readers.map(({ seriesCount }, i) => hiddenByPlace(tombstones[i]?.due ?? [], seriesCount));
+  const past = readers.map(({ footer }) => {
+    return footer.tenants.flatMap(({ tenant, first, count }) => {
+      const floorMs = floors.find((floor) => floor.tenant === tenant)?.floorMs ?? Number.NEGATIVE_INFINITY;
+      if (floorMs <= footer.minMs) return [];
+      return [{ first, end: first + count, times: TimeRanges.of([[Number.NEGATIVE_INFINITY, floorMs]]) }];
+    });
+  });
+  return (reader, place) => {
+    const ranges = hidden[reader]?.get(place);
+    const tenant = past[reader]!.find(({ first, end }) => place >= first && place < end);
+    return tenant === undefined || ranges === undefined ? (tenant?.times ?? ranges) : ranges.and(tenant.times);
+  };
+}
+
 /** A merged block must say what its parents are. */
-function checkTask({ path, options }: MergeTask, readers: readonly BlockReader[]): void {
+function checkTask({ path, options, tombstones }: MergeTask, readers: readonly BlockReader[]): void {
+  if (readers.length > 1 && tombstones?.some(({ kept }) => kept.length > 0)) {
+    throw new InvalidError(`cannot build ${path}: got tombstones to keep in a merge; want the block by itself`);
+  }
   const wanted = mergedOptions(
     readers.map((reader) => reader.footer),
     options.id,

@@ -5,6 +5,8 @@ import { beats } from "../kernel/index.ts";
 import { InvalidError } from "../model/index.ts";
 import type { BlockOptions, Footer } from "./footer.ts";
 import type { BlockReader } from "./reader.ts";
+import type { TimeRanges } from "./tombstone.ts";
+import { takeSpans } from "./tombstone.ts";
 import { type BlockWriter, compareBytes } from "./writer.ts";
 
 /** What a block merged from these says of itself: it covers their times, and the newest position of the WAL that one of them covers. */
@@ -134,8 +136,23 @@ export function mergeBlocks(readers: readonly BlockReader[], writer: BlockWriter
   while (steps.next().done !== true);
 }
 
-/** As mergeBlocks, a series at each step. */
-export function* mergeSteps(readers: readonly BlockReader[], writer: BlockWriter): Generator<void, void> {
+/** What is left out of a merge: the times of the series with a place in a reader's block; undefined when nothing is. */
+export type LeftOut = (reader: number, place: number) => TimeRanges | undefined;
+
+const NOTHING_LEFT_OUT: LeftOut = () => undefined;
+
+/** A series that was written: the places it had in the readers' blocks, and its times. */
+export interface WrittenSeries {
+  readonly places: readonly (readonly [reader: number, place: number])[];
+  readonly times: Float64Array;
+}
+
+/** As mergeBlocks, a series at each step. A series of which everything is left out is not written, and undefined. */
+export function* mergeSteps(
+  readers: readonly BlockReader[],
+  writer: BlockWriter,
+  leftOut: LeftOut = NOTHING_LEFT_OUT,
+): Generator<WrittenSeries | undefined, void> {
   const cursors: Cursor[] = readers.map((reader, number) => ({ reader, number, series: 0 }));
   const plans = new Map<string, TimesPlan>();
   const scratch = new Scratch();
@@ -152,9 +169,11 @@ export function* mergeSteps(readers: readonly BlockReader[], writer: BlockWriter
       } else if (order === 0) present.push(cursor);
     }
     if (key === undefined) return;
-    addMerged(key, present, plans, scratch, writer);
+    const isCut = present.some(({ number, series }) => leftOut(number, series) !== undefined);
+    const times = isCut ? addCut(key, present, leftOut, writer) : addMerged(key, present, plans, scratch, writer);
+    const places = present.map(({ number, series }) => [number, series] as const);
     for (const cursor of present) cursor.series++;
-    yield;
+    yield times === undefined ? undefined : { places, times };
   }
 }
 
@@ -164,7 +183,7 @@ function addMerged(
   plans: Map<string, TimesPlan>,
   scratch: Scratch,
   writer: BlockWriter,
-): void {
+): Float64Array {
   const name = present.map(({ reader, number, series }) => `${number}:${reader.column(series).times}`).join(" ");
   let plan = plans.get(name);
   if (plan === undefined) {
@@ -174,7 +193,7 @@ function addMerged(
   }
   const width = present[0]!.reader.footer.columnsPerSeries;
   if (width > 1 && plan.starts !== undefined) {
-    throw new InvalidError("cannot merge blocks: got rows of one time in two of them; want each time once");
+    throw timeTwice();
   }
   const samples = present.reduce((sum, { reader, series }) => sum + reader.column(series).header.count, 0);
   const columns = Array.from({ length: width }, (_, which) => {
@@ -188,4 +207,39 @@ function addMerged(
     return mergeValues(all, plan, scratch.take(which * 2 + 1, samples));
   });
   writer.addSeries(key, plan.times, ...columns);
+  return plan.times;
+}
+
+/** As addMerged for a series of which samples are left out; rare, so plain. Undefined when nothing is left. */
+function addCut(
+  key: Uint8Array,
+  present: readonly Cursor[],
+  leftOut: LeftOut,
+  writer: BlockWriter,
+): Float64Array | undefined {
+  const width = present[0]!.reader.footer.columnsPerSeries;
+  const parts = present.map(({ reader, number, series }) => {
+    const times = reader.times(reader.column(series).times);
+    const spans = leftOut(number, series)?.spansOutside(times) ?? [0, times.length];
+    const columns = Array.from({ length: width }, (_, which) => {
+      const column = reader.column(series, which);
+      const values = new Float64Array(column.header.count);
+      reader.readValues(column, values);
+      return takeSpans(values, spans);
+    });
+    return { times: takeSpans(times, spans), columns };
+  });
+  const plan = planTimes(parts.map(({ times }) => times));
+  if (plan.times.length === 0) return undefined;
+  if (width > 1 && plan.starts !== undefined) throw timeTwice();
+  const merged = Array.from({ length: width }, (_, which) => {
+    const columns = parts.map(({ columns: all }) => all[which]!);
+    return mergeColumns(columns, plan);
+  });
+  writer.addSeries(key, plan.times, ...merged);
+  return plan.times;
+}
+
+function timeTwice(): InvalidError {
+  return new InvalidError("cannot merge blocks: got rows of one time in two of them; want each time once");
 }

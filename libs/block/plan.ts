@@ -14,14 +14,18 @@ export interface MergeOptions {
   readonly freeBytes: number;
   /** Shards that have a merge at work. */
   readonly busyShards?: ReadonlySet<number>;
+  /** Whether what a deletion hides may go for good. Left out: no. */
+  readonly isDue?: (deletion: string) => boolean;
+  /** Whether all that a block has of some tenant is past: it goes with the next merge, or by a merge of its own. Left out: never. */
+  readonly hasPast?: (block: BlockEntry) => boolean;
 }
 
-/** Blocks of one shard and UTC day that are to become one. */
+/** Blocks of one shard and UTC day that are to become one; or one that is written anew without what deletions hide. */
 export interface MergePlan {
   readonly shard: number;
   /** Where the day begins. */
   readonly dayMs: number;
-  /** By time; at least two. */
+  /** By time. */
   readonly inputs: readonly BlockEntry[];
   /** The output takes no more: what its inputs take. */
   readonly sizeBytes: number;
@@ -36,22 +40,32 @@ export function dayOf({ minMs, maxMs }: Pick<BlockEntry, "minMs" | "maxMs">): nu
 /**
  * The merges to begin now, at most one per shard, together within the free bytes: all raw blocks of a day whose last window is an hour old,
  * also when one of them is such a merged block and the others came late. Of a shard's days the oldest that fits. Blocks past retention,
- * and those over several days, stay as they are.
+ * and those over several days, stay as they are. A block that deletions hide something of is left alone until one of them is due; then it is
+ * merged with its day, or written anew by itself when another deletion is not due yet or there is nothing to merge it with.
  */
 export function planMerges(blocks: readonly BlockEntry[], nowMs: number, options: MergeOptions): MergePlan[] {
-  const { retentionMs, busyShards } = options;
+  const { retentionMs, busyShards, isDue = () => false, hasPast = () => false } = options;
   const expired = new Set(planExpiry(blocks, nowMs, retentionMs));
   const days = new Map<string, BlockEntry[]>();
+  const alone: BlockEntry[] = [];
   for (const block of blocks) {
     const day = dayOf(block);
-    if (day === undefined || block.level !== "raw" || expired.has(block) || busyShards?.has(block.shard)) continue;
-    if (nowMs < day + DAY_MS + SETTLE_MS) continue;
+    if (block.level !== "raw" || expired.has(block) || busyShards?.has(block.shard)) continue;
+    const hides = new Set(block.tombstones?.map(({ deletion }) => isDue(deletion)));
+    const isSettled = day !== undefined && nowMs >= day + DAY_MS + SETTLE_MS;
+    if (!isSettled || hides.has(false)) {
+      if (hides.has(true) || hasPast(block)) alone.push(block);
+      continue;
+    }
     const name = `${block.shard} ${day}`;
     const sameDay = days.get(name);
     if (sameDay === undefined) days.set(name, [block]);
     else sameDay.push(block);
   }
-  const wanted = [...days.values()].filter((inputs) => inputs.length > 1).map(planOf);
+  const merges = [...days.values()].filter(
+    (inputs) => inputs.length > 1 || inputs[0]!.tombstones !== undefined || hasPast(inputs[0]!),
+  );
+  const wanted = [...merges, ...alone.map((block) => [block])].map(planOf);
   wanted.sort((a, b) => a.dayMs - b.dayMs || a.shard - b.shard);
   let freeBytes = options.freeBytes;
   const plans = new Map<number, MergePlan>();
@@ -73,4 +87,26 @@ function planOf(blocks: readonly BlockEntry[]): MergePlan {
 /** The blocks whose samples are all past retention: a sample that is exactly so old is. */
 export function planExpiry(blocks: readonly BlockEntry[], nowMs: number, retentionMs: number): BlockEntry[] {
   return blocks.filter((block) => block.maxMs <= nowMs - retentionMs);
+}
+
+/**
+ * The blocks to drop so that the others take no more than `sizeBytesMax`: the oldest of all shards by their newest samples, whole; undefined when
+ * nothing has to go. Nothing that is as old as `cutoffMs` is left whole: what other blocks have of that time is not to be seen any more, so that
+ * no answer has some shards' samples of a time and not the others'.
+ */
+export function planShrink(
+  blocks: readonly BlockEntry[],
+  sizeBytesMax: number,
+): { readonly remove: readonly BlockEntry[]; readonly cutoffMs: number } | undefined {
+  const oldestFirst = [...blocks].sort((a, b) => a.maxMs - b.maxMs);
+  let bytes = blocks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  let cutoffMs = Number.NEGATIVE_INFINITY;
+  let count = 0;
+  for (const { maxMs, sizeBytes } of oldestFirst) {
+    if (bytes <= sizeBytesMax && maxMs > cutoffMs) break;
+    cutoffMs = maxMs;
+    bytes -= sizeBytes;
+    count++;
+  }
+  return count === 0 ? undefined : { remove: oldestFirst.slice(0, count), cutoffMs };
 }

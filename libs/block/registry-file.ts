@@ -2,12 +2,14 @@
 // One JSON object, an entry a line. Its last line is the checksum of all bytes before that line, so any changed bit is seen.
 import { crc32 } from "node:zlib";
 import { errorText } from "../env/index.ts";
-import { CorruptionError, InvalidError } from "../model/index.ts";
+import { CorruptionError, type Deletion, InvalidError } from "../model/index.ts";
 import { type BlockEntry, fileNameOf } from "./block-entry.ts";
 import { LEVELS } from "./footer.ts";
+import { decodePlaces, type Tombstone } from "./tombstone.ts";
 
 const FORMAT = "tidemark block registry";
-export const REGISTRY_VERSION = 1;
+/** Written for what needs it, 1 for all else: a release that knows no deletions must not open a directory that has some. */
+export const REGISTRY_VERSION = 2;
 const CHECKSUM_LINE = /^ {2}"checksum": "([0-9a-f]{8})"\n\}\n$/;
 const CHECKSUM_LINE_BYTES = '  "checksum": "00000000"\n}\n'.length;
 
@@ -26,10 +28,26 @@ export interface WalCoverage {
   readonly segment: number;
 }
 
+/** A deletion whose tombstones blocks have. */
+export type DeletionEntry = Deletion;
+
+/** The deletions that blocks know. */
+export interface RegistryDeletions {
+  /** The number of the last deletion, or undoing of one, that the tombstones say; 0 before the first. */
+  readonly last: number;
+  /** Those that hide samples, and perhaps some that do no more. */
+  readonly open: readonly DeletionEntry[];
+}
+
+export const NO_DELETIONS: RegistryDeletions = Object.freeze({ last: 0, open: Object.freeze([]) });
+
 export interface RegistryState {
   readonly covered: WalCoverage;
   /** The first segment of the WAL that is kept. */
   readonly walFrom: number;
+  readonly deletions: RegistryDeletions;
+  /** Samples up to here were dropped, in all shards, because there was no room for them; -Infinity when none were. */
+  readonly cutoffMs: number;
   readonly blocks: readonly BlockEntry[];
 }
 
@@ -41,23 +59,36 @@ const lines = new WeakMap<BlockEntry, string>();
 function lineOf(entry: BlockEntry): string {
   let line = lines.get(entry);
   if (line === undefined) {
-    const { file, id, shard, level, minMs, maxMs, series, samples, sizeBytes } = entry;
-    line = `    ${JSON.stringify({ file, id, shard, level, minMs, maxMs, series, samples, sizeBytes })}`;
+    const { file, id, shard, level, minMs, maxMs, series, samples, sizeBytes, tombstones } = entry;
+    const hidden = tombstones === undefined ? {} : { tombstones: tombstones.map(tombstoneRow) };
+    line = `    ${JSON.stringify({ file, id, shard, level, minMs, maxMs, series, samples, sizeBytes, ...hidden })}`;
     lines.set(entry, line);
   }
   return line;
 }
 
+const tombstoneRow = ({ deletion, minMs, maxMs, places }: Tombstone): Tombstone => ({
+  ...{ deletion, minMs, maxMs, places },
+});
+
+const deletionRow = ({ id, tenant, selectors, minMs, maxMs, madeMs, series }: DeletionEntry): DeletionEntry => ({
+  ...{ id, tenant, selectors, minMs, maxMs, madeMs, series },
+});
+
 export function encodeRegistry(state: RegistryState, identity: RegistryIdentity): Uint8Array {
-  const { covered, walFrom, blocks } = state;
+  const { covered, walFrom, deletions, cutoffMs, blocks } = state;
+  const hasCutoff = cutoffMs > Number.NEGATIVE_INFINITY;
+  const isPlain = deletions.last === 0 && !hasCutoff;
   const fields = {
     format: FORMAT,
-    version: REGISTRY_VERSION,
+    version: isPlain ? 1 : REGISTRY_VERSION,
     directoryId: hex(identity.directoryId),
     hashSeed: hex(identity.hashSeed),
     shardCount: identity.shardCount,
     covered: { maxMs: covered.maxMs, segment: covered.segment },
     walFrom,
+    ...(isPlain ? {} : { deletions: { last: deletions.last, open: deletions.open.map(deletionRow) } }),
+    ...(hasCutoff ? { cutoffMs } : {}),
   };
   const head = Object.entries(fields).map(([name, value]) => `  "${name}": ${JSON.stringify(value)},\n`);
   const list = blocks.length === 0 ? "[]" : `[\n${blocks.map(lineOf).join(",\n")}\n  ]`;
@@ -88,9 +119,9 @@ export function decodeRegistry(path: string, bytes: Uint8Array, identity: Regist
   const fields = parseObject(path, bytes);
   if (fields.format !== FORMAT) throw damaged(path, "another format");
   // The checksum is right: what is unknown now is not damage but a later release's.
-  if (fields.version !== REGISTRY_VERSION) {
+  if (fields.version !== 1 && fields.version !== REGISTRY_VERSION) {
     throw new InvalidError(
-      `cannot open ${path}: got version ${fields.version}; want ${REGISTRY_VERSION}: start the release that wrote it, or a newer one`,
+      `cannot open ${path}: got version ${fields.version}; want at most ${REGISTRY_VERSION}: start the release that wrote it, or a newer one`,
     );
   }
   checkOwner(path, "directory id", fields.directoryId, hex(identity.directoryId));
@@ -98,7 +129,10 @@ export function decodeRegistry(path: string, bytes: Uint8Array, identity: Regist
   checkOwner(path, "shard count", fields.shardCount, identity.shardCount);
   const covered = fields.covered as WalCoverage;
   const blocks = fields.blocks as BlockEntry[];
-  const state = { covered: Object.freeze({ ...covered }), walFrom: fields.walFrom as number, blocks };
+  const deletions = (fields.deletions as RegistryDeletions | undefined) ?? NO_DELETIONS;
+  const cutoffMs = (fields.cutoffMs as number | undefined) ?? Number.NEGATIVE_INFINITY;
+  const walFrom = fields.walFrom as number;
+  const state = { covered: Object.freeze({ ...covered }), walFrom, deletions, cutoffMs, blocks };
   const fault = faultOf(state, identity.shardCount);
   if (fault !== undefined) throw damaged(path, fault);
   return { ...state, blocks: Object.freeze(blocks.map((entry) => Object.freeze(entry))) };
@@ -124,21 +158,46 @@ const isTime = (value: unknown): boolean => Number.isInteger(value) && Math.abs(
 
 /** What contradicts the meaning of a registry; undefined when nothing does. */
 export function faultOf(state: RegistryState, shardCount: number): string | undefined {
-  const { covered, walFrom, blocks } = state;
+  const { covered, walFrom, deletions, cutoffMs, blocks } = state;
+  if (cutoffMs !== Number.NEGATIVE_INFINITY && !isTime(cutoffMs)) return `a cut-off at ${cutoffMs}`;
   if (!isTime(covered?.maxMs) || !isCount(covered.segment)) return "no coverage of the WAL";
   if (!isCount(walFrom) || walFrom > covered.segment) {
     return `a WAL that is kept from segment ${walFrom} on, with blocks in place of those below ${covered.segment}`;
   }
   if (!Array.isArray(blocks)) return "no list of blocks";
+  if (!isCount(deletions?.last) || !Array.isArray(deletions.open)) return "no list of deletions";
+  const known = new Set<string>();
+  for (const deletion of deletions.open as readonly (DeletionEntry | null)[]) {
+    if (deletion === null || !isDeletion(deletion)) return `the deletion ${JSON.stringify(deletion)}`;
+    known.add(deletion.id);
+  }
   const files = new Set<string>();
   const ids = new Set<string>();
   for (const entry of blocks as readonly (BlockEntry | null)[]) {
     if (entry === null || !isEntry(entry, shardCount)) return `the block ${JSON.stringify(entry)}`;
+    const stray = entry.tombstones?.find((tombstone) => !isTombstone(tombstone, entry.series, known));
+    if (stray !== undefined) return `the tombstone ${JSON.stringify(stray)} of ${entry.file}`;
     files.add(entry.file);
     ids.add(entry.id);
   }
   if (files.size < blocks.length || ids.size < blocks.length) return "a block twice";
   return undefined;
+}
+
+function isDeletion({ id, tenant, selectors, minMs, maxMs, madeMs, series }: DeletionEntry): boolean {
+  return (
+    /^[0-9a-f]{16}$/.test(id) &&
+    typeof tenant === "string" &&
+    Array.isArray(selectors) &&
+    selectors.every((text) => typeof text === "string") &&
+    [minMs, maxMs, madeMs].every(isTime) &&
+    isCount(series)
+  );
+}
+
+function isTombstone({ deletion, minMs, maxMs, places }: Tombstone, series: number, known: Set<string>): boolean {
+  const isNamed = known.has(deletion) && typeof places === "string";
+  return isNamed && isTime(minMs) && isTime(maxMs) && decodePlaces(places, series) !== undefined;
 }
 
 function isEntry(entry: BlockEntry, shardCount: number): boolean {

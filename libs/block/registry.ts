@@ -4,17 +4,20 @@
 // names is removed at the next start. Layout: FORMAT.md, "Registry".
 import { errorCode, errorText, type FileSystem, readWhole, replaceFile } from "../env/index.ts";
 import { CorruptionError, InternalError, UnavailableError } from "../model/index.ts";
-import { type BlockEntry, isBlockFile, isDraftFile } from "./block-entry.ts";
+import { type BlockEntry, isBlockFile, isDraftFile, withTombstones } from "./block-entry.ts";
 import { classifyingFileSystem } from "./disk-errors.ts";
 import { LEVELS } from "./footer.ts";
 import {
   decodeRegistry,
   encodeRegistry,
   faultOf,
+  NO_DELETIONS,
+  type RegistryDeletions,
   type RegistryIdentity,
   type RegistryState,
   type WalCoverage,
 } from "./registry-file.ts";
+import type { Tombstone } from "./tombstone.ts";
 
 const REGISTRY_FILE = "registry.json";
 
@@ -52,6 +55,12 @@ export interface RegistryChange {
   readonly add?: readonly BlockEntry[];
   /** Entries that are live now. */
   readonly remove?: readonly BlockEntry[];
+  /** By file: what deletions hide of live blocks from now on, in the place of what was said before. */
+  readonly tombstones?: ReadonlyMap<string, readonly Tombstone[]>;
+  /** Its number never goes back. */
+  readonly deletions?: RegistryDeletions;
+  /** Never goes back. */
+  readonly cutoffMs?: number;
   /** Never goes back. */
   readonly covered?: WalCoverage;
   /** Never goes back, and never beyond `covered.segment`. */
@@ -71,7 +80,13 @@ export interface RegistryFindings {
   readonly problems: readonly RegistryProblem[];
 }
 
-const NOTHING: RegistryState = { covered: { maxMs: Number.MIN_SAFE_INTEGER, segment: 1 }, walFrom: 1, blocks: [] };
+const NOTHING: RegistryState = {
+  covered: { maxMs: Number.MIN_SAFE_INTEGER, segment: 1 },
+  walFrom: 1,
+  deletions: NO_DELETIONS,
+  cutoffMs: Number.NEGATIVE_INFINITY,
+  blocks: [],
+};
 
 export class BlockRegistry {
   readonly findings: RegistryFindings;
@@ -131,6 +146,14 @@ export class BlockRegistry {
     return this.state.walFrom;
   }
 
+  get cutoffMs(): number {
+    return this.state.cutoffMs;
+  }
+
+  get deletions(): RegistryDeletions {
+    return this.state.deletions;
+  }
+
   /**
    * Makes one change: once it returns, the change is durable, and the removed blocks' files are gone but for those it returns. Blocks on the
    * disk's time. Errors: InternalError for a change that contradicts the registry, which does nothing; UnavailableError (disk full), which
@@ -155,7 +178,8 @@ export class BlockRegistry {
   }
 
   private changed(change: RegistryChange): RegistryState {
-    const { add = [], remove = [], covered = this.covered, walFrom = this.walFrom } = change;
+    const { add = [], remove = [], covered = this.covered, walFrom = this.walFrom, tombstones } = change;
+    const { deletions = this.deletions, cutoffMs = this.cutoffMs } = change;
     const contradiction = (got: string, want: string): InternalError =>
       new InternalError(`cannot change ${this.path}: got ${got}; want ${want}`);
     for (const { file } of remove) {
@@ -168,10 +192,23 @@ export class BlockRegistry {
     if (covered.maxMs < this.covered.maxMs || covered.segment < this.covered.segment || walFrom < this.walFrom) {
       throw contradiction("less of the WAL in blocks than before", "as much at least");
     }
+    if (cutoffMs < this.cutoffMs) throw contradiction("an earlier cut-off than before", "one as late at least");
+    if (deletions.last < this.deletions.last) throw contradiction("fewer deletions than before", "as many at least");
     const gone = new Set(remove.map(({ file }) => file));
-    const kept = this.blocks.filter(({ file }) => !gone.has(file));
+    const kept = this.blocks
+      .filter(({ file }) => !gone.has(file))
+      .map((entry) => {
+        const hidden = tombstones?.get(entry.file);
+        return hidden === undefined ? entry : Object.freeze(withTombstones(entry, hidden));
+      });
     const blocks = [...kept, ...add.map((entry) => Object.freeze({ ...entry }))].sort(inOrder);
-    const next = { covered: Object.freeze({ ...covered }), walFrom, blocks: Object.freeze(blocks) };
+    const next = {
+      covered: Object.freeze({ ...covered }),
+      walFrom,
+      deletions,
+      cutoffMs,
+      blocks: Object.freeze(blocks),
+    };
     const fault = faultOf(next, this.identity.shardCount);
     if (fault !== undefined) throw contradiction(fault, "each block once, as its file says");
     return next;

@@ -20,6 +20,7 @@ import {
 import { encodeHeaderPage } from "./header-page.ts";
 import { PAGE_ITEMS, type PageEntry, packPage } from "./page.ts";
 import { encodeSeriesPage } from "./series-page.ts";
+import type { Tombstone } from "./tombstone.ts";
 
 const BUFFER_BYTES = 1 << 20;
 const CACHE_BYTES = 8 << 20;
@@ -38,6 +39,8 @@ export interface BlockSummary {
   readonly timeHeaderBytes: number;
   readonly seriesBytes: number;
   readonly footerBytes: number;
+  /** Of a merge: the tombstones that still hide samples of what was written. */
+  readonly tombstones?: readonly Tombstone[];
 }
 
 interface TimeColumn {
@@ -273,6 +276,11 @@ export class BlockWriter {
       packed.push({ page: packPage(bytes), unpacked: bytes.length, count: some.length, payloadOffset });
     }
     return this.putPages(packed);
+  }
+
+  /** Series added so far. */
+  get seriesCount(): number {
+    return this.series;
   }
 
   /**

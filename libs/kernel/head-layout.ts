@@ -89,6 +89,7 @@ export const S_GROUP_FIRST = 2;
 export const S_FLAGS = 3;
 export const SERIES_LATE = 1;
 export const SERIES_MOVED = 2;
+export const SERIES_HIDDEN = 32;
 /** Set in H_GROUP when the series' next sample goes to another group. */
 export const LEAVING = 0x80000000;
 

@@ -21,6 +21,7 @@ import {
   S_FLAGS,
   S_GROUP_FIRST,
   S_SEALED,
+  SERIES_HIDDEN,
   SERIES_LATE,
   SERIES_MOVED,
   SERIES_WORDS,
@@ -140,6 +141,14 @@ export class HeadDictionary {
   /** Returns false when the reference is 2^22 or more, or there is no memory for it. */
   set(ref: number, series: number): boolean {
     return this.kernel.setReference(this.address, ref, series + 1) !== 0;
+  }
+
+  /** The series that a reference stands for; -1 for one that is unknown or refused. */
+  seriesOf(ref: number): number {
+    const page = this.words[this.address / 4 + Math.floor(ref / PAGE_REFERENCES)] ?? 0;
+    if (page === 0 || ref >= DIRECTORY_PAGES * PAGE_REFERENCES) return -1;
+    const entry = this.words[page / 4 + (ref % PAGE_REFERENCES)]!;
+    return entry === 0 || entry >= REFUSED_COLLISION ? -1 : entry - 1;
   }
 
   /** Marks a reference whose samples are counted as refused and dropped. */
@@ -401,6 +410,11 @@ export class HeadKernel {
   /** Notes that the late store has samples of the series. */
   markLate(series: number): void {
     this.words[this.seriesBase + series * SERIES_WORDS + S_FLAGS]! |= SERIES_LATE;
+  }
+
+  /** Notes that samples of the series are hidden by a deletion: only newer ones than all of them still go to its chunks. */
+  markHidden(series: number): void {
+    this.words[this.seriesBase + series * SERIES_WORDS + S_FLAGS]! |= SERIES_HIDDEN;
   }
 
   /**

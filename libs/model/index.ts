@@ -1,4 +1,5 @@
 // libs/model/index.ts: what every other folder may use of the model.
+export * from "./deletion.ts";
 export * from "./errors.ts";
 export * from "./histogram.ts";
 export * from "./identity.ts";

@@ -9,11 +9,15 @@ import { joinBytesMessage, splitBytesMessage } from "./bytes-message.ts";
 import type {
   AppendReply,
   AppendRequest,
+  CleanTombstonesRequest,
+  DeleteSeriesRequest,
+  DeletionsReply,
   EvaluateReply,
   EvaluateRequest,
   FailureMessage,
   HandshakeReply,
   HandshakeRequest,
+  ListDeletionsRequest,
   LookupRequest,
   MetadataReply,
   MetadataRequest,
@@ -25,6 +29,7 @@ import type {
   StatusReply,
   StatusRequest,
   StringsReply,
+  UndeleteRequest,
 } from "./messages.ts";
 
 /** How one message becomes bytes and back. */
@@ -53,7 +58,15 @@ export type QueryMethods = {
   Status: MethodDefinition<StatusRequest, StatusReply>;
 };
 
+export type DeletionMethods = {
+  DeleteSeries: MethodDefinition<DeleteSeriesRequest, DeletionsReply>;
+  Undelete: MethodDefinition<UndeleteRequest, DeletionsReply>;
+  ListDeletions: MethodDefinition<ListDeletionsRequest, DeletionsReply>;
+  CleanTombstones: MethodDefinition<CleanTombstonesRequest, DeletionsReply>;
+};
+
 export interface Contracts {
+  readonly deletions: DeletionMethods;
   readonly ingest: IngestMethods;
   readonly query: QueryMethods;
   readonly appendRequest: MessageCodec<AppendRequest>;
@@ -70,7 +83,7 @@ export function contracts(): Contracts {
 
 function load(): Contracts {
   const folder = join(packageRoot(), "proto");
-  const definition = loadSync(["peer.proto", "ingest.proto", "query.proto"], {
+  const definition = loadSync(["peer.proto", "ingest.proto", "query.proto", "deletion.proto"], {
     includeDirs: [folder],
     defaults: true,
     arrays: true,
@@ -87,6 +100,7 @@ function load(): Contracts {
   const query = find<QueryMethods>("Query");
   const identity = (bytes: Buffer): Buffer => bytes;
   return {
+    deletions: find<DeletionMethods>("Deletions"),
     ingest: {
       ...ingest,
       Append: { ...ingest.Append, requestSerialize: identity, requestDeserialize: identity },

@@ -179,6 +179,15 @@ export interface MetadataReply {
   readonly entries: readonly MetadataMessage[];
 }
 
+export interface DeleteSeriesRequest {
+  readonly tenant: string;
+  readonly id: string;
+  readonly sets: readonly { readonly matchers: readonly MatcherMessage[] }[];
+  readonly selectors: readonly string[];
+  readonly minMs: number;
+  readonly maxMs: number;
+}
+
 export interface StatisticsRequest {
   readonly tenant: string;
   readonly limit: number;
@@ -197,6 +206,32 @@ export interface StatisticsTotals {
   readonly chunkCount: number;
   readonly minMs: number;
   readonly maxMs: number;
+}
+
+export interface UndeleteRequest {
+  readonly tenant: string;
+  readonly id: string;
+}
+
+export interface ListDeletionsRequest {
+  readonly tenant: string;
+}
+
+export type CleanTombstonesRequest = Record<string, never>;
+
+export interface DeletionMessage {
+  readonly id: string;
+  readonly tenant: string;
+  readonly selectors: readonly string[];
+  readonly minMs: number;
+  readonly maxMs: number;
+  readonly madeMs: number;
+  readonly series: number;
+  readonly undoUntilMs: number;
+}
+
+export interface DeletionsReply {
+  readonly deletions: readonly DeletionMessage[];
 }
 
 export interface StatisticsReply {

@@ -4,6 +4,7 @@
 import type { Client, Metadata, MethodDefinition } from "@grpc/grpc-js";
 import {
   assert,
+  type Deletable,
   type Labels,
   type Leaf,
   type LeafResult,
@@ -21,6 +22,7 @@ import {
 import { type CallLimits, callStream, callUnary, readStream } from "./calls.ts";
 import { openClient, type TlsMaterial } from "./channel.ts";
 import { ColumnDecoder } from "./column-decoder.ts";
+import { GrpcDeletable } from "./deletion-client.ts";
 import { metadataEntry } from "./ingest-codec.ts";
 import { leafToMessage, matchersToMessage, notesFromMessage, setsToMessage } from "./leaf-codec.ts";
 import { contracts, type QueryMethods } from "./load.ts";
@@ -40,6 +42,8 @@ export interface QueryClientOptions {
 /** A storage at an address, as a Queryable. */
 export interface RemoteQueryable extends Queryable {
   readonly address: string;
+  /** Deletions on that storage. */
+  readonly deletable: Deletable;
   /** Asks the storage who it is. Errors: UnavailableError when it can't be reached or is of another cluster. */
   status(limits: CallLimits): Promise<PeerStatus>;
   close(): void;
@@ -54,6 +58,7 @@ export function connectQuery(address: string, options: QueryClientOptions = {}):
 
 class GrpcQueryable implements RemoteQueryable {
   readonly address: string;
+  readonly deletable: Deletable;
   readonly #client: Client;
   readonly #pin: ClusterPin;
   readonly #versions: VersionRange;
@@ -67,6 +72,7 @@ class GrpcQueryable implements RemoteQueryable {
     this.#pin = options.pin ?? new ClusterPin();
     this.#versions = options.versions ?? PROTOCOL_VERSIONS;
     this.#answerBytesMax = options.answerBytesMax ?? ANSWER_BYTES_MAX;
+    this.deletable = new GrpcDeletable(this.#client, address, (limits) => this.#meet(limits));
   }
 
   async status(limits: CallLimits): Promise<PeerStatus> {
@@ -183,7 +189,7 @@ class GrpcQueryable implements RemoteQueryable {
   }
 
   /** Makes sure that the storage is one of ours. The headers of a call to it. */
-  async #meet(context: QueryContext): Promise<Metadata> {
+  async #meet(context: CallLimits): Promise<Metadata> {
     if (!this.#accepted) await this.status(context);
     return callHeaders(this.#versions, this.#pin.identity?.clusterId ?? "");
   }

@@ -2,6 +2,7 @@
 import type { Server } from "@grpc/grpc-js";
 import { InvalidError, UnavailableError } from "../model/index.ts";
 import { openServer, serverCredentials, type TlsMaterial } from "./channel.ts";
+import { deletionHandlers } from "./deletion-server.ts";
 import type { StorageEngine } from "./engine.ts";
 import { FailureLog, type WarningLog } from "./failure-log.ts";
 import { IngestService } from "./ingest-server.ts";
@@ -54,6 +55,7 @@ export async function serveStorage(options: ServeOptions): Promise<StorageServer
   const { server, cutOff } = openServer((reason, remote) => failures.write("connection", remote, reason));
   server.addService(contracts().ingest, ingest.handlers);
   server.addService(contracts().query, query.handlers);
+  server.addService(contracts().deletions, deletionHandlers(service));
   const port = await bind(server, listen, options.tls);
   let closed: Promise<void> | undefined;
   return {

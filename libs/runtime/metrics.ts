@@ -146,6 +146,20 @@ export const METRICS = {
   tidemark_blocks_cut_total: { type: "counter", help: "Blocks written from heads." },
   tidemark_blocks_cut_samples_total: { type: "counter", help: "Samples written from heads into blocks." },
   tidemark_blocks_merged_total: { type: "counter", help: "Blocks that were merged into larger ones." },
+  tidemark_blocks_shrunk_total: {
+    type: "counter",
+    help: "Blocks dropped because all took more than --retention-size.",
+  },
+  tidemark_retention_cutoff_seconds: {
+    type: "gauge",
+    help: "Time up to which samples were dropped for --retention-size; 0 when none were.",
+  },
+  tidemark_deletions_total: { type: "counter", help: "Deletions of series that were executed." },
+  tidemark_deletions_undone_total: { type: "counter", help: "Deletions of series that were undone." },
+  tidemark_deletions_open: {
+    type: "gauge",
+    help: "Deletions whose samples are hidden and still on the disk.",
+  },
   tidemark_blocks_expired_total: {
     type: "counter",
     help: "Blocks dropped because all their samples were past retention.",

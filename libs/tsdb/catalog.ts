@@ -48,6 +48,11 @@ export class SeriesCatalog implements RegistrationSource {
     return this.ids.find(bytes, at);
   }
 
+  /** Copies the 16-byte id of a series to `out` at `at`. */
+  copyId(series: number, out: DataView, at: number): void {
+    this.ids.copyTo(series, out, at);
+  }
+
   /** Whether the series that has an id also has these labels; an id that meets others is refused, never merged. */
   agrees(series: number, tenant: string, labels: Labels): boolean {
     return this.index.tenantOf(series) === tenant && this.index.hasLabels(series, labels);

@@ -10,20 +10,22 @@ import {
   type BlockRegistry,
   blockFileName,
   blockPath,
-  compareBytes,
   DAY_MS,
   entryOf,
+  type Floor,
   mergedOptions,
   planExpiry,
   planMerges,
+  planShrink,
   type RegistryChange,
+  type Tombstone,
+  withTombstones,
 } from "../block/index.ts";
 import { errorText, type FileSystem, type Random } from "../env/index.ts";
-import type { PieceValue } from "../index/index.ts";
-import { CorruptionError, InternalError, UnavailableError } from "../model/index.ts";
-import type { Head } from "./head.ts";
+import { InternalError, UnavailableError } from "../model/index.ts";
+import { BlockIndexer } from "./block-indexer.ts";
 import { HeadPieces, RangeTooLong, seriesByShard } from "./head-pieces.ts";
-import type { IndexedBlock } from "./piece-index.ts";
+import { HiddenPieces } from "./hidden-pieces.ts";
 import { linkAside } from "./quarantine-folder.ts";
 import { linkSnapshot } from "./snapshot.ts";
 import { SourcesPin } from "./sources.ts";
@@ -48,6 +50,10 @@ export interface CutterOptions {
   readonly openBlock: (entry: BlockEntry) => StoredBlock;
   /** The live blocks by file name; the cutter keeps it. */
   readonly stored: Map<string, StoredBlock>;
+  /** What all blocks may take together. */
+  readonly retentionBytes: number;
+  /** What an operator wants to read in the log. */
+  readonly onNotice: (notice: string) => void;
   /** What could not be done now and is tried again. */
   readonly onProblem: (problem: string) => void;
   /** Nothing may be built on this directory any more: the process must stop. */
@@ -61,6 +67,8 @@ export interface CutReport {
   sizeBytes: number;
   merged: number;
   expired: number;
+  /** Blocks dropped for --retention-size. */
+  shrunk: number;
 }
 
 /** Heads on their way into blocks. */
@@ -70,6 +78,15 @@ interface Cut {
   readonly maxMs: number;
   readonly segment: number;
 }
+
+/** What a block is built from. */
+interface Pieces {
+  next(): BlockPiece | undefined;
+  /** What is hidden of the block; absent when nothing is. */
+  tombstones?(): Tombstone[];
+}
+
+type IsDue = (deletion: string) => boolean;
 
 /** Merges read and write what they merge: a few at a time leave room for the next cut. */
 const MERGES_PER_TICK = 4;
@@ -84,6 +101,8 @@ export class Cutter {
   private closing = false;
   /** Heads whose samples are in blocks, but which queries still read. */
   private busyHeads = 0;
+  private readonly isDue: IsDue;
+  private readonly indexer: BlockIndexer;
   /** Damaged blocks that are to be put aside. */
   private readonly damaged = new Set<BlockEntry>();
   /** A new storage has no window before the one that it was opened in. */
@@ -91,9 +110,11 @@ export class Cutter {
 
   constructor(options: CutterOptions) {
     this.options = options;
+    this.indexer = new BlockIndexer(options, () => this.closing);
     options.state.quarantine.attach((path) => this.takeOut(path));
     options.state.onPressure = () => this.relieve();
     const { state, windowMs, isNew } = options;
+    this.isDue = (deletion) => state.deletions.isDue(deletion);
     this.firstMs = isNew ? Math.floor(state.clock.nowMs() / windowMs) * windowMs : Number.NEGATIVE_INFINITY;
   }
 
@@ -142,7 +163,7 @@ export class Cutter {
       if (isDue || this.pending !== undefined) await this.cut(report);
       this.putDamagedAside();
       await this.merge(report, MERGES_PER_TICK);
-      await this.reindex();
+      await this.indexer.reindex();
     }).catch(() => undefined);
   }
 
@@ -162,10 +183,7 @@ export class Cutter {
   /** Cuts all samples there are into blocks now. Errors: UnavailableError (disk full, stopping), InternalError. */
   flush(): Promise<CutReport> {
     return this.exclusively(async (report) => {
-      const { state } = this.options;
-      if (this.pending !== undefined || state.windows.hasOlder) await this.cut(report);
-      await this.endWindow(state.clock.nowMs());
-      await this.cut(report);
+      await this.cutAll(report, this.isDue);
       await this.clearLog();
     });
   }
@@ -176,6 +194,29 @@ export class Cutter {
       await this.expire(report);
       await this.merge(report, Number.POSITIVE_INFINITY);
     });
+  }
+
+  /** Applies all deletions for good, also those that could be undone: none can be afterwards. Errors: as flush. */
+  cleanTombstones(): Promise<CutReport> {
+    const isDue: IsDue = () => true;
+    return this.exclusively(async (report) => {
+      await this.cutAll(report, isDue);
+      await this.merge(report, Number.POSITIVE_INFINITY, isDue);
+      // Deleted samples are not to be found in the log either.
+      await this.clearLog();
+    });
+  }
+
+  private async cutAll(report: CutReport, isDue: IsDue): Promise<void> {
+    const { state } = this.options;
+    if (this.pending !== undefined || state.windows.hasOlder) await this.cut(report, isDue);
+    await this.endWindow(state.clock.nowMs());
+    await this.cut(report, isDue);
+  }
+
+  /** Tells of what is tried again later. */
+  onProblem(problem: string): void {
+    this.options.onProblem(problem);
   }
 
   /**
@@ -200,7 +241,8 @@ export class Cutter {
     await this.running;
   }
 
-  private exclusively(work: (report: CutReport) => Promise<void>): Promise<CutReport> {
+  /** Runs work while nothing is cut, merged or dropped. Errors: those of the work; UnavailableError when stopping. */
+  exclusively(work: (report: CutReport) => Promise<void>): Promise<CutReport> {
     const report = nothingDone();
     const mine = this.running.then(async () => {
       if (this.closing) throw new UnavailableError("cannot cut blocks: got a storage that stops; want it running");
@@ -244,14 +286,14 @@ export class Cutter {
     await wal.rotate(() => windows.endWindow(toMs));
   }
 
-  private async cut(report: CutReport): Promise<void> {
+  private async cut(report: CutReport, isDue = this.isDue): Promise<void> {
     const { registry, state, stored } = this.options;
     const { windows, wal } = state;
     const cut = this.pending ?? (await this.freeze());
     this.pending = cut;
     const entries: BlockEntry[] = [];
     try {
-      for (const frozen of cut.frozen) await this.build(frozen, entries);
+      for (const frozen of cut.frozen) await this.build(frozen, entries, isDue);
       // A query may have begun before the blocks are known, and read these heads: what they hold stays in the catalogue until a later cut.
       await state.forgetting.see(cut.frozen.map(({ head }) => head));
     } catch (error) {
@@ -281,7 +323,8 @@ export class Cutter {
       report.samples += entry.samples;
       report.sizeBytes += entry.sizeBytes;
     }
-    await this.index(entries);
+    this.indexer.note(entries, []);
+    await this.indexer.indexNew();
     if (!olderAreRead) await this.forget();
     await state.forgetting.release(walFrom);
     await wal.truncate(walFrom);
@@ -296,38 +339,6 @@ export class Cutter {
     const { pin } = state.sources;
     state.sources = { ...state.sources, pin: new SourcesPin() };
     forgetting.wait(gone, wal.currentSegment, pin);
-  }
-
-  /** Makes the pieces of new blocks and removes those of blocks that are gone. Queries read labels until it is done. */
-  private async index(added: readonly BlockEntry[], removed: readonly StoredBlock[] = []): Promise<void> {
-    const { builder, dataDir, stored, state, onProblem } = this.options;
-    const made: { block: IndexedBlock; pieces: readonly PieceValue[] }[] = [];
-    for (const entry of added) {
-      try {
-        const pieces = await builder.index(blockPath(dataDir, entry.file));
-        made.push({ block: stored.get(entry.file)!.reader.footer, pieces });
-      } catch (error) {
-        if (this.closing) break;
-        onProblem(`cannot index ${entry.file}: got ${errorText(error)}; want it read`);
-      }
-    }
-    await state.pieces.replace(
-      made,
-      removed.map(({ reader }) => reader.footer),
-    );
-  }
-
-  /** Makes pieces that are missing: those that a disk has lost, or a crash kept from being written. */
-  private async reindex(): Promise<void> {
-    const { builder, dataDir, state, stored } = this.options;
-    if (state.pieces.missing === 0) return;
-    const make = ({ id }: IndexedBlock): Promise<readonly PieceValue[]> => {
-      for (const [file, { reader }] of stored) {
-        if (compareBytes(reader.footer.id, id) === 0) return builder.index(blockPath(dataDir, file));
-      }
-      return Promise.reject(new CorruptionError("cannot index block: got one out of service; want it served", "", 0));
-    };
-    await state.pieces.rebuild(make, () => this.closing);
   }
 
   private async freeze(): Promise<Cut> {
@@ -361,26 +372,35 @@ export class Cutter {
     await state.wal.truncate(walFrom);
   }
 
-  private async build({ head }: FrozenHead, entries: BlockEntry[]): Promise<void> {
+  private async build({ head }: FrozenHead, entries: BlockEntry[], isDue: IsDue): Promise<void> {
     const { catalog } = this.options.state;
     // Blocks don't reach over midnight, so that a day can be merged.
     const days = head.spans(DAY_MS);
     for (const [shard, series] of seriesByShard(head, catalog)) {
-      for (const { firstMs, lastMs } of days) await this.buildRange(head, shard, series, firstMs - 1, lastMs, entries);
+      const hidden = series.filter((one) => (head.hiddenSamples?.layersOf(one) ?? 0) > 0);
+      const layers = Math.max(0, ...hidden.map((one) => head.hiddenSamples!.layersOf(one)));
+      for (const { firstMs, lastMs } of days) {
+        const visible = (from: number, to: number): Pieces => new HeadPieces(head, catalog, series, from, to);
+        await this.buildRange(shard, visible, firstMs - 1, lastMs, entries);
+        for (let layer = 0; layer < layers; layer++) {
+          const pieces = (from: number, to: number): Pieces =>
+            new HiddenPieces(head, catalog, hidden, layer, from, to, isDue);
+          await this.buildRange(shard, pieces, firstMs - 1, lastMs, entries);
+        }
+      }
     }
   }
 
   /** Builds the block of a shard's samples in (fromMs, toMs]: none when there are none, two when a series has too many for one. */
   private async buildRange(
-    head: Head,
     shard: number,
-    series: readonly number[],
+    piecesOf: (fromMs: number, toMs: number) => Pieces,
     fromMs: number,
     toMs: number,
     entries: BlockEntry[],
   ): Promise<void> {
     const { state, builder, dataDir } = this.options;
-    const pieces = new HeadPieces(head, state.catalog, series, fromMs, toMs);
+    const pieces = piecesOf(fromMs, toMs);
     const options = this.optionsOf(shard, fromMs, toMs);
     const path = blockPath(dataDir, blockFileName(options));
     try {
@@ -392,13 +412,14 @@ export class Cutter {
         waiting = undefined;
         return piece;
       };
-      entries.push(entryOf(options, await builder.build({ path, options, next })));
+      const entry = entryOf(options, await builder.build({ path, options, next }));
+      entries.push(withTombstones(entry, pieces.tombstones?.() ?? []));
       await state.clock.sleep(0);
     } catch (error) {
       if (!(error instanceof RangeTooLong)) throw error;
       const middleMs = Math.floor(fromMs + (toMs - fromMs) / 2);
-      await this.buildRange(head, shard, series, fromMs, middleMs, entries);
-      await this.buildRange(head, shard, series, middleMs, toMs, entries);
+      await this.buildRange(shard, piecesOf, fromMs, middleMs, entries);
+      await this.buildRange(shard, piecesOf, middleMs, toMs, entries);
     }
   }
 
@@ -421,21 +442,40 @@ export class Cutter {
 
   private async expire(report: CutReport): Promise<void> {
     const { registry, state } = this.options;
-    const expired = planExpiry(registry.blocks, state.clock.nowMs(), state.retentionMs);
-    if (expired.length === 0) return;
-    await this.replaceBlocks({ remove: expired });
+    const expired = planExpiry(registry.blocks, state.clock.nowMs(), state.retention.longestMs);
+    if (expired.length > 0) this.replaceBlocks({ remove: expired });
     report.expired += expired.length;
+    this.shrink(report);
+    await this.indexer.indexNew();
   }
 
-  private async merge(report: CutReport, most: number): Promise<void> {
+  /** Drops the oldest blocks when all together are too large; nothing that is as old is to be seen or written any more. */
+  private shrink(report: CutReport): void {
+    const { registry, state, retentionBytes, onNotice } = this.options;
+    const plan = planShrink(registry.blocks, retentionBytes);
+    if (plan === undefined) return;
+    const cutoffMs = Math.max(plan.cutoffMs, registry.cutoffMs);
+    this.replaceBlocks({ remove: plan.remove, cutoffMs });
+    state.retention.cutoffMs = cutoffMs;
+    report.shrunk += plan.remove.length;
+    const bytes = plan.remove.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    const until = new Date(cutoffMs).toISOString();
+    onNotice(`dropped ${plan.remove.length} blocks of ${bytes} bytes, all up to ${until}: --retention-size is met`);
+  }
+
+  private async merge(report: CutReport, most: number, isDue = this.isDue): Promise<void> {
     const { registry, state, builder, dataDir, random, stored } = this.options;
+    // Deletions that the registry could not be told of are not in its entries.
+    if (registry.deletions.last !== state.deletions.last) this.replaceBlocks({});
     for (let done = 0; done < most && !this.closing; done++) {
       state.reserve.look();
       // What is damaged or missing is merged with nothing.
       const served = registry.blocks.filter(({ file }) => stored.has(file));
       const [plan] = planMerges(served, state.clock.nowMs(), {
-        retentionMs: state.retentionMs,
+        retentionMs: state.retention.longestMs,
         freeBytes: state.reserve.spareBytes,
+        isDue,
+        hasPast: (entry) => this.floorsOf([entry]).some(({ floorMs }) => floorMs >= entry.maxMs),
       });
       if (plan === undefined) return;
       const inputs = plan.inputs.map((entry) => blockPath(dataDir, entry.file));
@@ -444,24 +484,47 @@ export class Cutter {
         random.bytes(16),
       );
       const path = blockPath(dataDir, blockFileName(options));
-      let entry: BlockEntry;
+      const tombstones = plan.inputs.map(({ tombstones: all = [] }) => {
+        return {
+          due: all.filter(({ deletion }) => isDue(deletion)),
+          kept: all.filter(({ deletion }) => !isDue(deletion)),
+        };
+      });
+      let made: BlockEntry[];
       try {
-        entry = entryOf(options, await builder.merge({ inputs, path, options }));
+        const floors = this.floorsOf(plan.inputs);
+        const summary = await builder.merge({ inputs, path, options, tombstones, floors });
+        made = summary.series === 0 ? [] : [entryOf(options, summary)];
       } catch (error) {
         if (state.quarantine.report(error)) continue;
         throw error;
       }
       // A query has found an input damaged meanwhile.
       if (plan.inputs.some(({ file }) => !stored.has(file))) {
-        this.discard([entry]);
+        this.discard(made);
         continue;
       }
-      await this.replaceBlocks({ add: [entry], remove: plan.inputs });
+      this.replaceBlocks({ add: made, remove: plan.inputs });
+      await this.indexer.indexNew();
       report.merged += plan.inputs.length;
     }
   }
 
-  private async replaceBlocks(change: RegistryChange): Promise<void> {
+  /** The tenants of which some of these blocks' samples are past. */
+  private floorsOf(inputs: readonly BlockEntry[]): Floor[] {
+    const { state, stored } = this.options;
+    if (!state.retention.hasFloors) return [];
+    const minMs = Math.min(...inputs.map((entry) => entry.minMs));
+    const tenants = inputs.flatMap(
+      ({ file }) => stored.get(file)?.reader.footer.tenants.map(({ tenant }) => tenant) ?? [],
+    );
+    return [...new Set(tenants)]
+      .map((tenant) => ({ tenant, floorMs: state.retention.floorMs(tenant, state.clock.nowMs()) }))
+      .filter(({ floorMs }) => floorMs > minMs);
+  }
+
+  /** Makes a change of the live blocks durable, with whatever deletions have not told the registry yet. Within exclusively. */
+  replaceBlocks(change: RegistryChange): void {
     const { stored } = this.options;
     const opened = this.replaceRegistry(change);
     const gone = (change.remove ?? []).map(({ file }) => stored.get(file)).filter((block) => block !== undefined);
@@ -469,12 +532,12 @@ export class Cutter {
     for (const [file, block] of opened) stored.set(file, block);
     this.replaceSources();
     for (const block of gone) block.retire();
-    await this.index(change.add ?? [], gone);
+    this.indexer.note(change.add ?? [], gone);
   }
 
   /** Makes a change durable; returns the blocks it adds, opened. A change that the disk had no room for leaves nothing. */
   private replaceRegistry(change: RegistryChange): Map<string, StoredBlock> {
-    const { registry, openBlock, onProblem } = this.options;
+    const { registry, openBlock, onProblem, state, stored } = this.options;
     const opened = new Map<string, StoredBlock>();
     const giveUp = (): void => {
       for (const block of opened.values()) block.retire();
@@ -487,7 +550,8 @@ export class Cutter {
       throw error;
     }
     try {
-      for (const { message } of registry.replace(change)) onProblem(message);
+      const complete = state.deletions.complete(change, registry, stored, state.windows.heads);
+      for (const { message } of registry.replace(complete)) onProblem(message);
     } catch (error) {
       // After a failed sync the disk may hold the new list: its files must stay.
       if (error instanceof UnavailableError) giveUp();
@@ -515,5 +579,5 @@ export class Cutter {
 }
 
 function nothingDone(): CutReport {
-  return { blocks: 0, samples: 0, sizeBytes: 0, merged: 0, expired: 0 };
+  return { blocks: 0, samples: 0, sizeBytes: 0, merged: 0, expired: 0, shrunk: 0 };
 }

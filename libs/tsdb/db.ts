@@ -11,7 +11,15 @@ import {
   type Timer,
 } from "../env/index.ts";
 import { bitmapImplementation, type PieceStore } from "../index/index.ts";
-import { CorruptionError, type IngestSession, type Matcher, type Queryable, UnavailableError } from "../model/index.ts";
+import { createHash128 } from "../kernel/index.ts";
+import {
+  CorruptionError,
+  type Deletable,
+  type IngestSession,
+  type Matcher,
+  type Queryable,
+  UnavailableError,
+} from "../model/index.ts";
 import {
   type DirectoryIdentity,
   type DirectoryLock,
@@ -29,6 +37,8 @@ import {
 import { BlockMemory } from "./block-memory.ts";
 import { SeriesCatalog } from "./catalog.ts";
 import { type CutReport, Cutter } from "./cutter.ts";
+import { Deleter } from "./deleter.ts";
+import { Deletions } from "./deletions.ts";
 import { DiskReserve, type Reserve } from "./disk-reserve.ts";
 import { type ExportedSeries, exportSeries } from "./export.ts";
 import { Forgetting } from "./forgetting.ts";
@@ -41,6 +51,7 @@ import type { PieceIndex, PieceStats } from "./piece-index.ts";
 import { Quarantine } from "./quarantine.ts";
 import { DbQuerier } from "./querier.ts";
 import { recover } from "./recover.ts";
+import { Retention } from "./retention.ts";
 import { Selector } from "./selector.ts";
 import { type SeriesLimit, SeriesLimits } from "./series-limits.ts";
 import { DbSession } from "./session.ts";
@@ -52,6 +63,8 @@ import { Windows } from "./windows.ts";
 const WINDOW_MS = 2 * 3_600_000;
 const LATE_WINDOW_MS = 15 * 60_000;
 const TICK_MS = 5000;
+/** How long a deletion can be undone. */
+const DELETE_UNDO_MS = 24 * 3_600_000;
 /** What opened blocks may keep in memory, as a share of the head's, and for how long without being asked. */
 const BLOCK_MEMORY_SHARE = 4;
 const BLOCK_IDLE_MS = 10 * 60_000;
@@ -72,6 +85,10 @@ export interface DbOptions {
   /** Of all heads; no bound of its own when left out. */
   readonly headTotalBytes?: number;
   readonly retentionMs: number;
+  /** Of tenants whose retention is another one. */
+  readonly tenantRetentionMs?: ReadonlyMap<string, number>;
+  /** What all blocks may take together; the oldest go beyond. By default whatever there is. */
+  readonly retentionBytes?: number;
   readonly maxFutureMs: number;
   readonly seriesMax: number;
   /** Series of one tenant; left out: as many as of all. */
@@ -84,6 +101,10 @@ export interface DbOptions {
   readonly windowMs?: number;
   /** How long after its end a window takes late samples; by default 15 minutes. */
   readonly lateWindowMs?: number;
+  /** How long a deletion can be undone; then merges apply it. By default 24 hours. */
+  readonly deleteUndoMs?: number;
+  /** Hears of what an operator wants to know. */
+  readonly onNotice?: (notice: string) => void;
   /** Hears of what could not be done and is tried again. */
   readonly onProblem?: (problem: string) => void;
   /** Where the persistent index lies; by default in level below the data directory, or, with an inline WAL, in memory. */
@@ -129,6 +150,10 @@ export interface DbReport {
   };
   /** The persistent index: blocks in it, blocks that are to be, blocks that were put in again, and its size on disk. */
   readonly index: Readonly<PieceStats> & { readonly missing: number; readonly sizeBytes: number };
+  /** Deletions whose samples are hidden and still there. */
+  readonly openDeletions: number;
+  /** Samples up to here were dropped for want of room; -Infinity when none were. */
+  readonly cutoffMs: number;
   /** What was cut, merged and dropped since the start. */
   readonly cuts: Readonly<CutReport>;
 }
@@ -136,6 +161,7 @@ export interface DbReport {
 export class Db {
   readonly identity: DirectoryIdentity;
   readonly queryable: Queryable;
+  readonly deletable: Deletable;
   /** How the start went: counts, and the damage that was found. */
   readonly replayed: ReplayReport;
   /** Resolves with the reason when the storage can't go on: the process must stop. */
@@ -151,12 +177,14 @@ export class Db {
     lock: DirectoryLock,
     replayed: ReplayReport,
     cutter: Cutter,
+    deleter: Deleter,
     registry: BlockRegistry,
     failure: Promise<Error>,
   ) {
     this.state = state;
     this.lock = lock;
     this.cutter = cutter;
+    this.deletable = deleter;
     this.registry = registry;
     this.identity = state.identity;
     this.replayed = replayed;
@@ -203,7 +231,19 @@ export class Db {
       const quarantine = new Quarantine(fs, dataDir, onProblem);
       const reserve = new DiskReserve(fs, dataDir, options.diskReserve ?? { bytes: 0 });
       let opened: DbState | undefined;
-      const replayed = await recover(fs, clock, dataDir, identity, catalog, windows, metadata, registry, isReadOnly);
+      const deletions = new Deletions(clock, options.deleteUndoMs ?? DELETE_UNDO_MS, registry.deletions);
+      const replayed = await recover(
+        fs,
+        clock,
+        dataDir,
+        identity,
+        catalog,
+        windows,
+        metadata,
+        deletions,
+        registry,
+        isReadOnly,
+      );
       const lost = replayed.damage.filter(({ mayLoseSamples }) => mayLoseSamples).map(describeDamage);
       if (lost.length > 0 && !isReadOnly) {
         const nowMs = clock.nowMs();
@@ -233,11 +273,16 @@ export class Db {
           stats.walSyncMaxMs = Math.max(stats.walSyncMaxMs, group.syncMs);
         },
       });
-      const { retentionMs, maxFutureMs, seriesMax, tenantSeriesMax = seriesMax } = options;
+      const { maxFutureMs, seriesMax, tenantSeriesMax = seriesMax } = options;
+      const retention = new Retention({
+        defaultMs: options.retentionMs,
+        ...(options.tenantRetentionMs === undefined ? {} : { byTenant: options.tenantRetentionMs }),
+      });
+      retention.cutoffMs = registry.cutoffMs;
       const blockMemory = new BlockMemory(clock, options.headMemoryBytes / BLOCK_MEMORY_SHARE, BLOCK_IDLE_MS);
       pieces = await openIndex(options, options.onProblem ?? (() => {}));
       const state: DbState = {
-        ...{ identity, clock, windows, catalog, metadata, wal, stats, retentionMs, maxFutureMs, budget },
+        ...{ identity, clock, windows, catalog, metadata, deletions, wal, stats, retention, maxFutureMs, budget },
         limits: new SeriesLimits({ seriesMax, tenantSeriesMax, budget }),
         forgetting: new Forgetting(catalog, windows, clock, replayed.end.segment),
         sources: { heads: windows.heads, blocks: [], pin: new SourcesPin() },
@@ -250,13 +295,16 @@ export class Db {
       };
       opened = state;
       const { stored, openBlock, damaged } = openBlocks(fs, dataDir, state, registry);
+      deletions.tellBlocks(stored.values(), createHash128(identity.hashSeed));
       state.sources = { ...state.sources, blocks: [...stored.values()] };
       await pieces.compare([...stored.values()].map(({ reader }) => reader.footer));
       const failure = new Promise<Error>((resolve) => {
         const builder = options.walMode === "worker" ? new WorkerBlockBuilder() : new InlineBlockBuilder(fs);
         const { random, windowMs = WINDOW_MS, lateWindowMs = LATE_WINDOW_MS } = options;
+        const { retentionBytes = Number.POSITIVE_INFINITY, onNotice = () => {} } = options;
         cutter = new Cutter({
           ...{ state, fs, dataDir, registry, builder, random, windowMs, lateWindowMs, openBlock, stored, onProblem },
+          ...{ retentionBytes, onNotice },
           isNew: replayed.counts.samples === 0 && registry.blocks.length === 0,
           onFailure: (error) => {
             markSuspect(fs, dataDir, `${new Date(clock.nowMs()).toISOString()} ${error.message}`);
@@ -264,9 +312,10 @@ export class Db {
           },
         });
       });
+      const deleter = new Deleter(state, cutter!);
       for (const { entry, error } of damaged) quarantine.add(entry, errorText(error));
       cutter!.putAside(damaged.filter(({ error }) => error instanceof CorruptionError).map(({ entry }) => entry));
-      return new Db(state, lock, replayed, cutter!, registry, failure);
+      return new Db(state, lock, replayed, cutter!, deleter, registry, failure);
     } catch (error) {
       await pieces?.close();
       lock.release();
@@ -300,8 +349,9 @@ export class Db {
     minMs = Number.NEGATIVE_INFINITY,
     maxMs = Number.POSITIVE_INFINITY,
   ): Generator<ExportedSeries> {
-    const { catalog, sources } = this.state;
-    return this.watched(exportSeries(catalog, sources, tenant, matchers, minMs, maxMs));
+    const { catalog, sources, retention, clock } = this.state;
+    const fromMs = Math.min(Math.max(minMs, retention.floorMs(tenant, clock.nowMs()) + 1), maxMs + 1);
+    return this.watched(exportSeries(catalog, sources, tenant, matchers, fromMs, maxMs));
   }
 
   /** A block that is found damaged ends the export; the next one goes without it. */
@@ -368,6 +418,8 @@ export class Db {
         quarantined: state.quarantine.foundCount,
       },
       index: { ...state.pieces.stats, missing: state.pieces.missing, sizeBytes: state.pieces.sizeBytes },
+      cutoffMs: state.retention.cutoffMs,
+      openDeletions: state.deletions.entries.length,
       cuts: this.cutter.totals,
     };
   }

@@ -45,7 +45,7 @@ const STRIDE_FIRST = 8;
 const SLAB_STEPS = 8192;
 
 /**
- * Evaluates one leaf. Errors: LimitError beyond context.samplesMax, TimeoutError, CanceledError, CorruptionError for a block that is
+ * Evaluates one leaf over samples later than floorMs. Errors: LimitError beyond context.samplesMax, TimeoutError, CanceledError, CorruptionError for a block that is
  * damaged where it is read.
  */
 export async function evaluateLeaf(
@@ -55,12 +55,13 @@ export async function evaluateLeaf(
   sources: Sources,
   clock: Clock,
   plans: PlanPool,
+  floorMs = Number.NEGATIVE_INFINITY,
 ): Promise<LeafResult> {
   const pace = new Pace(clock, context);
   // The samples that any window can see: (start - offset - range, end - offset].
   const { startMs, stepMs, count } = leaf.grid;
-  const lowMs = startMs - leaf.offsetMs - leaf.rangeMs + 1;
   const highMs = startMs + (count - 1) * stepMs - leaf.offsetMs;
+  const lowMs = Math.min(Math.max(startMs - leaf.offsetMs - leaf.rangeMs, floorMs), highMs) + 1;
   const captured = new CapturedSources(sources, lowMs, highMs);
   try {
     const selection = await selector.select(captured.blocks, context.tenant, leaf.matchers, pace);

@@ -1,6 +1,6 @@
 // libs/tsdb/export.ts: all samples of series, one series after the other, from heads and blocks. Plain rather than fast: blocks' series are found
 // by their labels, without the persistent index, and so are its twin in tests.
-import { mergeColumns, planTimes } from "../block/index.ts";
+import { mergeColumns, planTimes, takeSpans } from "../block/index.ts";
 import type { Labels, Matcher } from "../model/index.ts";
 import type { SeriesCatalog } from "./catalog.ts";
 import { countBelow } from "./leaf-blocks.ts";
@@ -45,8 +45,10 @@ export function* exportSeries(
         reader.readValues(column, all);
         const allTimes = reader.times(column.times);
         const [from, to] = [countBelow(allTimes, minMs), countBelow(allTimes, maxMs + 1)];
-        times.push(allTimes.slice(from, to));
-        values.push(all.slice(from, to));
+        const [someTimes, someValues] = [allTimes.slice(from, to), all.slice(from, to)];
+        const spans = block.hidden?.get(place)?.spansOutside(someTimes);
+        times.push(spans === undefined ? someTimes : takeSpans(someTimes, spans));
+        values.push(spans === undefined ? someValues : takeSpans(someValues, spans));
       }
       for (const head of captured.heads()) {
         const samples = head.readSeries(selection.numbers[index]!, minMs, maxMs);

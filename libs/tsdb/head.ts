@@ -3,6 +3,7 @@
 // A read sees both as one ascending column in which every time occurs once, with the winner of the rule for equal
 // times.
 // Writes are synchronous and single-threaded: what append stored is in the next read.
+import { TimeRanges, takeSpans } from "../block/index.ts";
 import {
   type AppendOutcome,
   beats,
@@ -17,6 +18,7 @@ import {
   type SampleColumns,
 } from "../kernel/index.ts";
 import { STALE_HIGH, STALE_LOW, UnavailableError } from "../model/index.ts";
+import { type HiddenColumn, HiddenSamples } from "./hidden-samples.ts";
 import { LateStore } from "./late-store.ts";
 
 /** What became of a batch. The counts add up to the batch's samples unless it is "full" or "unknown-refs". */
@@ -91,6 +93,8 @@ export function headFullError(): UnavailableError {
 export class Head {
   private readonly kernel: HeadKernel;
   private late = new LateStore();
+  /** What deletions hide; undefined as long as they hide nothing. */
+  private hidden: HiddenSamples | undefined;
   private users = 0;
   private onIdle: (() => void) | undefined;
   private readonly overflowBytesMax: number;
@@ -151,6 +155,7 @@ export class Head {
     this.kernel.reset();
     this.onIdle = undefined;
     this.late = new LateStore();
+    this.hidden = undefined;
   }
 
   /** Registers a series of a home; returns its number, dense from 0, or -1 when the head takes no more series. */
@@ -205,6 +210,58 @@ export class Head {
       this.kernel.markLate(samples.series[i]!);
     }
     if (this.late.sizeBytes > this.overflowBytesMax) throw headFullError();
+  }
+
+  /**
+   * Hides the samples that a series has with times in [minMs, maxMs] now. Returns whether there were any, hidden by another deletion or not.
+   */
+  hide(series: number, deletion: string, minMs: number, maxMs: number): boolean {
+    if (series >= this.kernel.seriesCount) return false;
+    const { times } = this.kernel.readSeries(series, minMs, maxMs);
+    const lastMs = times.at(-1) ?? Number.NEGATIVE_INFINITY;
+    const late = this.late.remove(series, minMs, maxMs);
+    if (times.length === 0 && late.times.length === 0 && !this.hidden?.hasTaken(series, minMs, maxMs)) return false;
+    this.kernel.markHidden(series);
+    this.hidden ??= new HiddenSamples();
+    this.hidden.add(series, { deletion, minMs, maxMs, lastMs }, late);
+    return true;
+  }
+
+  /** Shows again what a deletion has hidden, but for what others hide as well. */
+  unhide(deletion: string): void {
+    this.hidden?.remove(deletion, (series, { times, values }) => {
+      const columns = { times, values, series: new Uint32Array(times.length).fill(series), count: times.length };
+      for (let i = 0; i < times.length; i++) this.late.insert(columns, i);
+      this.kernel.markLate(series);
+    });
+    if (this.hidden?.isEmpty) this.hidden = undefined;
+  }
+
+  /** Whether a deletion hides anything here. */
+  hides(deletion: string): boolean {
+    return this.hidden?.has(deletion) ?? false;
+  }
+
+  /** What deletions hide here; undefined when that is nothing. For cuts. */
+  get hiddenSamples(): HiddenSamples | undefined {
+    return this.hidden;
+  }
+
+  /** The samples of a layer of the hidden ones with times in [lowMs, highMs], but for what may go for good; copies. */
+  readHidden(
+    series: number,
+    layer: number,
+    lowMs: number,
+    highMs: number,
+    isDue: (deletion: string) => boolean,
+  ): HiddenColumn {
+    const chunks = (): HiddenColumn => this.kernel.readSeries(series, lowMs, highMs);
+    const { times, values } = this.hidden!.layer(series, layer, chunks, isDue);
+    const spans = TimeRanges.of([
+      [Number.NEGATIVE_INFINITY, lowMs - 1],
+      [highMs + 1, Number.POSITIVE_INFINITY],
+    ]).spansOutside(times);
+    return { times: takeSpans(times, spans), values: takeSpans(values, spans) };
   }
 
   /** Gives the late samples to the late store and adds up. */
@@ -272,7 +329,8 @@ export class Head {
       series < kernel.seriesCount &&
       kernel.groupOf(series) === column.group &&
       kernel.isInGroup(series, column.from) &&
-      !(kernel.hasLate(series) && this.late.overlaps(series, lowMs, highMs))
+      !(kernel.hasLate(series) && this.late.overlaps(series, lowMs, highMs)) &&
+      !(this.hidden?.ofChunks(series)?.overlaps(lowMs, highMs) ?? false)
     );
   }
 
@@ -295,11 +353,16 @@ export class Head {
     return this.kernel.readColumn(series, from, to);
   }
 
-  /** All samples of a series with times in [lowMs, highMs], late ones merged in. */
+  /** All visible samples of a series with times in [lowMs, highMs], late ones merged in. */
   readSeries(series: number, lowMs: number, highMs: number): SeriesSamples {
     if (series >= this.kernel.seriesCount) return { times: NOTHING, values: NOTHING, count: 0, flags: 0 };
-    const { times, values } = this.kernel.readSeries(series, lowMs, highMs);
+    let { times, values } = this.kernel.readSeries(series, lowMs, highMs);
     const { flags } = this.kernel;
+    const hidden = this.hidden?.ofChunks(series);
+    if (hidden?.overlaps(lowMs, highMs)) {
+      const spans = hidden.spansOutside(times);
+      [times, values] = [takeSpans(times, spans), takeSpans(values, spans)];
+    }
     if (this.kernel.hasLate(series) && this.late.overlaps(series, lowMs, highMs)) {
       return mergeSamples(times, values, this.late.read(series, lowMs, highMs));
     }
@@ -311,7 +374,7 @@ export class Head {
     return series < this.kernel.seriesCount && this.kernel.hasSamples(series);
   }
 
-  /** The spans (start, start + spanMs] in which there are samples of any series, ascending, with their first and last times. */
+  /** The spans (start, start + spanMs] in which there are samples of any series, hidden ones too, ascending, with their first and last times. */
   spans(spanMs: number): TimeSpan[] {
     const found = new Map<number, { firstMs: number; lastMs: number }>();
     for (let group = 0; group < this.kernel.groupCount; group++) {
@@ -320,6 +383,7 @@ export class Head {
     for (const series of this.late.seriesNumbers) {
       addSpans(found, this.late.read(series, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY).times, spanMs);
     }
+    for (const times of this.hidden?.lateTimes() ?? []) addSpans(found, times, spanMs);
     return [...found].map(([startMs, times]) => ({ startMs, ...times })).sort((a, b) => a.startMs - b.startMs);
   }
 

@@ -2,7 +2,7 @@
 // HOT: bench test/bench/joined-cursor.bench.ts, twin: a single head with the same samples (test/unit/tsdb/joined-cursor.test.ts).
 // A combination of time columns is a path in a tree, so that all series that follow the same ones share their times, and with them the
 // window plan. Values are decoded to their place in one buffer. Columns whose times lie among each other are merged by a plan per combination.
-import { HAS_NANS, HAS_STALES, mergeColumns, planTimes, type TimesPlan } from "../block/index.ts";
+import { HAS_NANS, HAS_STALES, mergeColumns, planTimes, type TimesPlan, takeSpans } from "../block/index.ts";
 import { READ_HOLES, READ_STALE } from "../kernel/index.ts";
 import type { Head, SeriesSamples, TimeColumn } from "./head.ts";
 import type { LeafBlock, LeafBlocks, LeafTimes } from "./leaf-blocks.ts";
@@ -125,10 +125,12 @@ export class JoinedCursor implements LeafCursor {
     let combination = this.root;
     let parts = 0;
     let odd = 0;
+    let inStep = true;
     for (let i = blocks.starts[index]!; i < blocks.starts[index + 1]!; i++) {
       const block = blocks.blocks[blocks.blockOf[i]!]!;
       const part = block.timesOf(blocks.timeColumns[i]!);
       if (part.times.length === 0) continue;
+      if (blocks.hidden?.has(i)) inStep = false;
       this.partBlocks[parts] = block;
       this.partColumns[parts] = i;
       odd |= blocks.odd[i]!;
@@ -137,7 +139,6 @@ export class JoinedCursor implements LeafCursor {
     }
     this.blockParts = parts;
     this.odd = odd;
-    let inStep = true;
     const headCount = series === NO_SERIES ? 0 : heads.length;
     for (let h = 0; h < headCount; h++) {
       const leafHead = heads[h]!;
@@ -211,8 +212,16 @@ export class JoinedCursor implements LeafCursor {
     const values: Float64Array[] = [];
     let flags = (this.odd & HAS_STALES) === 0 ? 0 : READ_STALE;
     for (let k = 0; k < blockParts; k++) {
-      times.push(this.times[k]!.times);
-      values.push(this.decodeAside(k).slice());
+      const part = this.times[k]!.times;
+      const hidden = this.blocks.hidden?.get(this.partColumns[k]!);
+      if (hidden === undefined) {
+        times.push(part);
+        values.push(this.decodeAside(k).slice());
+      } else {
+        const spans = hidden.spansOutside(part);
+        times.push(takeSpans(part, spans));
+        values.push(takeSpans(this.decodeAside(k), spans));
+      }
     }
     for (const { head } of this.heads) {
       const samples = head.readSeries(series, lowMs, highMs);

@@ -138,6 +138,21 @@ export class LateStore {
     return { times, values };
   }
 
+  /** Takes the late samples of a series with times in [lowMs, highMs] out, ascending. */
+  remove(series: number, lowMs: number, highMs: number): { times: Float64Array; values: Float64Array } {
+    const removed = this.read(series, lowMs, highMs);
+    if (removed.times.length === 0) return removed;
+    const all = this.read(series, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY);
+    for (const { times } of this.series.get(series) ?? []) this.bytes -= times.length * 16;
+    this.samples -= all.times.length;
+    this.series.delete(series);
+    const columns = { ...all, series: new Uint32Array(all.times.length).fill(series), count: all.times.length };
+    for (let i = 0; i < columns.count; i++) {
+      if (all.times[i]! < lowMs || all.times[i]! > highMs) this.insert(columns, i);
+    }
+    return removed;
+  }
+
   private makeBlock(capacity: number): Block {
     const values = new Float64Array(capacity);
     this.bytes += capacity * 16;

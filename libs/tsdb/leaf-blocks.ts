@@ -1,6 +1,6 @@
 // libs/tsdb/leaf-blocks.ts: what a leaf reads of blocks: which columns belong to each selected series, and their times within its reach.
 // Found for all series at once, before the first is read: a block that has few of them costs little, one that has none next to nothing.
-import { type HeaderPage, pageOf } from "../block/index.ts";
+import { type HeaderPage, pageOf, type TimeRanges } from "../block/index.ts";
 import type { Pace } from "./pace.ts";
 import type { BlockPart } from "./selection.ts";
 import type { StoredBlock } from "./stored-block.ts";
@@ -113,6 +113,8 @@ export class LeafBlocks {
   readonly places: Uint32Array;
   readonly timeColumns: Uint32Array;
   readonly odd: Uint8Array;
+  /** By column: the times that deletions hide; undefined when they hide nothing. */
+  hidden: Map<number, TimeRanges> | undefined;
   private aheadBytes = 0;
 
   private constructor(starts: Uint32Array, blocks: readonly LeafBlock[]) {
@@ -140,10 +142,16 @@ export class LeafBlocks {
   ): Promise<LeafBlocks> {
     const starts = new Uint32Array(seriesCount + 1);
     const blocks: LeafBlock[] = [];
-    const parts: { indexes: Uint32Array; places: Uint32Array; timeColumns: Uint32Array; odd: Uint8Array }[] = [];
+    const parts: {
+      block: StoredBlock;
+      indexes: Uint32Array;
+      places: Uint32Array;
+      timeColumns: Uint32Array;
+      odd: Uint8Array;
+    }[] = [];
     for (const { block, indexes, places } of selected) {
       const leafBlock = new LeafBlock(block, lowMs, highMs);
-      parts.push({ indexes, places, ...(await leafBlock.lookUp(places, pace)) });
+      parts.push({ block, indexes, places, ...(await leafBlock.lookUp(places, pace)) });
       blocks.push(leafBlock);
       for (let k = 0; k < indexes.length; k++) starts[indexes[k]! + 1]!++;
       if (pace.isDue) await pace.rest();
@@ -151,16 +159,24 @@ export class LeafBlocks {
     for (let i = 0; i < seriesCount; i++) starts[i + 1]! += starts[i]!;
     const found = new LeafBlocks(starts, blocks);
     const next = starts.slice();
-    for (const [b, { indexes, places, timeColumns, odd }] of parts.entries()) {
+    for (const [b, { block, indexes, places, timeColumns, odd }] of parts.entries()) {
+      const { hidden } = block;
       for (let k = 0; k < indexes.length; k++) {
         const at = next[indexes[k]!]!++;
         found.blockOf[at] = b;
         found.places[at] = places[k]!;
         found.timeColumns[at] = timeColumns[k]!;
         found.odd[at] = odd[k]!;
+        if (hidden !== undefined) found.hide(at, hidden.get(places[k]!), lowMs, highMs);
       }
     }
     return found;
+  }
+
+  private hide(column: number, times: TimeRanges | undefined, lowMs: number, highMs: number): void {
+    if (!times?.overlaps(lowMs, highMs)) return;
+    this.hidden ??= new Map();
+    this.hidden.set(column, times);
   }
 
   /** Prepares a block for its values to be read. */

@@ -21,7 +21,10 @@ export function openBlocks(fs: FileSystem, dataDir: string, state: DbState, regi
   const files = classifyingFileSystem(fs);
   const openBlock = (entry: BlockEntry): StoredBlock => {
     const { pieces, blockMemory } = state;
-    return new StoredBlock(new BlockReader(files, blockPath(dataDir, entry.file), kernel), pieces, blockMemory);
+    const reader = new BlockReader(files, blockPath(dataDir, entry.file), kernel);
+    const block = new StoredBlock(reader, pieces, blockMemory);
+    block.tombstones = entry.tombstones ?? [];
+    return block;
   };
   const stored = new Map<string, StoredBlock>();
   const damaged: { entry: BlockEntry; error: unknown }[] = [];

@@ -29,7 +29,7 @@ import type { StoredBlock } from "./stored-block.ts";
 /** What of a storage's state queries read. */
 export type QuerierState = Pick<
   DbState,
-  "clock" | "metadata" | "quarantine" | "retentionMs" | "selector" | "sources" | "stats"
+  "clock" | "deletions" | "metadata" | "quarantine" | "retention" | "selector" | "sources" | "stats"
 >;
 
 /** How label texts are found: of a whole block, of the whole catalogue, of some series. */
@@ -48,18 +48,19 @@ export class DbQuerier implements Queryable {
   }
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
-    const { clock, quarantine, retentionMs, selector, stats } = this.state;
+    const { clock, quarantine, retention, selector, stats } = this.state;
+    const floorMs = this.floorMs(context);
     stats.leavesRunning++;
     try {
       const result = await this.withoutDamage(() => {
-        return evaluateLeaf(leaf, context, selector, this.state.sources, clock, this.plans);
+        return evaluateLeaf(leaf, context, selector, this.state.sources, clock, this.plans, floorMs);
       });
       stats.leaves++;
       stats.samplesRead += result.samplesRead;
       const { startMs, stepMs, count } = leaf.grid;
       const lowMs = startMs - leaf.offsetMs - leaf.rangeMs + 1;
       const highMs = startMs + (count - 1) * stepMs - leaf.offsetMs;
-      const warnings = quarantine.warnings(lowMs, highMs, clock.nowMs() - retentionMs);
+      const warnings = quarantine.warnings(lowMs, highMs, clock.nowMs() - retention.longestMs);
       return warnings.length === 0 ? result : { ...result, warnings: [...result.warnings, ...warnings] };
     } finally {
       stats.leavesRunning--;
@@ -81,10 +82,11 @@ export class DbQuerier implements Queryable {
     const { clock, quarantine, selector, stats } = this.state;
     stats.leavesRunning++;
     let begun = false;
+    const visible = { ...request, range: this.visible(request.range, context) };
     try {
       for (;;) {
         try {
-          for await (const batch of streamRawSamples(request, context, selector, this.state.sources, clock)) {
+          for await (const batch of streamRawSamples(visible, context, selector, this.state.sources, clock)) {
             for (const { times } of batch) stats.samplesRead += times.length;
             begun = true;
             yield batch;
@@ -153,8 +155,8 @@ export class DbQuerier implements Queryable {
   }
 
   lacking({ minMs, maxMs }: TimeRange): string[] {
-    const { clock, quarantine, retentionMs } = this.state;
-    return quarantine.warnings(minMs, maxMs, clock.nowMs() - retentionMs);
+    const { clock, quarantine, retention } = this.state;
+    return quarantine.warnings(minMs, maxMs, clock.nowMs() - retention.longestMs);
   }
 
   async metadata(family: string, context: QueryContext): Promise<MetadataEntry[]> {
@@ -163,6 +165,15 @@ export class DbQuerier implements Queryable {
 
   statistics(limit: number, context: QueryContext): Promise<Statistics> {
     return countStatistics(this.state, limit, context);
+  }
+
+  /** The part of a range that the tenant's retention leaves, or one without any time. */
+  private visible({ minMs, maxMs }: TimeRange, context: QueryContext): TimeRange {
+    return { minMs: Math.min(Math.max(minMs, this.floorMs(context) + 1), maxMs + 1), maxMs };
+  }
+
+  private floorMs({ tenant }: QueryContext): number {
+    return this.state.retention.floorMs(tenant, this.state.clock.nowMs());
   }
 
   /** Texts of the series that match any set, or of all series where there is none, and have a sample in the range. */
@@ -179,11 +190,13 @@ export class DbQuerier implements Queryable {
       const isUnbounded = this.isUnbounded(captured);
       if (sets.length === 0) {
         // Blocks that lie in the range tell at once what values they have.
-        for (const block of blocks.filter((one) => isUnbounded || one.liesWithin(range.minMs, range.maxMs))) {
+        const isWhole = (one: StoredBlock): boolean =>
+          one.hidden === undefined && (isUnbounded || one.liesWithin(captured.lowMs, captured.highMs));
+        for (const block of blocks.filter(isWhole)) {
           for (const text of await source.ofBlock(block, pace)) found.add(text);
           if (pace.isDue) await pace.rest();
         }
-        blocks = blocks.filter((one) => !isUnbounded && !one.liesWithin(range.minMs, range.maxMs));
+        blocks = blocks.filter((one) => !isWhole(one));
         if (isUnbounded) for (const text of source.ofCatalog()) found.add(text);
       }
       if (sets.length > 0 || !isUnbounded) {
@@ -202,10 +215,11 @@ export class DbQuerier implements Queryable {
     return seriesWithin(selection, captured, pace);
   }
 
-  /** Whether the range leaves nothing out that is stored. */
+  /** Whether the range leaves nothing out that is stored, and nothing was ever deleted: else a series may be known and have no samples. */
   private isUnbounded({ lowMs, highMs }: CapturedSources): boolean {
-    const { clock, retentionMs } = this.state;
-    return lowMs <= clock.nowMs() - retentionMs && highMs >= clock.nowMs();
+    const { clock, deletions, retention } = this.state;
+    const nowMs = clock.nowMs();
+    return lowMs <= nowMs - retention.longestMs && highMs >= nowMs && deletions.last === 0;
   }
 
   private capturing<T>(
@@ -222,7 +236,8 @@ export class DbQuerier implements Queryable {
     work: (captured: CapturedSources, pace: Pace) => Promise<T>,
   ): Promise<T> {
     const pace = new Pace(this.state.clock, context);
-    const captured = new CapturedSources(this.state.sources, minMs, maxMs);
+    const range = this.visible({ minMs, maxMs }, context);
+    const captured = new CapturedSources(this.state.sources, range.minMs, range.maxMs);
     try {
       return await work(captured, pace);
     } finally {

@@ -13,6 +13,8 @@ import {
   replay,
 } from "../wal/index.ts";
 import type { SeriesCatalog } from "./catalog.ts";
+import { decodeDeletion } from "./deletion-record.ts";
+import type { Deletions } from "./deletions.ts";
 import { headFullError } from "./head.ts";
 import { decodeMetadata, type MetadataStore } from "./metadata-store.ts";
 import type { Windows } from "./windows.ts";
@@ -29,6 +31,7 @@ export async function recover(
   catalog: SeriesCatalog,
   windows: Windows,
   metadata: MetadataStore,
+  deletions: Deletions,
   { covered, walFrom }: Pick<BlockRegistry, "covered" | "walFrom">,
   evenSuspect = false,
 ): Promise<ReplayReport> {
@@ -46,6 +49,10 @@ export async function recover(
     },
     metadata: (body) => {
       metadata.put(decodeMetadata(body));
+    },
+    deletion: (body) => {
+      registered.finish();
+      deletions.replay(decodeDeletion(body), windows.heads, catalog);
     },
   };
   const report = await replay(fs, clock, dataDir, identity, handler, { firstSegment: walFrom, evenSuspect });

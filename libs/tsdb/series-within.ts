@@ -37,14 +37,18 @@ async function markSeen(
   highMs: number,
   pace: Pace,
 ): Promise<void> {
+  const { hidden } = block;
   if (block.liesWithin(lowMs, highMs)) {
-    for (const index of indexes) seen[index] = 1;
-    return;
+    for (let k = 0; k < indexes.length; k++) if (!hidden?.has(places[k]!)) seen[indexes[k]!] = 1;
+    if (hidden === undefined) return;
   }
   const within = new LeafBlock(block, lowMs, highMs);
   const { timeColumns } = await within.lookUp(places, pace);
   for (let k = 0; k < timeColumns.length; k++) {
-    if (within.timesOf(timeColumns[k]!).times.length > 0) seen[indexes[k]!] = 1;
+    if (seen[indexes[k]!] === 1) continue;
+    const { times } = within.timesOf(timeColumns[k]!);
+    const ranges = hidden?.get(places[k]!);
+    if (ranges === undefined ? times.length > 0 : ranges.spansOutside(times).length > 0) seen[indexes[k]!] = 1;
   }
 }
 

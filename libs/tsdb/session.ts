@@ -21,6 +21,8 @@ import type { WindowsDictionary } from "./windows.ts";
 const MAGIC = 0x31424d54;
 const HEADER_BYTES = 32;
 const REGISTRATION_BYTES = 36;
+/** References are below 2^22. */
+const NO_REFERENCE = 0xffffffff;
 const NO_REFS = new Uint32Array(0);
 
 export class DbSession implements IngestSession {
@@ -71,7 +73,8 @@ export class DbSession implements IngestSession {
       return { seq, status: "unknown-refs", unknownRefs: Uint32Array.from(unknown), rejections: [] };
 
     const now = state.clock.nowMs();
-    const minMs = now - state.retentionMs;
+    const tenant = state.retention.hasTenants ? this.tenantOf(batch, view) : "";
+    const minMs = state.retention.writeFromMs(tenant, now);
     const maxMs = now + state.maxFutureMs;
     const done = state.windows.append(batch, this.dictionary, minMs, maxMs);
     if (done.status === "unknown-refs") {
@@ -89,7 +92,7 @@ export class DbSession implements IngestSession {
       if (count > 0) rejections.push({ reason, count, text });
     };
     reject("future", done.future, `out of bounds: later than ${new Date(maxMs).toISOString()} (now + --max-future)`);
-    reject("too-old", done.tooOld, `too old sample: before ${new Date(minMs).toISOString()} (now - --retention raw)`);
+    reject("too-old", done.tooOld, `too old sample: ${state.retention.boundText(tenant, now)}`);
     reject("series-limit", done.refusedLimit, `series limit: ${this.limitText}`);
     reject("id-collision", done.refusedCollision, "series id meets other labels");
     return { seq, status: "stored", unknownRefs: NO_REFS, rejections };
@@ -114,6 +117,14 @@ export class DbSession implements IngestSession {
     this.dictionary.drop();
     this.state.sessions.delete(this);
     this.settleClosed();
+  }
+
+  /** Whose samples a batch has, told by its first one: a batch has samples of one request. */
+  private tenantOf(batch: Uint8Array, view: DataView): string {
+    const { windows, catalog } = this.state;
+    const ref = firstReference(batch, HEADER_BYTES + view.getUint32(24, true));
+    const series = this.dictionary.of(windows.current).seriesOf(ref);
+    return series < 0 ? "" : catalog.index.tenantOf(series);
   }
 
   /**
@@ -198,6 +209,16 @@ function readHeader(batch: Uint8Array, bytesMax: number): DataView {
   // Two values take a byte at least.
   if (view.getUint32(12, true) > 2 * batch.length) throw malformed("more samples than its bytes can hold");
   return view;
+}
+
+/** The reference of the first run, which begins with it as a zigzag varint; a number that nobody has where there is none. */
+function firstReference(batch: Uint8Array, at: number): number {
+  let value = 0;
+  for (let i = 0; i < 5 && at + i < batch.length; i++) {
+    value += (batch[at + i]! & 127) * 2 ** (7 * i);
+    if (batch[at + i]! < 128) return value % 2 === 0 ? value / 2 : NO_REFERENCE;
+  }
+  return NO_REFERENCE;
 }
 
 /** A registration of a batch; `at` is where it lies, `name` what its key says, undefined when it has none. */

@@ -3,6 +3,7 @@ import type { Clock } from "../env/index.ts";
 import type { DirectoryIdentity, Wal } from "../wal/index.ts";
 import type { BlockMemory } from "./block-memory.ts";
 import type { SeriesCatalog } from "./catalog.ts";
+import type { Deletions } from "./deletions.ts";
 import type { DiskReserve } from "./disk-reserve.ts";
 import type { Forgetting } from "./forgetting.ts";
 import type { HeadAppend } from "./head.ts";
@@ -10,6 +11,7 @@ import type { HeadBudget } from "./head-budget.ts";
 import type { MetadataStore } from "./metadata-store.ts";
 import type { PieceIndex } from "./piece-index.ts";
 import type { Quarantine } from "./quarantine.ts";
+import type { Retention } from "./retention.ts";
 import type { Selector } from "./selector.ts";
 import type { SeriesLimits } from "./series-limits.ts";
 import type { DbSession } from "./session.ts";
@@ -40,6 +42,8 @@ export class DbStats {
   /** Leaves and streams of raw samples under way. */
   leavesRunning = 0;
   samplesRead = 0;
+  deletions = 0;
+  deletionsUndone = 0;
 
   count(received: number, done: HeadAppend): void {
     this.batches++;
@@ -76,10 +80,11 @@ export interface DbState {
   readonly reserve: DiskReserve;
   readonly catalog: SeriesCatalog;
   readonly metadata: MetadataStore;
+  readonly deletions: Deletions;
   readonly wal: Wal;
   readonly stats: DbStats;
   readonly sessions: Set<DbSession>;
-  readonly retentionMs: number;
+  readonly retention: Retention;
   readonly maxFutureMs: number;
   readonly limits: SeriesLimits;
   readonly budget: HeadBudget;

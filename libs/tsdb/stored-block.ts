@@ -1,6 +1,6 @@
 // libs/tsdb/stored-block.ts: a block on this node: its reader, and which of its series matchers select.
 // It is open as long as somebody uses it: its owner until it is retired, and every evaluation that captured it before.
-import { type BlockReader, pageOf } from "../block/index.ts";
+import { type BlockReader, hiddenByPlace, pageOf, type TimeRanges, type Tombstone } from "../block/index.ts";
 import type { PairRows } from "../index/index.ts";
 import { type CompiledMatcher, compareUtf8, InternalError } from "../model/index.ts";
 import type { BlockMemory, Droppable } from "./block-memory.ts";
@@ -17,6 +17,8 @@ export class StoredBlock implements Droppable {
   /** Evaluations that captured it, and the owner. */
   private users = 1;
   private retired = false;
+  private tombstoneList: readonly Tombstone[] = [];
+  private hiddenTimes: ReadonlyMap<number, TimeRanges> | undefined;
 
   /** Takes the reader over. Errors: InternalError for a block of rollup rows. */
   constructor(reader: BlockReader, pieces: PieceIndex, memory: BlockMemory) {
@@ -27,6 +29,26 @@ export class StoredBlock implements Droppable {
     this.reader = reader;
     this.pieces = pieces;
     this.memory = memory;
+  }
+
+  /** What deletions hide of it. */
+  get tombstones(): readonly Tombstone[] {
+    return this.tombstoneList;
+  }
+
+  set tombstones(tombstones: readonly Tombstone[]) {
+    this.tombstoneList = tombstones;
+    this.hiddenTimes = hiddenByPlace(tombstones, this.reader.seriesCount);
+  }
+
+  /** By place: the times at which samples are hidden; undefined when nothing is. */
+  get hidden(): ReadonlyMap<number, TimeRanges> | undefined {
+    return this.hiddenTimes;
+  }
+
+  /** How much of the series at a place is hidden in [lowMs, highMs]. For whoever keeps rows that were made of these samples. */
+  hiddenShare(place: number, lowMs: number, highMs: number): "none" | "some" | "all" {
+    return this.hiddenTimes?.get(place)?.shareOf(lowMs, highMs) ?? "none";
   }
 
   /** Whether it may have samples in [lowMs, highMs]. */

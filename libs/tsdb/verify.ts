@@ -29,6 +29,7 @@ import {
   settleSuspect,
   suspicionOf,
 } from "../wal/index.ts";
+import { decodeDeletion } from "./deletion-record.ts";
 import { decodeMetadata } from "./metadata-store.ts";
 import { quarantineFolder } from "./quarantine-folder.ts";
 
@@ -153,6 +154,7 @@ class Verification {
       },
       lateSamples: () => undefined,
       metadata: (body) => void decodeMetadata(body),
+      deletion: (body) => void decodeDeletion(body),
     };
     const { clock } = this.options;
     let report: ReplayReport;

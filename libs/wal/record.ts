@@ -17,6 +17,7 @@ export const RECORD = {
   metadata: 4,
   segmentHeader: 5,
   repeatedRegistrations: 6,
+  deletion: 7,
 } as const;
 
 export type RecordType = (typeof RECORD)[keyof typeof RECORD];

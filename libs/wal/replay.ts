@@ -29,6 +29,8 @@ export interface ReplayHandler {
   /** Likewise. */
   lateSamples(body: Uint8Array): number | undefined;
   metadata(body: Uint8Array): void;
+  /** In its place among the samples. */
+  deletion(body: Uint8Array): void;
 }
 
 /** A range of a segment that gave no records. */
@@ -57,7 +59,7 @@ export interface ReplayReport {
   readonly segments: readonly ReplayedSegment[];
   /** Segments below it were ignored. */
   readonly firstSegment: number;
-  readonly counts: Readonly<Record<"series" | "samples" | "lateSamples" | "metadata", number>>;
+  readonly counts: Readonly<Record<"series" | "samples" | "lateSamples" | "metadata" | "deletions", number>>;
   readonly bytes: number;
   readonly damage: readonly Damage[];
   /** Names in the WAL's folder that mean nothing to it. */
@@ -114,7 +116,7 @@ class Replay {
   private readonly firstSegment: number;
   private readonly segments: Segment[] = [];
   private readonly damage: Damage[] = [];
-  private readonly counts = { series: 0, samples: 0, lateSamples: 0, metadata: 0 };
+  private readonly counts = { series: 0, samples: 0, lateSamples: 0, metadata: 0, deletions: 0 };
   private seen = new Uint8Array(1024);
   private bytes = 0;
   /** Of the segment being read. */
@@ -270,6 +272,9 @@ class Replay {
     } else if (type === RECORD.metadata) {
       this.handler.metadata(body);
       this.counts.metadata++;
+    } else if (type === RECORD.deletion) {
+      this.handler.deletion(body);
+      this.counts.deletions++;
     } else if (!isKnownType(type)) {
       this.addDamage(path, offset, end - offset, `record type ${type} is unknown to this release`);
     }

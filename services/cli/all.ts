@@ -4,7 +4,7 @@ import { type FlagValues, formatDurationMs, formatHostPort, type Logger } from "
 import type { Db } from "../../libs/tsdb/index.ts";
 import type { IngestHandler } from "../insert/index.ts";
 import { startPageRoute } from "../select/index.ts";
-import { adminRoutes } from "./admin-routes.ts";
+import { adminRoutes, tsdbRoutes } from "./admin-routes.ts";
 import { checkWriteSizes } from "./checks.ts";
 import { openEngine } from "./engine.ts";
 import { engineFlags, httpListen, insertFlags, selectFlags, selfScrapeFlag, serviceFlags, shards } from "./flags.ts";
@@ -52,6 +52,7 @@ export async function startAll(values: AllValues, version: string, log: Logger):
     ...writeRoutes(() => handler!, values.writeBodyMax),
     ...api.routes,
     ...adminRoutes(() => db!, values.enableAdminApi),
+    ...tsdbRoutes(() => db!.deletable, values.enableAdminApi, log),
     page,
   ];
   const shell = new Shell({ ...values, service: "all", version, log, routes });

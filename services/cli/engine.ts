@@ -27,12 +27,16 @@ export async function openEngine(
     headMemoryBytes: values.headMemory,
     headTotalBytes: values.headMemory,
     retentionMs: values.retention.rawMs,
+    tenantRetentionMs: values.tenantRetention,
+    retentionBytes: values.retentionSize,
     maxFutureMs: values.maxFuture,
     lateWindowMs: values.lateWindow,
     diskReserve: values.diskReserve,
     seriesMax: values.seriesMax,
+    deleteUndoMs: values.deleteUndo,
     tenantSeriesMax: values.tenantSeriesMax,
     walMode: "worker",
+    onNotice: (notice) => log.info(notice),
     onProblem: (problem) => log.warn(problem),
   });
   const { counts, bytes, damage, elapsedMs } = db.replayed;

@@ -16,6 +16,7 @@ import {
 import type { Reserve } from "../../libs/tsdb/index.ts";
 import { DEFAULT_INSERT_LIMITS } from "../insert/index.ts";
 import { DEFAULT_RETENTION, parseRetention, RETENTION_FORM } from "./retention.ts";
+import { parseTenantRetention, TENANT_RETENTION_FORM } from "./tenant-retention.ts";
 
 const address = (fallback: string, help: string): Flag<HostPort> => {
   return {
@@ -136,6 +137,11 @@ export const insertFlags = {
   ),
 };
 
+/** What an operator may do by hand; to delete series in a cluster, select and storages need it. */
+export const adminFlags = {
+  enableAdminApi: toggle("Serve /api/v1/admin/*: delete_series, flush, compact, snapshots."),
+};
+
 export const engineFlags = {
   dataDir: text("DIR", "a directory", "./data", "Where data is kept; made when missing."),
   replicationFactor: {
@@ -151,6 +157,20 @@ export const engineFlags = {
     help: "How long each level of resolution is kept.",
     fallback: DEFAULT_RETENTION,
     parse: parseRetention,
+  },
+  tenantRetention: {
+    placeholder: "TENANTS",
+    form: TENANT_RETENTION_FORM,
+    help: "How long raw samples of single tenants are kept, such as team-a=7d,team-b=inf; others: --retention.",
+    fallback: "",
+    parse: parseTenantRetention,
+  },
+  retentionSize: {
+    placeholder: "SIZE",
+    form: "a size with its unit (MiB, GiB, TiB) of at least 1MiB, or inf",
+    help: "What all blocks may take on the disk; beyond, the oldest go as a whole.",
+    fallback: "inf",
+    parse: (t: string) => (t === "inf" ? Number.POSITIVE_INFINITY : within(parseSizeBytes(t), MIB, 2 ** 53)),
   },
   headMemory: size(
     16 * MIB,
@@ -174,7 +194,13 @@ export const engineFlags = {
     "15m",
     "How long a window of two hours takes late samples before it is cut into blocks.",
   ),
-  enableAdminApi: toggle("Serve what is below /api/v1/admin: flush, compact, snapshots."),
+  deleteUndo: duration(
+    0,
+    3650 * DAY_MS,
+    "24h",
+    "How long a deletion of series can be undone; then merges take its samples off the disk.",
+  ),
+  ...adminFlags,
 };
 
 /** Of commands that work on the directory of a stopped storage. */

@@ -1,9 +1,10 @@
 // services/cli/select.ts: `tidemark select`: answers queries from the storages.
 import { ClusterPin, connectQuery } from "../../libs/rpc/index.ts";
 import type { FlagValues, Logger } from "../../libs/runtime/index.ts";
-import { fanOut, startPageRoute } from "../select/index.ts";
+import { fanOut, fanOutDeletions, startPageRoute } from "../select/index.ts";
+import { tsdbRoutes } from "./admin-routes.ts";
 import { readTls } from "./checks.ts";
-import { httpListen, selectFlags, serviceFlags, storagesFlag, tlsFlags } from "./flags.ts";
+import { adminFlags, httpListen, selectFlags, serviceFlags, storagesFlag, tlsFlags } from "./flags.ts";
 import { selectApi } from "./select-api.ts";
 import { type RunningService, Shell, startOrClose } from "./shell.ts";
 
@@ -11,6 +12,7 @@ export const SELECT_FLAGS = {
   httpListen: httpListen(8481),
   storage: storagesFlag,
   ...selectFlags,
+  ...adminFlags,
   ...tlsFlags,
   ...serviceFlags,
 };
@@ -31,13 +33,15 @@ export async function startSelect(values: SelectServiceValues, version: string, 
     walSegment: () => 0,
     acceptsWrites: false,
   });
+  const deletable = fanOutDeletions(remotes.map((remote) => ({ name: remote.address, deletable: remote.deletable })));
+  const admin = tsdbRoutes(() => deletable, values.enableAdminApi, log);
   const page = startPageRoute(() => ({
     version,
     state: shell.lifecycle.state,
     facts: [["Storages", values.storage.join(", ")]],
     acceptsWrites: false,
   }));
-  const shell = new Shell({ ...values, service: "select", version, log, routes: [...api.routes, page] });
+  const shell = new Shell({ ...values, service: "select", version, log, routes: [...api.routes, ...admin, page] });
   shell.metrics.addSource(api.readings);
   const disconnect = async (): Promise<void> => {
     for (const remote of remotes) remote.close();

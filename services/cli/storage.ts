@@ -3,7 +3,7 @@ import { clusterIdentity } from "../../libs/cluster/index.ts";
 import { type FlagValues, formatHostPort, type Logger } from "../../libs/runtime/index.ts";
 import type { Db } from "../../libs/tsdb/index.ts";
 import { type StorageService, startStorage as serveEngine } from "../storage/index.ts";
-import { adminRoutes } from "./admin-routes.ts";
+import { adminRoutes, tsdbRoutes } from "./admin-routes.ts";
 import { checkExposure, checkListeners, readTls } from "./checks.ts";
 import { openEngine } from "./engine.ts";
 import { engineFlags, httpListen, serviceFlags, shards, storageFlags, tlsFlags } from "./flags.ts";
@@ -42,7 +42,10 @@ export async function startStorage(
     service: "storage",
     version,
     log,
-    routes: adminRoutes(() => db!, values.enableAdminApi),
+    routes: [
+      ...adminRoutes(() => db!, values.enableAdminApi),
+      ...tsdbRoutes(() => db!.deletable, values.enableAdminApi, log),
+    ],
   });
   const close = (): Promise<boolean> => {
     return shell.close([
@@ -57,7 +60,14 @@ export async function startStorage(
     db = engine;
     shell.metrics.addSource(() => engineReadings(engine));
     const listen = formatHostPort({ ...values.grpcListen, host: values.grpcListen.host || "0.0.0.0" });
-    service = await serveEngine({ engine, listen, log, ...(tls === undefined ? {} : { tls }) });
+    const served = {
+      identity: engine.identity,
+      queryable: engine.queryable,
+      openSession: () => engine.openSession(),
+      deletable: values.enableAdminApi ? engine.deletable : undefined,
+      close: () => engine.close(),
+    };
+    service = await serveEngine({ engine: served, listen, log, ...(tls === undefined ? {} : { tls }) });
     const grpc = service.address;
     log.info({ grpc, cluster: engine.identity.clusterId, node: engine.identity.nodeId }, "storage is serving");
     shell.lifecycle.restriction = () => engine.readOnlyReason;

@@ -19,6 +19,8 @@ export interface Endpoint {
   readonly path: string;
   /** GET alone, or GET and POST with a form body. */
   readonly acceptsPost: boolean;
+  /** Where it is neither of both. */
+  readonly methods?: Route["methods"];
   /** False for what can be told while the engine opens. */
   readonly needsEngine?: boolean;
   readonly answer: (request: ApiRequest) => Promise<ApiAnswer> | ApiAnswer;
@@ -42,7 +44,7 @@ export function apiRoutes(endpoints: readonly Endpoint[], bodyMaxBytes: number):
   return endpoints.flatMap((endpoint) => {
     return ["/api/v1/", "/select/:tenant/prometheus/api/v1/"].map((prefix): Route => {
       return {
-        methods: endpoint.acceptsPost ? ["GET", "POST"] : ["GET"],
+        methods: endpoint.methods ?? (endpoint.acceptsPost ? ["GET", "POST"] : ["GET"]),
         pattern: prefix + endpoint.path,
         needsEngine: endpoint.needsEngine ?? true,
         optionsHeaders: CORS_HEADERS,
@@ -72,9 +74,9 @@ async function handle(exchange: Exchange, endpoint: Endpoint, bodyMaxBytes: numb
   else await exchange.stream(200, JSON_TYPE, answer, headers);
 }
 
-/** The form of a POST; other bodies carry no parameters and are not read. */
+/** The form of a POST or PUT; other bodies carry no parameters and are not read. */
 async function formBody(exchange: Exchange, bodyMaxBytes: number): Promise<string> {
-  if (exchange.request.method !== "POST") return "";
+  if (exchange.request.method !== "POST" && exchange.request.method !== "PUT") return "";
   const type = exchange.header("content-type") ?? "";
   if (type.split(";")[0]!.trim().toLowerCase() !== FORM_TYPE) return "";
   return exchange.readText(bodyMaxBytes, "--query-body-max");

@@ -24,6 +24,7 @@ const nothing: ReplayHandler = {
   samples: () => undefined,
   lateSamples: () => undefined,
   metadata: () => undefined,
+  deletion: () => undefined,
 };
 
 interface Measured {

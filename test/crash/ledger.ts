@@ -38,9 +38,28 @@ export function wins(a: bigint, b: bigint): boolean {
   return x === y ? Object.is(y, -0) && !Object.is(x, -0) : x > y;
 }
 
+/** A value that deletions hide. */
+interface HiddenValue {
+  readonly series: string;
+  readonly time: number;
+  readonly bits: bigint;
+  readonly outcome: Outcome;
+  /** The deletions that found it. */
+  readonly by: Set<string>;
+}
+
+/** Which samples a deletion is about. */
+export interface Deleted {
+  readonly id: string;
+  readonly matches: (series: string) => boolean;
+  readonly minMs: number;
+  readonly maxMs: number;
+}
+
 /** Remembers by series and time every value that was sent, and what its sender was told. */
 export class Ledger {
   private readonly samples = new Map<string, Map<number, Map<bigint, Outcome>>>();
+  private hidden: HiddenValue[] = [];
 
   /** Times at which a sample must be there. */
   get acknowledged(): number {
@@ -70,6 +89,53 @@ export class Ledger {
   /** The value that must be there, or one that wins over it: the winner of what was acknowledged. */
   owed(series: string, time: number): bigint | undefined {
     return best(this.samples.get(series)?.get(time) ?? new Map());
+  }
+
+  /** A deletion is on its way: what it is about may be there or not. */
+  doubt(deleted: Deleted): void {
+    for (const { values } of this.within(deleted)) for (const bits of values.keys()) values.set(bits, "unknown");
+  }
+
+  /** A deletion is in effect: what it is about is not there; what comes later may be. `told` says what was known before it was doubted. */
+  hide(deleted: Deleted, told: ReadonlyMap<string, Outcome>): void {
+    const { id, matches, minMs, maxMs } = deleted;
+    for (const { series, time, times, values } of this.within(deleted)) {
+      for (const bits of values.keys()) {
+        const outcome = told.get(valueName(series, time, bits));
+        if (outcome === undefined) continue;
+        this.hidden.push({ series, time, bits, outcome, by: new Set() });
+        values.delete(bits);
+      }
+      if (values.size === 0) times.delete(time);
+    }
+    for (const { series, time, by } of this.hidden) if (matches(series) && time >= minMs && time <= maxMs) by.add(id);
+  }
+
+  /** What is known now of what a deletion is about. */
+  tell(deleted: Deleted): Map<string, Outcome> {
+    const told = new Map<string, Outcome>();
+    for (const { series, time, values } of this.within(deleted)) {
+      for (const [bits, outcome] of values) told.set(valueName(series, time, bits), outcome);
+    }
+    return told;
+  }
+
+  /** A deletion is undone, or perhaps: what it alone has hidden is there again, or perhaps. */
+  show(id: string, isSure: boolean): void {
+    for (const { by, series, time, bits, outcome } of this.hidden) {
+      if (by.has(id) && by.size === 1) this.record(series, time, bits, isSure ? outcome : "unknown");
+    }
+    if (!isSure) return;
+    for (const { by } of this.hidden) by.delete(id);
+    this.hidden = this.hidden.filter(({ by }) => by.size > 0);
+  }
+
+  private *within({ matches, minMs, maxMs }: Deleted) {
+    for (const [series, times] of this.samples) {
+      if (!matches(series)) continue;
+      for (const [time, values] of [...times])
+        if (time >= minMs && time <= maxMs) yield { series, time, times, values };
+    }
   }
 
   /** Compares with what a reader found. One sentence per violation. */
@@ -142,4 +208,8 @@ function best(values: ReadonlyMap<bigint, Outcome>): bigint | undefined {
 /** The bits of one value of a column. */
 export function bitsOf(values: Float64Array, index: number): bigint {
   return new BigUint64Array(values.buffer, values.byteOffset + index * 8, 1)[0]!;
+}
+
+function valueName(series: string, time: number, bits: bigint): string {
+  return `${series} ${time} ${bits}`;
 }

@@ -5,7 +5,7 @@ import { MemoryPieceStore } from "../../libs/index/index.ts";
 import { CorruptionError, labelsKey } from "../../libs/model/index.ts";
 import { Db } from "../../libs/tsdb/index.ts";
 import type { WriteReply } from "../../services/insert/index.ts";
-import { type FoundSeries, Ledger, wins } from "./ledger.ts";
+import { type Deleted, type FoundSeries, Ledger, type Outcome, wins } from "./ledger.ts";
 import { SimInsert, type SimStorage } from "./sim-insert.ts";
 import { SimProcess } from "./sim-process.ts";
 import { MAX_FUTURE_MS, RETENTION_MS, type SentRequest, seriesKey, TENANTS, Traffic } from "./sim-traffic.ts";
@@ -35,6 +35,13 @@ export class World {
   private readonly inserts: (SimInsert | undefined)[] = [undefined, undefined];
   /** By family: the newest metadata that was acknowledged, and the newest that was sent. */
   private readonly families = new Map<string, { acknowledged: number; sent: number }>();
+  /** Deletions whose outcome a crash has kept secret: asked for again after the next start. */
+  private undecided: { deleted: Deleted; told: Map<string, Outcome>; tenant: string; undo: boolean }[] = [];
+  private readonly deleteUndoMs: number;
+  private deletions = 0;
+  /** While a deletion is at work no client sends: who came first is plain. */
+  private paused = false;
+  private inFlight = 0;
   private failedStarts = 0;
   private calm = false;
   private over = false;
@@ -48,6 +55,7 @@ export class World {
     this.fullDisks = this.random.chance(0.4);
     this.hurried = this.random.chance(0.5);
     this.windowMs = this.random.pick([8_000, 60_000, 7_200_000]);
+    this.deleteUndoMs = this.random.pick([5_000, 86_400_000]);
     this.fs.nowMs = () => this.clock.nowMs();
     this.fs.makeDirectory("/disk");
     this.fs.fsyncDir("/", "");
@@ -93,6 +101,8 @@ export class World {
       "fsyncDir",
       "wal-group",
       "wal-group",
+      "block-registry-file",
+      "block-registry-name",
     ]);
     this.fs.faults = (call) => {
       if (call.number < crashAt || (kind !== undefined && call.kind !== kind && call.site !== kind)) return undefined;
@@ -127,6 +137,7 @@ export class World {
       walBufferBytes: 1024 * KIB,
       windowMs: this.windowMs,
       lateWindowMs: this.windowMs / 8,
+      deleteUndoMs: this.deleteUndoMs,
     }).then(
       (db) => {
         opened = db;
@@ -140,7 +151,7 @@ export class World {
     if (opened !== undefined) {
       this.storage = { process, db: opened };
       this.failedStarts = 0;
-      this.afterStart(opened);
+      await this.afterStart(opened);
       await this.checkMetadata(opened);
       await this.checkIndex(opened);
       return this.storage;
@@ -152,11 +163,12 @@ export class World {
     return undefined;
   }
 
-  private afterStart(db: Db): void {
+  private async afterStart(db: Db): Promise<void> {
     for (const one of db.replayed.damage) {
       this.mark(one.kind === "tail" ? "torn tail cut" : "damage in the last group");
       if (one.reason.startsWith("missing segment")) throw new Violation(`${one.path} is missing`);
     }
+    await this.decideDeletions(db);
     const before = this.ledger.acknowledged;
     this.check("after a start");
     if (!this.fs.crashed) this.unseen(() => this.ledger.adopt(this.found()));
@@ -242,6 +254,78 @@ export class World {
     }
   }
 
+  /** Deletes what a selector matches, or undoes a deletion, while nothing is written; the process may die at any call of it. */
+  private async deleteSome(): Promise<void> {
+    const { random, fs, ledger, clock } = this;
+    const { db, process } = this.storage!;
+    this.paused = true;
+    for (let turn = 0; this.inFlight > 0 && turn < 300 && !fs.crashed; turn++) await clock.advance(100);
+    if (this.inFlight === 0 && !fs.crashed) {
+      const tenant = random.pick(TENANTS);
+      const listed = await Promise.race([db.deletable.deletions(tenant), process.ended.then(() => [])]);
+      const undone = listed.length > 0 && random.chance(0.6) ? random.pick(listed) : undefined;
+      const deleted = this.drawDeletion(tenant, undone?.id);
+      const told = ledger.tell(deleted);
+      const { id, minMs, maxMs, matchers } = deleted;
+      if (undone === undefined) ledger.doubt(deleted);
+      else ledger.show(id, false);
+      const request = { id, tenant, minMs, maxMs, sets: [matchers], selectors: [JSON.stringify(matchers)] };
+      const work = undone === undefined ? db.deletable.deleteSeries(request) : db.deletable.undelete(tenant, id);
+      let outcome: "done" | "refused" | undefined;
+      const settled = work.then(
+        () => {
+          outcome = "done";
+        },
+        () => {
+          outcome = "refused";
+        },
+      );
+      void settled;
+      for (let turn = 0; outcome === undefined && turn < 300 && !fs.crashed; turn++) await clock.advance(100);
+      if (outcome === "done" && undone === undefined) {
+        ledger.hide(deleted, told);
+        this.mark("deletion acknowledged");
+      } else if (outcome === "done") {
+        ledger.show(id, true);
+        this.mark("deletion undone");
+      } else {
+        this.undecided.push({ deleted, told, tenant, undo: undone !== undefined });
+        this.mark("deletion interrupted");
+      }
+    }
+    this.paused = false;
+  }
+
+  private drawDeletion(tenant: string, undone: string | undefined) {
+    const { random, clock } = this;
+    const name = random.chance(0.3) ? undefined : `metric_${random.below(6)}`;
+    const job = random.pick(["node", "app"]);
+    const matchers = [{ type: "=", name: name === undefined ? "job" : "__name__", value: name ?? job }] as const;
+    const minMs = random.chance(0.5) ? -Number.MAX_SAFE_INTEGER : clock.nowMs() - random.below(4 * 3_600_000);
+    const maxMs = random.chance(0.5) ? Number.MAX_SAFE_INTEGER : clock.nowMs() - random.below(60_000);
+    const matches = (series: string): boolean => {
+      const parts = JSON.parse(series) as string[];
+      const at = parts.indexOf(matchers[0].name, 1);
+      return parts[0] === tenant && at % 2 === 1 && parts[at + 1] === matchers[0].value;
+    };
+    const id = undone ?? (++this.deletions).toString(16).padStart(16, "0");
+    return { id, matchers, matches, minMs, maxMs };
+  }
+
+  /** After a start: whether deletions that nobody was told of are in effect. */
+  private async decideDeletions(db: Db): Promise<void> {
+    if (this.fs.crashed) return;
+    for (const { deleted, told, tenant, undo } of this.undecided) {
+      const isListed = (await db.deletable.deletions(tenant)).some(({ id }) => id === deleted.id);
+      if (isListed && !undo) {
+        this.ledger.hide(deleted, told);
+        this.mark("deletion found after a crash");
+      } else if (!isListed && undo && this.deleteUndoMs > 1e6) this.ledger.show(deleted.id, true);
+      // Else it may be past undoing: what is found decides.
+    }
+    this.undecided = [];
+  }
+
   /** Lets time pass until the process dies, or for a while. */
   private async live(): Promise<void> {
     const { random, fs, clock } = this;
@@ -251,6 +335,8 @@ export class World {
       if (random.chance(0.02)) this.harmIndex();
       if (this.fullDisks && random.chance(0.05)) fs.capacityBytes = this.usedBytes() + random.below(3 * KIB);
       await clock.advance(random.pick([0, 1, 100, 1000, 15_000]));
+      if (random.chance(0.06) && !fs.crashed) await this.deleteSome();
+      if (fs.crashed) break;
       const report = this.storage!.db.report();
       if (report.wal.state === "full") {
         this.mark("disk full");
@@ -336,17 +422,23 @@ export class World {
     let again: SentRequest | undefined;
     while (!this.over) {
       await clock.sleep(random.pick([0, 5, 1000, 5000]));
+      if (this.paused) {
+        await clock.sleep(50);
+        continue;
+      }
       const request = again ?? this.traffic.compose(number, clock.nowMs());
       for (const { series, time, bits } of request.samples) ledger.record(series, time, bits, "unknown");
       this.recordMetadata(request, "sent");
       // Now and then the same twice at once, as two senders with one target would: the second one meets any stage of the commit.
       const copies = random.chance(0.3) ? [0, random.below(12)] : [0];
+      this.inFlight++;
       try {
         const done = await Promise.all(copies.map((delay) => this.send(request, delay)));
         again = done.includes(true) || (random.chance(0.3) && !this.calm) ? undefined : request;
       } catch (error) {
         this.problem ??= error as Violation;
       }
+      this.inFlight--;
     }
   }
 

@@ -1,6 +1,13 @@
 // test/unit/block/plan.test.ts: what is merged and what is dropped, by tables; times on every boundary.
 import { describe, expect, test } from "vitest";
-import { type BlockEntry, dayOf, type MergeOptions, planExpiry, planMerges } from "../../../libs/block/index.ts";
+import {
+  type BlockEntry,
+  dayOf,
+  type MergeOptions,
+  planExpiry,
+  planMerges,
+  planShrink,
+} from "../../../libs/block/index.ts";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -167,4 +174,29 @@ test.each<[string, number, string[]]>([
   const now = ZERO + sinceMs;
   expect(planExpiry(specs.map(block), now, 8 * HOUR).map(({ file }) => file)).toEqual(wanted);
   expect(planExpiry(specs.map(block), now, Number.POSITIVE_INFINITY)).toEqual([]);
+});
+
+test.each<[string, Spec[], number, string[]]>([
+  ["nothing while all fit", windows(0, 6), 30, []],
+  ["the oldest that is too much", windows(0, 6), 29, ["(0,2]"]],
+  ["as many as it takes", windows(0, 6), 10, ["(0,2]", "(2,4]"]],
+  ["all where nothing fits", windows(0, 4), 0, ["(0,2]", "(2,4]"]],
+  ["of all shards by time", [...windows(0, 4, 1), ...windows(2, 6, 2)], 21, ["(0,2]", "(2,4]", "(2,4]"]],
+  [
+    "what ends when another one does goes with it",
+    [{ at: [0, 2] }, { at: [1, 2], shard: 1 }, { at: [2, 4] }],
+    29,
+    ["(0,2]", "(1,2]"],
+  ],
+  ["by the newest sample, not the oldest", [{ at: [0, 9] }, { at: [2, 4] }], 19, ["(2,4]"]],
+  ["every level", [{ at: [0, 2], level: "1m" }, { at: [2, 4] }], 19, ["(0,2]"]],
+  ["a large one alone", [{ at: [0, 2], size: 500 }, ...windows(2, 6)], 100, ["(0,2]"]],
+])("a small disk: %s", (_name, specs, bytes, wanted) => {
+  const plan = planShrink(specs.map(block), bytes);
+  expect((plan?.remove ?? []).map(({ file }) => file.split(" ").at(-1))).toEqual(wanted);
+  if (plan === undefined) return;
+  expect(plan.cutoffMs).toBe(Math.max(...plan.remove.map(({ maxMs }) => maxMs)));
+  for (const left of specs.map(block)) {
+    if (left.maxMs <= plan.cutoffMs) expect(wanted).toContain(left.file.split(" ").at(-1));
+  }
 });

@@ -4,6 +4,7 @@ import { type Flag, type FlagTable, flagName, flagVariable, runCommandLine } fro
 import { checkExposure, checkListeners, checkWriteSizes, readTls } from "../../../services/cli/checks.ts";
 import { ALL_FLAGS, commands, INSERT_FLAGS, SELECT_FLAGS, STORAGE_FLAGS } from "../../../services/cli/index.ts";
 import { DEFAULT_RETENTION, parseRetention } from "../../../services/cli/retention.ts";
+import { parseTenantRetention } from "../../../services/cli/tenant-retention.ts";
 import { DEFAULT_INSERT_LIMITS, LIMIT_FLAGS } from "../../../services/insert/index.ts";
 
 const TABLES: Readonly<Record<string, FlagTable>> = {
@@ -135,4 +136,17 @@ test("combinations that cannot be are refused with the flag's name", () => {
   expect(() =>
     readTls({ ...plain, grpcTlsCert: source.replace("flags.test", "banner.test"), grpcTlsKey: "x" }),
   ).toThrow("got no PEM block");
+});
+
+test("the retention of tenants", () => {
+  expect(parseTenantRetention("")).toEqual(new Map());
+  expect(parseTenantRetention("team-a=7d,b=inf")).toEqual(
+    new Map([
+      ["team-a", 604_800_000],
+      ["b", Number.POSITIVE_INFINITY],
+    ]),
+  );
+  for (const bad of ["a", "a=", "a=0s", "a=7", "=7d", "a=7d,a=8d", "a=7d,", "a=7d=8d", "..=7d", "a b=7d", "a=-7d"]) {
+    expect(parseTenantRetention(bad), bad).toBeUndefined();
+  }
 });

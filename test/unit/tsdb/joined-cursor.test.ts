@@ -1,6 +1,7 @@
 // test/unit/tsdb/joined-cursor.test.ts: leaves, series and exports over heads and blocks (joined-cursor) against their twin: the same samples
 // in a single head, which other tests compare with plain arrays. Samples are split in any way, also overlapping ones.
 import { describe, expect, test } from "vitest";
+import { encodePlaces, NO_DELETIONS } from "../../../libs/block/index.ts";
 import { SeededRandom } from "../../../libs/env/index.ts";
 import {
   CorruptionError,
@@ -13,10 +14,12 @@ import {
   type Rollup,
   type StepColumn,
 } from "../../../libs/model/index.ts";
+import { Deletions } from "../../../libs/tsdb/deletions.ts";
 import { exportSeries } from "../../../libs/tsdb/export.ts";
 import { MetadataStore } from "../../../libs/tsdb/metadata-store.ts";
 import { Quarantine } from "../../../libs/tsdb/quarantine.ts";
 import { DbQuerier } from "../../../libs/tsdb/querier.ts";
+import { Retention } from "../../../libs/tsdb/retention.ts";
 import { DbStats } from "../../../libs/tsdb/state.ts";
 import { bitsOf, HOLE, STALE } from "../kernel/head-batches.ts";
 import { NOW, TENANT } from "./db-fixture.ts";
@@ -180,7 +183,14 @@ function liveOf({ heads }: Split): number {
 function querierOf(storage: SplitStorage): DbQuerier {
   const { selector, clock } = storage;
   return new DbQuerier({
-    ...{ selector, clock, metadata: new MetadataStore(), retentionMs: 24 * 3_600_000, stats: new DbStats() },
+    deletions: new Deletions(clock, 0, NO_DELETIONS),
+    ...{
+      selector,
+      clock,
+      metadata: new MetadataStore(),
+      retention: new Retention({ defaultMs: 24 * 3_600_000 }),
+      stats: new DbStats(),
+    },
     quarantine: new Quarantine(storage.fs, "/none", () => {}),
     get sources() {
       return storage.sources;
@@ -196,19 +206,49 @@ function exported(storage: SplitStorage, minMs: number, maxMs: number): unknown[
     .sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
+interface DeletedRange {
+  readonly series: number;
+  readonly minMs: number;
+  readonly maxMs: number;
+}
+
+function drawDeletions(random: SeededRandom, seriesCount: number): DeletedRange[] {
+  return Array.from({ length: 1 + random.below(4) }, () => {
+    const minMs = random.chance(0.3) ? -(2 ** 53) : START + random.below(SCRAPES * SCRAPE_MS);
+    const maxMs = random.chance(0.3) ? 2 ** 53 : minMs + random.below(SCRAPES * SCRAPE_MS);
+    return { series: random.below(seriesCount), minMs: Math.min(minMs, maxMs), maxMs };
+  });
+}
+
+/** What a deletion does to heads and blocks. */
+function hide(storage: SplitStorage, { series, minMs, maxMs }: DeletedRange): void {
+  const { sources } = storage;
+  for (const head of sources.heads) head.hide(series, `${series} ${minMs} ${maxMs}`, minMs, maxMs);
+  for (const block of sources.blocks) {
+    const place = block.reader.find(storage.keyOf(series));
+    if (place < 0) continue;
+    block.tombstones = [...block.tombstones, { deletion: "d", minMs, maxMs, places: encodePlaces([place]) }];
+  }
+}
+
 describe("heads and blocks are as one head", () => {
   test(`${CASES} splits, every rollup and aggregation, series, exports`, { timeout: 0 }, async () => {
     let points = 0;
-    const kinds = { neat: 0, blocks: 0, lone: 0, stored: 0 };
+    const kinds = { neat: 0, blocks: 0, lone: 0, stored: 0, deleted: 0 };
     for (let seed = 1; seed <= CASES; seed++) {
       const random = new SeededRandom(seed);
       const { series, samples } = drawProgram(random);
       const split = drawSplit(random, samples);
-      const twin = new SplitStorage(series, { heads: [samples], blocks: [] });
+      const deleted = random.chance(0.4) ? drawDeletions(random, series.length) : [];
+      const isLeft = ({ series: i, time }: SplitSample): boolean =>
+        !deleted.some((one) => one.series === i && time >= one.minMs && time <= one.maxMs);
+      const twin = new SplitStorage(series, { heads: [samples.filter(isLeft)], blocks: [] });
       const registered = random.pick([series.length, liveOf(split)]);
       const memoryMax = random.pick([0, 20_000, Number.POSITIVE_INFINITY]);
       const ours = new SplitStorage(series, split, registered, memoryMax, random.chance(0.7));
       if (registered < series.length) kinds.stored++;
+      for (const one of deleted) hide(ours, one);
+      if (deleted.length > 0) kinds.deleted++;
       kinds.blocks += ours.sources.blocks.length;
       if (split.heads.length === 1) kinds.lone++;
       const [got, want] = [querierOf(ours), querierOf(twin)];
@@ -244,6 +284,7 @@ describe("heads and blocks are as one head", () => {
     expect(kinds.blocks).toBeGreaterThan(CASES);
     expect(kinds.lone).toBeGreaterThan(0);
     expect(kinds.stored).toBeGreaterThan(0);
+    expect(kinds.deleted).toBeGreaterThan(CASES / 5);
   });
 });
 

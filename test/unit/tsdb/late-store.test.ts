@@ -101,3 +101,45 @@ test("any samples, any ranges: as a map would have it", () => {
     { seed: 11, numRuns: 1000 },
   );
 });
+
+test("what is removed is what was read, and nothing else is missed", () => {
+  const sample = fc.record({ ref: fc.nat(2), time: fc.nat(3000), bits: fc.nat(5).map(bitsOf) });
+  fc.assert(
+    fc.property(
+      fc.array(sample, { maxLength: 1500 }),
+      fc.nat(2),
+      fc.nat(3000),
+      fc.nat(3000),
+      (samples, ref, low, high) => {
+        const store = new LateStore();
+        const columns = columnsOf(samples);
+        for (let i = 0; i < columns.count; i++) store.insert(columns, i);
+        const [sizeBytes, count] = [store.sizeBytes, store.sampleCount];
+        const all = [0, 1, 2].map((one) => store.read(one, -Infinity, Infinity));
+        const wanted =
+          low <= high ? store.read(ref, low, high) : { times: new Float64Array(0), values: new Float64Array(0) };
+        const removed = low <= high ? store.remove(ref, low, high) : wanted;
+        expect([removed.times, bitsOfColumn(removed.values)]).toEqual([wanted.times, bitsOfColumn(wanted.values)]);
+        for (const one of [0, 1, 2]) {
+          const left = store.read(one, -Infinity, Infinity);
+          const isGone = (time: number): boolean => one === ref && time >= low && time <= high;
+          expect([...left.times]).toEqual([...all[one]!.times].filter((time) => !isGone(time)));
+        }
+        expect(store.sampleCount).toBe(count - removed.times.length);
+        // Given back, it is as it was.
+        const back = {
+          ...removed,
+          series: new Uint32Array(removed.times.length).fill(ref),
+          count: removed.times.length,
+        };
+        for (let i = 0; i < back.count; i++) expect(store.insert(back, i)).toBe("stored");
+        for (const one of [0, 1, 2]) {
+          const { times, values } = store.read(one, -Infinity, Infinity);
+          expect([times, bitsOfColumn(values)]).toEqual([all[one]!.times, bitsOfColumn(all[one]!.values)]);
+        }
+        expect([store.sampleCount, store.sizeBytes > 0]).toEqual([count, sizeBytes > 0]);
+      },
+    ),
+    { numRuns: 60 },
+  );
+});

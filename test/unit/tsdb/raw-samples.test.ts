@@ -1,5 +1,6 @@
 // test/unit/tsdb/raw-samples.test.ts: streams of raw samples over heads and blocks against their twin, the plain export; and how they end.
 import { describe, expect, test } from "vitest";
+import { NO_DELETIONS } from "../../../libs/block/index.ts";
 import { SeededRandom } from "../../../libs/env/index.ts";
 import {
   CanceledError,
@@ -10,10 +11,12 @@ import {
   type QueryContext,
   TimeoutError,
 } from "../../../libs/model/index.ts";
+import { Deletions } from "../../../libs/tsdb/deletions.ts";
 import { exportSeries } from "../../../libs/tsdb/export.ts";
 import { MetadataStore } from "../../../libs/tsdb/metadata-store.ts";
 import { Quarantine } from "../../../libs/tsdb/quarantine.ts";
 import { DbQuerier } from "../../../libs/tsdb/querier.ts";
+import { Retention } from "../../../libs/tsdb/retention.ts";
 import { DbStats } from "../../../libs/tsdb/state.ts";
 import { bitsOf, STALE } from "../kernel/head-batches.ts";
 import { NOW, TENANT } from "./db-fixture.ts";
@@ -41,7 +44,9 @@ function querierOf(storage: SplitStorage): { querier: DbQuerier; stats: DbStats 
   const stats = new DbStats();
   const quarantine = new Quarantine(storage.fs, "/none", () => {});
   const metadata = new MetadataStore();
-  const state = { clock, selector, sources, metadata, quarantine, retentionMs: 24 * 3_600_000, stats };
+  const deletions = new Deletions(clock, 0, NO_DELETIONS);
+  const retention = new Retention({ defaultMs: 24 * 3_600_000 });
+  const state = { selector, clock, sources, deletions, metadata, quarantine, retention, stats };
   return { querier: new DbQuerier(state), stats };
 }
 

@@ -81,6 +81,11 @@ export class SplitStorage {
     for (const head of this.heads) head.addSeries(1, one.target);
   }
 
+  /** The key of a series by its number in the split. */
+  keyOf(series: number): Uint8Array {
+    return keyOf(this.series[series]!);
+  }
+
   private append(head: Head, samples: readonly SplitSample[]): void {
     const dictionary = head.makeDictionary()!;
     this.series.forEach((_, i) => {

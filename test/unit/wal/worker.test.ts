@@ -76,6 +76,7 @@ describe("the worker", () => {
         return undefined;
       },
       metadata: () => undefined,
+      deletion: () => undefined,
     });
     expect(seen.length).toBe(1);
     expect(seen[0]!.equals(body)).toBe(true);

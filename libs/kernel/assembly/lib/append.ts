@@ -13,7 +13,7 @@ import {
   addTotal, CHUNK_COUNT, CHUNK_FIRST, CHUNK_GROUP, EXPONENT_BITS, G_COUNT, G_HOME, G_LAST_TIME, G_ORIGIN, G_RECENT,
   GAP_HOLES, GROUP_CAPACITY, GROUP_COUNT, groupAt, H_CLEAN_FROM, H_CURSOR, H_GROUP, H_NEXT, HOLE, HOT_BASE, hotOf,
   LEAVING, NONE, OPEN_BLOCK_BYTES, OPEN_BLOCK_SERIES, OPEN_ROW, OPEN_ROWS, openCount, R_SPILLED, S_FIRST_TIME,
-  S_FLAGS, S_GROUP_FIRST, S_MOVES, S_SEALED, S_STRIKES, SERIES_LATE, SERIES_MOVED, SERIES_NAN, SERIES_SPECIAL,
+  S_FLAGS, S_GROUP_FIRST, S_MOVES, S_SEALED, S_STRIKES, SERIES_HIDDEN, SERIES_LATE, SERIES_MOVED, SERIES_NAN, SERIES_SPECIAL,
   seriesAt, setWord, SPILL_SERIES, SPILL_TIMES, SPILL_VALUES, STALE, T_MOVES, T_SAMPLES, word,
 } from "./head-layout";
 import { firstAtOrAfter, ordinalOf, pushTime, timeOf } from "./head-times";
@@ -253,6 +253,8 @@ function moveOn(series: usize, time: i64, must: bool): bool {
 
 /** A sample at or before the series' newest time. `ordinal` is that of its time in the present group, or NONE. */
 function appendPast(number: u32, series: usize, ordinal: u32, time: i64, value: u64): u32 {
+  // What a deletion hides is no duplicate, wins over nothing, and must not be written over: it may be restored.
+  if ((load<u8>(series, S_FLAGS) & SERIES_HIDDEN) != 0) return spill(number, series, time, value);
   const hot = hotOf(series);
   const cursor: usize = load<u32>(hot, H_CURSOR);
   const next = load<u32>(hot, H_NEXT);

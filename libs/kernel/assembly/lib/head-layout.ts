@@ -95,6 +95,7 @@ export const SERIES_MOVED: u8 = 2; // has chunks in other groups
 export const SERIES_SPECIAL: u8 = 4; // the open buffer holds holes or stale markers
 export const SERIES_NAN: u8 = 8; // the open buffer holds other NaNs
 export const SERIES_RUN: u8 = 16; // the growing chunk ends with a run
+export const SERIES_HIDDEN: u8 = 32; // a deletion hides some of its samples: what is not newer than all goes to the late store
 export const LEAVING: u32 = 0x80000000;
 
 // A group: one timestamp column, 64 bytes.
