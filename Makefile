@@ -1,7 +1,7 @@
 # Tidemark. `make help` explains every target.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build check test bench promql fuzz fuzz-promql deps format clean
+.PHONY: help run build check test bench promql promql-cluster fuzz fuzz-promql deps format clean
 
 NODE ?= node
 BIN := node_modules/.bin
@@ -29,6 +29,9 @@ test: deps build ## Everything: check, PromQL scripts, crash and end-to-end test
 
 promql: build ## PromQL test scripts, passed / total per file; PROMQL_SCRIPTS=DIR runs another directory
 	@$(NODE) test/promql/main.mjs
+
+promql-cluster: build ## All PromQL test scripts on three storage processes, loaded by remote write
+	@PROMQL_CLUSTER=all $(BIN)/vitest run test/promql/cluster.test.ts
 
 bench: deps build ## Ratios against VictoriaMetrics and Prometheus in one run, then a bench for each hot file
 	@$(NODE) test/bench/main.mjs $(ARGS)

@@ -12,6 +12,7 @@ const LAYERS = [
   ["env", "kernel"],
   ["chunk", "index"],
   ["wal", "block", "promql", "cluster"],
+  ["side"],
   ["tsdb", "rpc", "runtime"],
 ];
 const LINES_MAX = 600;

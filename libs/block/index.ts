@@ -9,16 +9,39 @@ export {
   WorkerBlockBuilder,
 } from "./builder.ts";
 export { serveBuilder } from "./builder-server.ts";
+export { ByteSink, ByteSource } from "./byte-stream.ts";
 export type { ColumnEntry, StoredColumn } from "./column-entry.ts";
+export { type Derivation, derivedOptions } from "./derive.ts";
 export { BLOCK_DESCRIBERS } from "./describe.ts";
 export { classifyingFileSystem } from "./disk-errors.ts";
+export { foldSamples } from "./fold-rows.ts";
 export { BLOCK_ID_BYTES, type BlockOptions, type Footer, LEVELS, type Level, type TenantEntry } from "./footer.ts";
+export { decodeHeaderPage, encodeHeaderPage } from "./header-page.ts";
 export { piecesOf } from "./index-pieces.ts";
 export type { Floor, InputTombstones } from "./job.ts";
 export { mergeBlocks, mergeColumns, mergedOptions, planTimes, type TimesPlan } from "./merge.ts";
-export { pageOf } from "./page.ts";
+export { packPage, pageOf, readChecked } from "./page.ts";
 export { type BlockPiece, PIECE_BYTES, PieceWriter } from "./piece.ts";
-export { DAY_MS, dayOf, type MergeOptions, type MergePlan, planExpiry, planMerges, planShrink } from "./plan.ts";
+export {
+  DAY_MS,
+  dayOf,
+  type MergeOptions,
+  type MergePlan,
+  planExpiry,
+  planMerges,
+  planShrink,
+  SETTLE_MS,
+} from "./plan.ts";
+export {
+  daysOf,
+  heldByLevels,
+  type LevelBlock,
+  type LevelRetention,
+  type LevelStep,
+  planLevels,
+  type RowDays,
+  rowDays,
+} from "./plan-levels.ts";
 export { BlockReader, HAS_NANS, HAS_STALES, type HeaderPage } from "./reader.ts";
 export {
   BlockRegistry,

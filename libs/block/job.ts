@@ -4,6 +4,7 @@ import type { FileSystem } from "../env/index.ts";
 import type { PieceValue } from "../index/index.ts";
 import type { ColumnKernel } from "../kernel/index.ts";
 import { CanceledError, InvalidError } from "../model/index.ts";
+import { type Derivation, deriveSteps } from "./derive.ts";
 import type { BlockOptions } from "./footer.ts";
 import { piecesInSteps } from "./index-pieces.ts";
 import { type LeftOut, mergedOptions, mergeSteps } from "./merge.ts";
@@ -19,9 +20,11 @@ export interface BuildTask {
   readonly options: BlockOptions;
 }
 
-/** The blocks to be merged, and what becomes of them (mergedOptions); plain data. */
+/** The blocks to be merged, and what becomes of them (mergedOptions, derivedOptions); plain data. */
 export interface MergeTask extends BuildTask {
   readonly inputs: readonly string[];
+  /** What is derived of the inputs instead: options as derivedOptions has them. */
+  readonly derivation?: Derivation | undefined;
   /**
    * By input: what deletions hide of it. What is `due` is left out; what is not stays hidden, in the summary's tombstones: then there is one
    * input, because another might have samples of that time that nothing hides. When nothing is left there is no block, and the summary has no series.
@@ -109,12 +112,20 @@ export async function runMerge(
   };
   try {
     for (const path of task.inputs) readers.push(new BlockReader(fs, path, kernel));
-    checkTask(task, readers);
+    const { derivation } = task;
+    if (derivation === undefined) checkTask(task, readers);
     writer = begin(fs, task, kernel);
     const { tombstones = [] } = task;
     const leftOut = leftOutOf(task, readers);
     const kept = new KeptTombstones(tombstones[0]?.kept ?? [], readers[0]!.seriesCount);
     let count = 0;
+    if (derivation !== undefined) {
+      for (const steps = deriveSteps(derivation, readers, writer, kernel); steps.next().done !== true; ) {
+        if (++count % SERIES_PER_STEP === 0) await rest();
+      }
+      await rest();
+      return writer.finish("level-block");
+    }
     for (const written of mergeSteps(readers, writer, leftOut)) {
       if (written !== undefined) kept.add(written.places[0]![1], writer.seriesCount - 1, written.times);
       if (++count % SERIES_PER_STEP === 0) await rest();

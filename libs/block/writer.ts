@@ -285,10 +285,11 @@ export class BlockWriter {
 
   /**
    * Writes what is left, makes it durable and gives the draft its name. Sync sites: `${site}-file`, `${site}-name`. Errors: InvalidError
-   * for a block without series; those of the file system, after which the draft must be abandoned.
+   * for a raw block without series (of a coarser level it says that no series has rows); those of the file system, after which the draft must be abandoned.
    */
   finish(site: string): BlockSummary {
-    if (this.series === 0) throw new InvalidError("cannot finish block: got no series; want one at least");
+    if (this.series === 0 && this.options.level === "raw")
+      throw new InvalidError("cannot finish block: got no series; want one at least");
     this.closeSeriesPage();
     this.closeHeaderPage();
     const valuesEnd = this.position;

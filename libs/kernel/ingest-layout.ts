@@ -49,6 +49,7 @@ export const REQUEST = {
   gathered: 27,
   symbolCount: 28,
   guessed: 29,
+  starts: 30,
   words: 32,
 } as const;
 

@@ -20,6 +20,7 @@ export class RequestView {
   readonly families: Uint32Array;
   /** Bytes of the decompressed message. */
   messageBytes = 0;
+  private readonly messageAt: number;
   private readonly words: Uint32Array;
   private readonly bytes: Uint8Array;
   private readonly metadata: Uint32Array;
@@ -27,6 +28,7 @@ export class RequestView {
 
   constructor(buffer: SharedArrayBuffer, regions: IngestRegions, sizes: IngestSizes) {
     this.bytes = new Uint8Array(buffer);
+    this.messageAt = regions.decoded;
     this.words = new Uint32Array(buffer, regions.request, REQUEST.words);
     this.rows = new Uint32Array(buffer, regions.rows, regions.rowsMax * ROW_WORDS);
     this.times = new Float64Array(buffer, regions.times, regions.samplesMax);
@@ -71,7 +73,7 @@ export class RequestView {
     return this.words[REQUEST.guessed]!;
   }
 
-  /** Exemplars and native histograms in the request; they are counted, not kept. */
+  /** Exemplars and native histograms in the request, and start times of its samples: counted here, read elsewhere. */
   get exemplars(): number {
     return this.words[REQUEST.exemplars]!;
   }
@@ -80,12 +82,21 @@ export class RequestView {
     return this.words[REQUEST.histograms]!;
   }
 
+  get starts(): number {
+    return this.words[REQUEST.starts]!;
+  }
+
+  /** A copy of the decompressed message. */
+  messageCopy(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.bytes.subarray(this.messageAt, this.messageAt + this.messageBytes));
+  }
+
   /** Samples left out because their time is beyond ±2^53 ms. */
   get timeRefused(): number {
     return this.words[REQUEST.timeRefused]!;
   }
 
-  /** Series left out because they hold neither samples nor histograms. */
+  /** Series left out because they hold nothing: neither samples nor histograms, nor, in version 2, exemplars, which may come alone. */
   get emptySeries(): number {
     return this.words[REQUEST.empty]!;
   }

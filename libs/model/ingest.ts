@@ -36,6 +36,19 @@ export interface BatchAck {
   readonly rejections: readonly Rejection[];
 }
 
+/** What a side batch may hold beside start times. */
+export type SideKind = "histogram" | "exemplar";
+
+/** What of a side batch was not stored although it was well-formed. Never retried. */
+export interface SideRejection extends Rejection {
+  readonly kind: SideKind;
+}
+
+/** Everything else of the batch is durable. */
+export interface SideAck {
+  readonly rejections: readonly SideRejection[];
+}
+
 /**
  * One connection of one insert to one storage, with a dictionary of its own: reference → series. Batches are applied in
  * the order of `append` calls; the promise settles when the batch is durable.
@@ -47,6 +60,11 @@ export interface IngestSession {
   append(batch: Uint8Array): Promise<BatchAck>;
   /** Metric family metadata, durable when the promise settles. */
   appendMetadata(entries: readonly MetadataEntry[]): Promise<void>;
+  /**
+   * A side batch (libs/side/FORMAT.md): histograms, exemplars and start times, with the keys of their series, so that it needs no
+   * reference. Durable when the promise settles. Errors: as append.
+   */
+  appendSide(batch: Uint8Array): Promise<SideAck>;
   /** Settles, without an error, once the session takes no more batches because its connection is gone. */
   readonly closed?: Promise<void>;
   close(): Promise<void>;

@@ -1,10 +1,12 @@
 // libs/model/queryable.ts: the seam between PromQL and any storage: leaves in, step-aligned columns out.
 // A leaf is all that is computed per series: select, offset, range function, and perhaps a first aggregation.
 // Raw samples cross this seam in a stream, for those who ask for nothing else. promql knows this file and nothing of storage or network.
+import type { SeriesExemplars } from "./exemplar.ts";
 import type { HistogramColumn } from "./histogram.ts";
 import type { MetadataEntry } from "./ingest.ts";
 import type { Labels } from "./labels.ts";
 import type { Matcher } from "./matcher.ts";
+import type { LevelChoice } from "./rows.ts";
 import type { Statistics } from "./statistics.ts";
 
 /** Functions a storage evaluates per series over a window (start, end] of raw samples. */
@@ -91,6 +93,8 @@ export interface Leaf {
    */
   readonly countsOnly?: boolean;
   readonly aggregation?: LeafAggregation;
+  /** Where the answer is to come from; absent: auto. */
+  readonly level?: LevelChoice;
 }
 
 /**
@@ -139,6 +143,10 @@ export type LeafNoteKind =
   | "collided_aggregation" // hints of a counter reset and of none were aggregated
   | "start_overlap" // a sample's start time lies before the sample before it
   | "histogram_times" // "timestamp" of a histogram
+  | "expired_to_1m" // samples of a part of the range have expired, and its windows are not made of whole rows of a minute: an estimate,
+  | "expired_to_1h" // or of an hour
+  | "asked_for_1m" // the query asks for rows of a minute, of which its windows are not made,
+  | "asked_for_1h" // or of an hour
   | "only_histograms"; // of aggregated leaves: the rollup gave histograms, and no floats
 
 export interface LeafNote {
@@ -233,6 +241,8 @@ export interface Queryable {
   series(sets: readonly (readonly Matcher[])[], range: TimeRange, limit: number, c: QueryContext): Promise<Labels[]>;
   /** Metadata of one family, or of all when `family` is "". */
   metadata(family: string, c: QueryContext): Promise<MetadataEntry[]>;
+  /** Exemplars of the series that match any of the matcher sets; each counts as a sample of c.samplesMax. Series without are left out. */
+  exemplars(sets: readonly (readonly Matcher[])[], range: TimeRange, c: QueryContext): Promise<SeriesExemplars[]>;
   /** What answers of names, values and series over a range lack, as warnings. Storages behind the network don't tell. */
   lacking?(range: TimeRange): readonly string[];
   /** What the tenant's series are made of: totals, and the `limit` greatest counts of each list. */

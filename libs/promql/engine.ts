@@ -7,6 +7,7 @@ import {
   type Grid,
   InvalidError,
   type Labels,
+  type LevelChoice,
   packHistograms,
   type Queryable,
   type QueryContext,
@@ -29,6 +30,7 @@ import {
 import { evaluate, evaluateRoot } from "./evaluate.ts";
 import { isRanged, subqueryGrid } from "./evaluate-leaf.ts";
 import type { Run, Scope } from "./evaluation.ts";
+import { annotate } from "./leaf-notes.ts";
 import { LeafRequests } from "./leaf-requests.ts";
 import { ALL_OPTIONS, type ParserOptions } from "./options.ts";
 import { parseExpr } from "./parser.ts";
@@ -64,6 +66,8 @@ export interface EngineOptions {
 /** What a single query may choose for itself. */
 export interface QueryChoices {
   readonly lookbackMs?: number;
+  /** Which level of resolution it is answered from. Default auto. */
+  readonly level?: LevelChoice;
   /** Whether samples are counted step by step, which costs about as much again. */
   readonly countSamples?: boolean;
   /** Told how far the query is. */
@@ -195,7 +199,7 @@ export class Engine {
     // are a good part of what a small query costs.
     const abort = plan.kind === "leaf" ? undefined : new AbortController();
     const signal = abort === undefined ? context.signal : AbortSignal.any([context.signal, abort.signal]);
-    const leaves = new LeafRequests(queryable, { ...context, signal }, budget);
+    const leaves = new LeafRequests(queryable, { ...context, signal }, budget, choices.level);
     const counts = choices.countSamples === true ? new SampleCounts(grid) : undefined;
     const run: Run = { leaves, budget, lookbackMs, delayedNames, useStarts, ...(trace === undefined ? {} : { trace }) };
     const node = trace === undefined ? {} : { node: trace.root };
@@ -288,6 +292,7 @@ async function rawSamples(plan: MatrixPlan, scope: Scope): Promise<QueryValue> {
   });
   if (scope.node !== undefined) traceLeaf(scope.node, result);
   for (const warning of result.warnings) scope.notes.addStorageWarning(warning);
+  annotate(result.notes ?? [], leaf.pos, leaf.aggregatedPos, "", scope.notes);
   const columns: StepColumn[] = [];
   for (const { labels, values, times, histograms } of result.columns) {
     if (histograms !== undefined) {

@@ -23,6 +23,7 @@ export { printExpr, printMatcher } from "./printer.ts";
 export { QueryProgress } from "./progress.ts";
 export { evaluateRollup, presenceFollowsTimes, type RollupArgs, readsValues, seesStale } from "./rollup.ts";
 export { hasStale, stripStale } from "./rollup-instant.ts";
+export { columnsOfRows, evaluateRows, looksAtNewest } from "./rollup-rows.ts";
 export { evaluateSamples, readsStarts } from "./rollup-samples.ts";
 export type { SampleCounts } from "./sample-counts.ts";
 export * from "./series-description.ts";

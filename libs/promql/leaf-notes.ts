@@ -82,6 +82,14 @@ export const MIXED_SCHEMAS =
 /** Kinds that need more than a name, or say nothing. */
 type Unworded = "start_overlap" | "histogram_times" | "only_histograms" | "ignored_in_aggregation";
 
+const EXPIRED = "finer samples of a part of its range have expired, and its windows are not made of whole rows";
+const ASKED_FOR = "the query asks for this level, and its windows are not made of whole rows";
+
+/** An info that an answer is an estimate. */
+function resolution(reason: string, level: string): Word {
+  return (annotations, _, at) => annotations.info(`answered at a resolution of ${level}: ${reason}`, at);
+}
+
 const WORDING: Readonly<Record<Exclude<LeafNoteKind, Unworded>, Word>> = {
   mixed_samples: warning("encountered a mix of histograms and floats for metric name"),
   mixed_schemas: warning(MIXED_SCHEMAS),
@@ -97,5 +105,9 @@ const WORDING: Readonly<Record<Exclude<LeafNoteKind, Unworded>, Word>> = {
   reconciled_aggregation: reconciled("aggregation"),
   mixed_aggregation: (annotations, _, at) =>
     annotations.warn("encountered a mix of histograms and floats for aggregation", at),
+  expired_to_1m: resolution(EXPIRED, "1m"),
+  expired_to_1h: resolution(EXPIRED, "1h"),
+  asked_for_1m: resolution(ASKED_FOR, "1m"),
+  asked_for_1h: resolution(ASKED_FOR, "1h"),
   collided_aggregation: (annotations, _, at) => annotations.warn(collidedText("aggregation"), at),
 };

@@ -1,5 +1,5 @@
 // libs/promql/leaf-requests.ts: asks the storages for a query's leaves: each distinct leaf once, a few at a time.
-import type { Leaf, LeafResult, Queryable, QueryContext } from "../model/index.ts";
+import type { Leaf, LeafResult, LevelChoice, Queryable, QueryContext } from "../model/index.ts";
 import type { Budget } from "./budget.ts";
 
 /** Leaves of one query that are under way at a time. */
@@ -12,12 +12,14 @@ export class LeafRequests {
   readonly #budget: Budget;
   readonly #known = new Map<string, Promise<LeafResult>>();
   readonly #waiting: (() => void)[] = [];
+  readonly #level: LevelChoice;
   #running = 0;
 
-  constructor(queryable: Queryable, context: QueryContext, budget: Budget) {
+  constructor(queryable: Queryable, context: QueryContext, budget: Budget, level: LevelChoice = "auto") {
     this.#queryable = queryable;
     this.#context = context;
     this.#budget = budget;
+    this.#level = level;
   }
 
   /** Evaluates a leaf, or joins the request for an equal one. Errors: those of the storage, and LimitError. */
@@ -38,7 +40,8 @@ export class LeafRequests {
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
     try {
       this.#budget.check();
-      const result = await this.#queryable.evaluate(leaf, { ...this.#context, samplesMax: this.#budget.samplesLeft });
+      const asked = this.#level === "auto" ? leaf : { ...leaf, level: this.#level };
+      const result = await this.#queryable.evaluate(asked, { ...this.#context, samplesMax: this.#budget.samplesLeft });
       this.#budget.check();
       this.#budget.read(result);
       return result;

@@ -11,15 +11,23 @@ import {
   InvalidError,
   type MetadataEntry,
   type RejectionReason,
+  type SideAck,
+  type SideKind,
   type StorageIdentity,
   TimeoutError,
   UnavailableError,
 } from "../model/index.ts";
 import { callUnary } from "./calls.ts";
 import { MESSAGE_BYTES_MAX, openClient, type TlsMaterial } from "./channel.ts";
-import { AppendRequestBuilder, batchSeq, checkBatch, encodeMetadataRequest } from "./ingest-codec.ts";
+import {
+  AppendRequestBuilder,
+  batchSeq,
+  checkBatch,
+  encodeMetadataRequest,
+  encodeSideRequest,
+} from "./ingest-codec.ts";
 import { contracts } from "./load.ts";
-import type { AppendReply } from "./messages.ts";
+import type { AppendReply, SideRejectionMessage } from "./messages.ts";
 import { ClusterPin, callHeaders, type PeerStatus, PROTOCOL_VERSIONS, peerStatus, type VersionRange } from "./peer.ts";
 import { errorOfFailure, errorOfStatus } from "./status.ts";
 
@@ -99,12 +107,14 @@ class RemoteIngestSession implements IngestSession {
   /** Batches not acknowledged, by seq. */
   readonly #batches = new Map<number, PendingBatch>();
   readonly #metadata = new Map<number, Waiter<void>>();
+  readonly #side = new Map<number, Waiter<SideAck>>();
   readonly #builder: AppendRequestBuilder;
   readonly #gather = new Gather(nodeClock);
   #sentAtMs = 0;
   /** Batches acknowledged since nothing was in flight. */
   #acknowledged = 0;
   #metadataSeq = 0;
+  #sideSeq = 0;
   /** Bytes of batches written to the stream and not acknowledged. */
   #sentBytes = 0;
   #sendPlanned = false;
@@ -195,6 +205,21 @@ class RemoteIngestSession implements IngestSession {
     });
   }
 
+  appendSide(batch: Uint8Array): Promise<SideAck> {
+    return new Promise((resolve, reject) => {
+      this.#checkOpen();
+      this.#sideSeq = (this.#sideSeq + 1) >>> 0;
+      const request = encodeSideRequest(this.#sideSeq, batch);
+      if (request.length > MESSAGE_BYTES_MAX) {
+        throw new InvalidError(
+          `cannot append side batch: got ${request.length} bytes; want at most ${MESSAGE_BYTES_MAX}`,
+        );
+      }
+      this.#side.set(this.#sideSeq, { resolve, reject });
+      this.#call.write(request);
+    });
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -219,7 +244,7 @@ class RemoteIngestSession implements IngestSession {
   }
 
   get #isIdle(): boolean {
-    return this.#failure !== undefined || (this.#batches.size === 0 && this.#metadata.size === 0);
+    return this.#failure !== undefined || this.#batches.size + this.#metadata.size + this.#side.size === 0;
   }
 
   #checkOpen(): void {
@@ -269,6 +294,12 @@ class RemoteIngestSession implements IngestSession {
       if (failure !== null) waiter?.reject(errorOfFailure(failure));
       else waiter?.resolve();
     }
+    for (const { seq, rejections, failure } of reply.side) {
+      const waiter = this.#side.get(seq);
+      this.#side.delete(seq);
+      if (failure !== null) waiter?.reject(errorOfFailure(failure));
+      else waiter?.resolve({ rejections: rejections.map(rejectionOf) });
+    }
     const waiting = this.#batches.size;
     this.#acknowledged += before - waiting;
     if (this.#sentBytes === 0 && before > waiting) {
@@ -296,11 +327,17 @@ class RemoteIngestSession implements IngestSession {
     this.#failure = failure;
     for (const { reject } of this.#batches.values()) reject(failure);
     for (const { reject } of this.#metadata.values()) reject(failure);
+    for (const { reject } of this.#side.values()) reject(failure);
     this.#batches.clear();
     this.#metadata.clear();
+    this.#side.clear();
     this.#call.cancel();
     this.#client.close();
     this.#onIdle?.();
     this.#settleClosed();
   }
+}
+
+function rejectionOf({ kind, reason, count, text }: SideRejectionMessage): SideAck["rejections"][number] {
+  return { kind: kind as SideKind, reason: reason as RejectionReason, count, text };
 }

@@ -104,10 +104,15 @@ export function encodeMetadataRequest(seq: number, entries: readonly MetadataEnt
   return contracts().appendRequest.serialize({ metadata: { seq, entries } } as AppendRequest);
 }
 
+/** An encoded request of a side batch. */
+export function encodeSideRequest(seq: number, batch: Uint8Array): Buffer {
+  return contracts().appendRequest.serialize({ side: { seq, batch } } as AppendRequest);
+}
+
 /** Decodes any append request; batches are a view. Errors: InvalidError for bytes that are no such message. */
 export function decodeAppendRequest(bytes: Buffer): AppendRequest {
   const split = splitBytesMessage(bytes);
-  if (split !== undefined && split.rest.length === 0) return { batches: split.payload, metadata: null };
+  if (split !== undefined && split.rest.length === 0) return { batches: split.payload, metadata: null, side: null };
   try {
     return contracts().appendRequest.deserialize(bytes);
   } catch (cause) {

@@ -18,6 +18,8 @@ import type {
   HandshakeRequest,
   MetadataBatch,
   MetadataOutcome,
+  SideBatchMessage,
+  SideOutcome,
 } from "./messages.ts";
 import { checkExpected, checkHeaders, negotiate, type VersionRange } from "./peer.ts";
 import { failureOf, statusOfError } from "./status.ts";
@@ -143,6 +145,7 @@ class AppendStream {
   #stored: number[] = [];
   #outcomes: BatchOutcome[] = [];
   #metadata: MetadataOutcome[] = [];
+  #side: SideOutcome[] = [];
   #replyPlanned = false;
 
   constructor(
@@ -176,6 +179,7 @@ class AppendStream {
       const request = decodeAppendRequest(bytes);
       for (const batch of splitBatches(request.batches)) void this.#append(batch);
       if (request.metadata !== null) void this.#appendMetadata(request.metadata, bytes.length);
+      if (request.side !== null) void this.#appendSide(request.side);
     } catch (error) {
       this.#events.onFailure(error);
       void this.#end(error);
@@ -215,6 +219,18 @@ class AppendStream {
     this.#finish(bytes);
   }
 
+  async #appendSide({ seq, batch }: SideBatchMessage): Promise<void> {
+    this.#begin(batch.length);
+    try {
+      const { rejections } = await this.#session.appendSide(batch);
+      this.#side.push({ seq, rejections, failure: null });
+    } catch (error) {
+      if (error instanceof InvalidError) this.#events.onFailure(error);
+      this.#side.push({ seq, rejections: [], failure: failureOf(error) });
+    }
+    this.#finish(batch.length);
+  }
+
   #begin(bytes: number): void {
     this.#inFlight++;
     this.#budget.take(bytes);
@@ -233,11 +249,12 @@ class AppendStream {
   #reply(): void {
     this.#replyPlanned = false;
     if (!this.#call.cancelled && !this.#call.writableEnded) {
-      this.#call.write({ stored: this.#stored, outcomes: this.#outcomes, metadata: this.#metadata });
+      this.#call.write({ stored: this.#stored, outcomes: this.#outcomes, metadata: this.#metadata, side: this.#side });
     }
     this.#stored = [];
     this.#outcomes = [];
     this.#metadata = [];
+    this.#side = [];
     if (this.#inFlight === 0) this.#onSettled?.();
   }
 

@@ -6,6 +6,7 @@ import {
   type LeafAggregation,
   type LeafNote,
   type LeafNoteKind,
+  type LevelChoice,
   type Matcher,
   type MatchType,
   type PartialOp,
@@ -85,8 +86,13 @@ const NOTE_KINDS: Readonly<Record<LeafNoteKind, true>> = {
   collided_aggregation: true,
   start_overlap: true,
   histogram_times: true,
+  expired_to_1m: true,
+  expired_to_1h: true,
+  asked_for_1m: true,
+  asked_for_1h: true,
   only_histograms: true,
 };
+const LEVEL_CHOICES: Readonly<Record<LevelChoice, true>> = { auto: true, raw: true, "1m": true, "1h": true };
 const MATCH_TYPES: Readonly<Record<MatchType, true>> = { "=": true, "!=": true, "=~": true, "!~": true };
 
 /** A name that this version knows. Errors: UnavailableError, because a newer caller is cured by an upgrade. */
@@ -113,6 +119,7 @@ export function leafToMessage(leaf: Leaf): LeafMessage {
     aggregation: leaf.aggregation ?? null,
     useStarts: leaf.useStarts ?? false,
     countsOnly: leaf.countsOnly ?? false,
+    level: leaf.level ?? "",
   };
 }
 
@@ -137,6 +144,7 @@ export function leafFromMessage(message: LeafMessage | null): Leaf {
     dropName: message.dropName,
     ...(message.useStarts ? { useStarts: true } : {}),
     ...(message.countsOnly ? { countsOnly: true } : {}),
+    ...(message.level === "" ? {} : { level: known(LEVEL_CHOICES, "level", message.level) }),
     ...aggregation,
   };
 }

@@ -14,6 +14,7 @@ import type {
   DeletionsReply,
   EvaluateReply,
   EvaluateRequest,
+  ExemplarsReply,
   FailureMessage,
   HandshakeReply,
   HandshakeRequest,
@@ -54,6 +55,7 @@ export type QueryMethods = {
   LabelValues: MethodDefinition<LookupRequest, StringsReply>;
   Series: MethodDefinition<LookupRequest, SeriesReply>;
   Metadata: MethodDefinition<MetadataRequest, MetadataReply>;
+  Exemplars: MethodDefinition<LookupRequest, ExemplarsReply>;
   Statistics: MethodDefinition<StatisticsRequest, StatisticsReply>;
   Status: MethodDefinition<StatusRequest, StatusReply>;
 };

@@ -47,9 +47,15 @@ export interface MetadataBatch {
   readonly entries: readonly MetadataMessage[];
 }
 
+export interface SideBatchMessage {
+  readonly seq: number;
+  readonly batch: Uint8Array;
+}
+
 export interface AppendRequest {
   readonly batches: Uint8Array;
   readonly metadata: MetadataBatch | null;
+  readonly side: SideBatchMessage | null;
 }
 
 export interface RejectionMessage {
@@ -70,10 +76,21 @@ export interface MetadataOutcome {
   readonly failure: FailureMessage | null;
 }
 
+export interface SideRejectionMessage extends RejectionMessage {
+  readonly kind: string;
+}
+
+export interface SideOutcome {
+  readonly seq: number;
+  readonly rejections: readonly SideRejectionMessage[];
+  readonly failure: FailureMessage | null;
+}
+
 export interface AppendReply {
   readonly stored: readonly number[];
   readonly outcomes: readonly BatchOutcome[];
   readonly metadata: readonly MetadataOutcome[];
+  readonly side: readonly SideOutcome[];
 }
 
 export interface MatcherMessage {
@@ -108,6 +125,8 @@ export interface LeafMessage {
   readonly aggregation: AggregationMessage | null;
   readonly useStarts: boolean;
   readonly countsOnly: boolean;
+  /** "" for a query that doesn't say. */
+  readonly level: string;
 }
 
 export interface EvaluateRequest {
@@ -159,6 +178,7 @@ export interface LookupRequest {
   readonly maxMs: number;
   readonly limit: number;
   readonly name: string;
+  readonly samplesMax: number;
   readonly seriesMax: number;
 }
 
@@ -177,6 +197,21 @@ export interface MetadataRequest {
 
 export interface MetadataReply {
   readonly entries: readonly MetadataMessage[];
+}
+
+export interface ExemplarMessage {
+  readonly labels: readonly string[];
+  readonly value: number;
+  readonly timeMs: number;
+}
+
+export interface SeriesExemplarsMessage {
+  readonly labels: readonly string[];
+  readonly exemplars: readonly ExemplarMessage[];
+}
+
+export interface ExemplarsReply {
+  readonly series: readonly SeriesExemplarsMessage[];
 }
 
 export interface DeleteSeriesRequest {

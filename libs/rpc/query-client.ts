@@ -5,6 +5,7 @@ import type { Client, Metadata, MethodDefinition } from "@grpc/grpc-js";
 import {
   assert,
   type Deletable,
+  equalLabels,
   type Labels,
   type Leaf,
   type LeafResult,
@@ -14,6 +15,7 @@ import {
   type QueryContext,
   type RawColumn,
   type RawRequest,
+  type SeriesExemplars,
   type Statistics,
   type StepColumn,
   type TimeRange,
@@ -170,6 +172,22 @@ class GrpcQueryable implements RemoteQueryable {
     return entries;
   }
 
+  async exemplars(
+    sets: readonly (readonly Matcher[])[],
+    range: TimeRange,
+    context: QueryContext,
+  ): Promise<SeriesExemplars[]> {
+    const out: SeriesExemplars[] = [];
+    await this.#ask("Exemplars", lookup("", sets, range, 0, context), context, (reply) => {
+      for (const part of reply.series) {
+        const last = out.at(-1);
+        if (last === undefined || !equalLabels(last.labels, part.labels)) out.push(part);
+        else out[out.length - 1] = { labels: last.labels, exemplars: [...last.exemplars, ...part.exemplars] };
+      }
+    });
+    return out;
+  }
+
   async statistics(limit: number, context: QueryContext): Promise<Statistics> {
     const replies: StatisticsReply[] = [];
     await this.#ask("Statistics", { tenant: context.tenant, limit }, context, (reply) => replies.push(reply));
@@ -218,8 +236,17 @@ function lookup(
   limit: number,
   context: QueryContext,
 ): LookupRequest {
-  const { tenant, seriesMax = 0 } = context;
-  return { tenant, sets: setsToMessage(sets), minMs: range.minMs, maxMs: range.maxMs, limit, name, seriesMax };
+  const { tenant, samplesMax, seriesMax = 0 } = context;
+  return {
+    tenant,
+    sets: setsToMessage(sets),
+    minMs: range.minMs,
+    maxMs: range.maxMs,
+    limit,
+    name,
+    seriesMax,
+    samplesMax,
+  };
 }
 
 /** Errors: InternalError for columns that are no raw samples. */

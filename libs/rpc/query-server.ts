@@ -9,6 +9,7 @@ import {
   type MetadataEntry,
   type QueryContext,
   type RawColumn,
+  type SeriesExemplars,
   type StepColumn,
   TimeoutError,
   UnavailableError,
@@ -20,6 +21,7 @@ import { leafFromMessage, matchersFromMessage, setsFromMessage } from "./leaf-co
 import type {
   EvaluateReply,
   EvaluateRequest,
+  ExemplarsReply,
   LookupRequest,
   MetadataReply,
   MetadataRequest,
@@ -90,6 +92,9 @@ export class QueryService {
       ),
       Metadata: this.#streaming<MetadataRequest, MetadataReply>("metadata", async (r, c) =>
         metadataReplies(await queryable.metadata(r.family, c)),
+      ),
+      Exemplars: this.#streaming<LookupRequest, ExemplarsReply>("exemplars", async (r, c) =>
+        exemplarReplies(await queryable.exemplars(setsFromMessage(r.sets), r, c)),
       ),
       Statistics: this.#streaming<StatisticsRequest, StatisticsReply>("statistics", async (r, c) =>
         statisticsReplies(await queryable.statistics(r.limit, c)),
@@ -240,6 +245,15 @@ function* cut<T>(items: readonly T[], sizeOf: (item: T) => number): Generator<T[
 
 function* stringReplies(strings: readonly string[]): Generator<StringsReply> {
   for (const values of cut(strings, (text) => text.length + 4)) yield { values };
+}
+
+function* exemplarReplies(series: readonly SeriesExemplars[]): Generator<ExemplarsReply> {
+  const textBytes = (labels: Labels): number => labels.reduce((sum, text) => sum + text.length + 4, 0);
+  for (const { labels, exemplars } of series) {
+    // One series a message at least; a long one in pieces.
+    for (const piece of cut(exemplars, (e) => textBytes(e.labels) + 24))
+      yield { series: [{ labels, exemplars: piece }] };
+  }
 }
 
 function* metadataReplies(entries: readonly MetadataEntry[]): Generator<MetadataReply> {

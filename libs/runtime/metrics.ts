@@ -32,6 +32,8 @@ export const METRICS = {
   tidemark_insert_decoded_bytes_total: { type: "counter", help: "Bytes of write requests after decompression." },
   tidemark_insert_samples_received_total: { type: "counter", help: "Samples in well-formed write requests." },
   tidemark_insert_samples_stored_total: { type: "counter", help: "Samples acknowledged to clients." },
+  tidemark_insert_histograms_stored_total: { type: "counter", help: "Native histograms acknowledged to clients." },
+  tidemark_insert_exemplars_stored_total: { type: "counter", help: "Exemplars acknowledged to clients." },
   tidemark_insert_refused_total: {
     type: "counter",
     labels: ["reason"],
@@ -86,6 +88,15 @@ export const METRICS = {
   },
   tidemark_storage_samples_outvoted_total: { type: "counter", help: "Samples whose time has another value that wins." },
   tidemark_storage_samples_rejected_total: { type: "counter", labels: ["reason"], help: "Samples refused for good." },
+  tidemark_storage_histograms_stored_total: { type: "counter", help: "Native histograms stored." },
+  tidemark_storage_exemplars_stored_total: { type: "counter", help: "Exemplars stored." },
+  tidemark_storage_start_times_stored_total: { type: "counter", help: "Start times of series stored." },
+  tidemark_side_bytes: {
+    type: "gauge",
+    help: "Memory of histograms, exemplars and start times that are not in files yet.",
+  },
+  tidemark_side_files: { type: "gauge", help: "Files of histograms, exemplars and start times." },
+  tidemark_side_files_bytes: { type: "gauge", help: "Size of these files." },
   tidemark_storage_append_seconds_total: {
     type: "counter",
     help: "Time from a batch's arrival to its durability, summed.",
@@ -163,6 +174,18 @@ export const METRICS = {
   tidemark_blocks_expired_total: {
     type: "counter",
     help: "Blocks dropped because all their samples were past retention.",
+  },
+
+  tidemark_level_blocks: { type: "gauge", labels: ["level"], help: "Live blocks of a level of resolution." },
+  tidemark_level_blocks_bytes: { type: "gauge", labels: ["level"], help: "Size of the live blocks of a level." },
+  tidemark_level_blocks_made_total: {
+    type: "counter",
+    help: "Blocks of rows, and of samples in place of rows, that were made, renewed or joined.",
+  },
+  tidemark_level_leaves_total: {
+    type: "counter",
+    labels: ["level"],
+    help: "Query leaves answered from a level of resolution.",
   },
 
   tidemark_replay_seconds: { type: "gauge", help: "How long the last replay of the WAL took." },

@@ -3,14 +3,9 @@
 // Order of a cut: head frozen at a boundary of the WAL → blocks durable → registry durable → sources replaced → WAL truncated. Until the
 // registry names the blocks the WAL has everything; a crash or a full disk anywhere costs the work, never a sample.
 import {
-  type BlockBuilder,
   type BlockEntry,
-  type BlockOptions,
-  type BlockPiece,
-  type BlockRegistry,
   blockFileName,
   blockPath,
-  DAY_MS,
   entryOf,
   type Floor,
   mergedOptions,
@@ -18,78 +13,35 @@ import {
   planMerges,
   planShrink,
   type RegistryChange,
-  type Tombstone,
-  withTombstones,
 } from "../block/index.ts";
-import { errorText, type FileSystem, type Random } from "../env/index.ts";
+import { errorText } from "../env/index.ts";
 import { InternalError, UnavailableError } from "../model/index.ts";
+import type { SideStore } from "../side/index.ts";
 import { BlockIndexer } from "./block-indexer.ts";
-import { HeadPieces, RangeTooLong, seriesByShard } from "./head-pieces.ts";
-import { HiddenPieces } from "./hidden-pieces.ts";
+import { type CutReport, nothingDone } from "./cut-report.ts";
+import type { CutterOptions } from "./cutter-options.ts";
+import { inheritRows } from "./fresh-rows.ts";
+import { HeadBlocks, type IsDue } from "./head-blocks.ts";
+import { LevelKeeper } from "./level-keeper.ts";
 import { linkAside } from "./quarantine-folder.ts";
 import { linkSnapshot } from "./snapshot.ts";
 import { SourcesPin } from "./sources.ts";
-import type { DbState } from "./state.ts";
 import type { StoredBlock } from "./stored-block.ts";
+import type { StoredSide } from "./stored-side.ts";
 import type { FrozenHead } from "./windows.ts";
-
-export interface CutterOptions {
-  readonly state: DbState;
-  readonly fs: FileSystem;
-  readonly dataDir: string;
-  readonly registry: BlockRegistry;
-  readonly builder: BlockBuilder;
-  readonly random: Random;
-  /** Whether the storage is empty. */
-  readonly isNew: boolean;
-  /** Length of a window; windows end at its multiples. */
-  readonly windowMs: number;
-  /** How long after its end a window still takes samples. */
-  readonly lateWindowMs: number;
-  /** Opens a block that is live. Errors: CorruptionError. */
-  readonly openBlock: (entry: BlockEntry) => StoredBlock;
-  /** The live blocks by file name; the cutter keeps it. */
-  readonly stored: Map<string, StoredBlock>;
-  /** What all blocks may take together. */
-  readonly retentionBytes: number;
-  /** What an operator wants to read in the log. */
-  readonly onNotice: (notice: string) => void;
-  /** What could not be done now and is tried again. */
-  readonly onProblem: (problem: string) => void;
-  /** Nothing may be built on this directory any more: the process must stop. */
-  readonly onFailure: (error: Error) => void;
-}
-
-/** What was done, for the answer of an admin's request and for counters. */
-export interface CutReport {
-  blocks: number;
-  samples: number;
-  sizeBytes: number;
-  merged: number;
-  expired: number;
-  /** Blocks dropped for --retention-size. */
-  shrunk: number;
-}
 
 /** Heads on their way into blocks. */
 interface Cut {
   readonly frozen: readonly FrozenHead[];
+  readonly side: readonly SideStore[];
   /** Every sample up to here that the WAL has below `segment` is in the heads, or in blocks already. */
   readonly maxMs: number;
   readonly segment: number;
 }
 
-/** What a block is built from. */
-interface Pieces {
-  next(): BlockPiece | undefined;
-  /** What is hidden of the block; absent when nothing is. */
-  tombstones?(): Tombstone[];
-}
-
-type IsDue = (deletion: string) => boolean;
-
 /** Merges read and write what they merge: a few at a time leave room for the next cut. */
 const MERGES_PER_TICK = 4;
+const LEVEL_STEPS_PER_TICK = 4;
 
 export class Cutter {
   readonly totals: CutReport = nothingDone();
@@ -101,8 +53,10 @@ export class Cutter {
   private closing = false;
   /** Heads whose samples are in blocks, but which queries still read. */
   private busyHeads = 0;
+  private readonly levels: LevelKeeper;
   private readonly isDue: IsDue;
   private readonly indexer: BlockIndexer;
+  private readonly blocks: HeadBlocks;
   /** Damaged blocks that are to be put aside. */
   private readonly damaged = new Set<BlockEntry>();
   /** A new storage has no window before the one that it was opened in. */
@@ -111,9 +65,20 @@ export class Cutter {
   constructor(options: CutterOptions) {
     this.options = options;
     this.indexer = new BlockIndexer(options, () => this.closing);
+    this.blocks = new HeadBlocks(options);
     options.state.quarantine.attach((path) => this.takeOut(path));
     options.state.onPressure = () => this.relieve();
-    const { state, windowMs, isNew } = options;
+    const { state, windowMs, isNew, registry, builder, random, dataDir, stored, onProblem } = options;
+    this.levels = new LevelKeeper({
+      ...{ builder, random, dataDir, stored, onProblem },
+      retentionMs: state.levelRetentionMs,
+      nowMs: () => state.clock.nowMs(),
+      blocks: () => registry.blocks,
+      replaceBlocks: (change) => this.replaceBlocks(change),
+      discard: (entries) => this.discard(entries),
+      isQuarantined: (error) => state.quarantine.report(error),
+      pause: () => state.clock.sleep(0),
+    });
     this.isDue = (deletion) => state.deletions.isDue(deletion);
     this.firstMs = isNew ? Math.floor(state.clock.nowMs() / windowMs) * windowMs : Number.NEGATIVE_INFINITY;
   }
@@ -158,11 +123,16 @@ export class Cutter {
       // First, because it makes room for the rest.
       await this.expire(report);
       await this.endWindowWhenDue();
-      const { windows, clock } = this.options.state;
-      const isDue = windows.hasOlder && clock.nowMs() >= windows.fromMs + this.options.lateWindowMs;
+      const { windows, side, clock } = this.options.state;
+      const isDue =
+        (windows.hasOlder || side.windows.hasOlder) && clock.nowMs() >= windows.fromMs + this.options.lateWindowMs;
       if (isDue || this.pending !== undefined) await this.cut(report);
+      if (side.isCrowded) await this.spillSide();
       this.putDamagedAside();
       await this.merge(report, MERGES_PER_TICK);
+      await this.options.sideFiles.merge();
+      report.rows += await this.levels.runWhenDue(LEVEL_STEPS_PER_TICK, () => this.closing);
+      await this.indexer.indexNew();
       await this.indexer.reindex();
     }).catch(() => undefined);
   }
@@ -193,6 +163,10 @@ export class Cutter {
     return this.exclusively(async (report) => {
       await this.expire(report);
       await this.merge(report, Number.POSITIVE_INFINITY);
+      while (!this.closing && (await this.options.sideFiles.merge()));
+      report.rows += await this.levels.run(Number.POSITIVE_INFINITY, () => this.closing);
+      // What had to wait for rows.
+      await this.expire(report);
     });
   }
 
@@ -209,7 +183,8 @@ export class Cutter {
 
   private async cutAll(report: CutReport, isDue: IsDue): Promise<void> {
     const { state } = this.options;
-    if (this.pending !== undefined || state.windows.hasOlder) await this.cut(report, isDue);
+    if (this.pending !== undefined || state.windows.hasOlder || state.side.windows.hasOlder)
+      await this.cut(report, isDue);
     await this.endWindow(state.clock.nowMs());
     await this.cut(report, isDue);
   }
@@ -280,24 +255,34 @@ export class Cutter {
   }
 
   private async endWindow(toMs: number): Promise<void> {
-    const { windows, wal } = this.options.state;
+    const { windows, side, wal } = this.options.state;
     await windows.prepare();
     // A segment of the WAL begins with the window, so that the older ones can go when the window before is cut.
-    await wal.rotate(() => windows.endWindow(toMs));
+    await wal.rotate(() => {
+      windows.endWindow(toMs);
+      side.windows.endWindow(toMs);
+    });
   }
 
   private async cut(report: CutReport, isDue = this.isDue): Promise<void> {
     const { registry, state, stored } = this.options;
     const { windows, wal } = state;
+    const { sideFiles } = this.options;
     const cut = this.pending ?? (await this.freeze());
     this.pending = cut;
     const entries: BlockEntry[] = [];
+    let made: StoredSide[] = [];
     try {
-      for (const frozen of cut.frozen) await this.build(frozen, entries, isDue);
+      made = await sideFiles.cut(cut.side);
+      for (const { head } of cut.frozen) await this.blocks.build(head, entries, isDue);
       // A query may have begun before the blocks are known, and read these heads: what they hold stays in the catalogue until a later cut.
-      await state.forgetting.see(cut.frozen.map(({ head }) => head));
+      await state.forgetting.see(
+        cut.frozen.map(({ head }) => head),
+        cut.side,
+      );
     } catch (error) {
       this.discard(entries);
+      sideFiles.discard(made);
       throw error;
     }
     const covered = {
@@ -305,10 +290,11 @@ export class Cutter {
       segment: Math.max(cut.segment, registry.covered.segment),
     };
     const walFrom = this.walFrom(covered.maxMs, covered.segment);
-    const opened = this.replaceRegistry({ add: entries, covered, walFrom });
+    const opened = this.replaceRegistry({ add: entries, covered, walFrom }, () => sideFiles.discard(made));
     for (const [file, block] of opened) stored.set(file, block);
     this.pending = undefined;
     windows.release(cut.frozen);
+    state.side.adopt(made, cut.side);
     this.replaceSources();
     const olderAreRead = this.busyHeads > 0;
     this.busyHeads += cut.frozen.length;
@@ -341,15 +327,30 @@ export class Cutter {
     forgetting.wait(gone, wal.currentSegment, pin);
   }
 
+  /** Puts side data into files before its window ends, because there is much of it. The WAL keeps it all the same, until the window is cut. */
+  private async spillSide(): Promise<void> {
+    const { side, forgetting } = this.options.state;
+    const frozen = side.windows.freezeAll();
+    try {
+      await forgetting.see([], frozen);
+      side.adopt(await this.options.sideFiles.cut(frozen), frozen);
+    } catch (error) {
+      side.windows.thaw(frozen);
+      throw error;
+    }
+  }
+
   private async freeze(): Promise<Cut> {
-    const { windows, wal } = this.options.state;
+    const { windows, side, wal } = this.options.state;
     await windows.prepare();
     let frozen: readonly FrozenHead[] = [];
+    let frozenSide: readonly SideStore[] = [];
     const maxMs = windows.fromMs;
     const segment = await wal.rotate(() => {
       frozen = windows.freeze();
+      frozenSide = side.windows.freeze();
     });
-    return { frozen, maxMs, segment };
+    return { frozen, side: frozenSide, maxMs, segment };
   }
 
   /** The first segment that is still needed: it has newer samples, or what later ones don't repeat yet. */
@@ -372,77 +373,15 @@ export class Cutter {
     await state.wal.truncate(walFrom);
   }
 
-  private async build({ head }: FrozenHead, entries: BlockEntry[], isDue: IsDue): Promise<void> {
-    const { catalog } = this.options.state;
-    // Blocks don't reach over midnight, so that a day can be merged.
-    const days = head.spans(DAY_MS);
-    for (const [shard, series] of seriesByShard(head, catalog)) {
-      const hidden = series.filter((one) => (head.hiddenSamples?.layersOf(one) ?? 0) > 0);
-      const layers = Math.max(0, ...hidden.map((one) => head.hiddenSamples!.layersOf(one)));
-      for (const { firstMs, lastMs } of days) {
-        const visible = (from: number, to: number): Pieces => new HeadPieces(head, catalog, series, from, to);
-        await this.buildRange(shard, visible, firstMs - 1, lastMs, entries);
-        for (let layer = 0; layer < layers; layer++) {
-          const pieces = (from: number, to: number): Pieces =>
-            new HiddenPieces(head, catalog, hidden, layer, from, to, isDue);
-          await this.buildRange(shard, pieces, firstMs - 1, lastMs, entries);
-        }
-      }
-    }
-  }
-
-  /** Builds the block of a shard's samples in (fromMs, toMs]: none when there are none, two when a series has too many for one. */
-  private async buildRange(
-    shard: number,
-    piecesOf: (fromMs: number, toMs: number) => Pieces,
-    fromMs: number,
-    toMs: number,
-    entries: BlockEntry[],
-  ): Promise<void> {
-    const { state, builder, dataDir } = this.options;
-    const pieces = piecesOf(fromMs, toMs);
-    const options = this.optionsOf(shard, fromMs, toMs);
-    const path = blockPath(dataDir, blockFileName(options));
-    try {
-      const first = pieces.next();
-      if (first === undefined) return;
-      let waiting: BlockPiece | undefined = first;
-      const next = (): BlockPiece | undefined => {
-        const piece = waiting ?? pieces.next();
-        waiting = undefined;
-        return piece;
-      };
-      const entry = entryOf(options, await builder.build({ path, options, next }));
-      entries.push(withTombstones(entry, pieces.tombstones?.() ?? []));
-      await state.clock.sleep(0);
-    } catch (error) {
-      if (!(error instanceof RangeTooLong)) throw error;
-      const middleMs = Math.floor(fromMs + (toMs - fromMs) / 2);
-      await this.buildRange(shard, piecesOf, fromMs, middleMs, entries);
-      await this.buildRange(shard, piecesOf, middleMs, toMs, entries);
-    }
-  }
-
-  private optionsOf(shard: number, minMs: number, maxMs: number): BlockOptions {
-    const { state, random } = this.options;
-    const { shardCount, hashSeed } = state.identity;
-    return {
-      id: random.bytes(16),
-      shard,
-      shardCount,
-      hashSeed,
-      level: "raw",
-      minMs,
-      maxMs,
-      walPosition: [0n, 0n],
-      parents: [],
-      columnsPerSeries: 1,
-    };
-  }
-
   private async expire(report: CutReport): Promise<void> {
     const { registry, state } = this.options;
-    const expired = planExpiry(registry.blocks, state.clock.nowMs(), state.retention.longestMs);
+    this.options.sideFiles.expire();
+    const raw = registry.blocks.filter((block) => block.level === "raw");
+    let expired = planExpiry(raw, state.clock.nowMs(), state.retention.longestMs);
+    if (expired.length > 0) {
+      const held = this.levels.held(expired);
+      expired = expired.filter((block) => !held.has(block));
+    }
     if (expired.length > 0) this.replaceBlocks({ remove: expired });
     report.expired += expired.length;
     this.shrink(report);
@@ -472,7 +411,8 @@ export class Cutter {
       // What is damaged or missing is merged with nothing.
       const served = registry.blocks.filter(({ file }) => stored.has(file));
       const [plan] = planMerges(served, state.clock.nowMs(), {
-        retentionMs: state.retention.longestMs,
+        // What is past raw retention may still be wanted by coarser levels, of a whole day.
+        retentionMs: state.levelRetentionMs["1h"],
         freeBytes: state.reserve.spareBytes,
         isDue,
         hasPast: (entry) => this.floorsOf([entry]).some(({ floorMs }) => floorMs >= entry.maxMs),
@@ -504,10 +444,25 @@ export class Cutter {
         this.discard(made);
         continue;
       }
-      this.replaceBlocks({ add: made, remove: plan.inputs });
+      const rows = await this.rowsBeside(plan.inputs, made);
+      if (rows === undefined) continue;
+      this.replaceBlocks({ add: [...made, ...rows.add], remove: [...plan.inputs, ...rows.remove] });
       await this.indexer.indexNew();
       report.merged += plan.inputs.length;
     }
+  }
+
+  /** What has to change of rows along with a merge; undefined when they turn out to be damaged, and the merge is given up. */
+  private async rowsBeside(inputs: readonly BlockEntry[], merged: readonly BlockEntry[]) {
+    try {
+      const rows = await this.levels.withoutRowsOf(inputs);
+      if ([...inputs, ...rows.remove].every(({ file }) => this.options.stored.has(file))) return rows;
+      this.discard([...merged, ...rows.add]);
+    } catch (error) {
+      this.discard(merged);
+      if (!this.options.state.quarantine.report(error)) throw error;
+    }
+    return undefined;
   }
 
   /** The tenants of which some of these blocks' samples are past. */
@@ -536,12 +491,13 @@ export class Cutter {
   }
 
   /** Makes a change durable; returns the blocks it adds, opened. A change that the disk had no room for leaves nothing. */
-  private replaceRegistry(change: RegistryChange): Map<string, StoredBlock> {
+  private replaceRegistry(change: RegistryChange, onGivenUp = (): void => {}): Map<string, StoredBlock> {
     const { registry, openBlock, onProblem, state, stored } = this.options;
     const opened = new Map<string, StoredBlock>();
     const giveUp = (): void => {
       for (const block of opened.values()) block.retire();
       this.discard(change.add ?? []);
+      onGivenUp();
     };
     try {
       for (const entry of change.add ?? []) opened.set(entry.file, openBlock(entry));
@@ -574,10 +530,8 @@ export class Cutter {
 
   private replaceSources(): void {
     const { state, stored } = this.options;
-    state.sources = { ...state.sources, heads: state.windows.heads, blocks: [...stored.values()] };
+    const blocks = [...stored.values()];
+    inheritRows(state.sources.blocks, blocks);
+    state.sources = { ...state.sources, heads: state.windows.heads, blocks };
   }
-}
-
-function nothingDone(): CutReport {
-  return { blocks: 0, samples: 0, sizeBytes: 0, merged: 0, expired: 0, shrunk: 0 };
 }

@@ -1,6 +1,13 @@
 // libs/tsdb/db.ts: one storage: opens a data directory, takes batches, answers leaves, closes. No network here.
 // Order of a start: lock, identity, replay, WAL open, ready. Order of a stop: no new work, WAL durable, lock released.
-import { type BlockEntry, BlockRegistry, InlineBlockBuilder, WorkerBlockBuilder } from "../block/index.ts";
+import {
+  type BlockEntry,
+  BlockRegistry,
+  InlineBlockBuilder,
+  LEVELS,
+  type Level,
+  WorkerBlockBuilder,
+} from "../block/index.ts";
 import {
   type Clock,
   errorCode,
@@ -18,6 +25,7 @@ import {
   type IngestSession,
   type Matcher,
   type Queryable,
+  type RowLevel,
   UnavailableError,
 } from "../model/index.ts";
 import {
@@ -36,7 +44,8 @@ import {
 } from "../wal/index.ts";
 import { BlockMemory } from "./block-memory.ts";
 import { SeriesCatalog } from "./catalog.ts";
-import { type CutReport, Cutter } from "./cutter.ts";
+import type { CutReport } from "./cut-report.ts";
+import { Cutter } from "./cutter.ts";
 import { Deleter } from "./deleter.ts";
 import { Deletions } from "./deletions.ts";
 import { DiskReserve, type Reserve } from "./disk-reserve.ts";
@@ -55,6 +64,8 @@ import { Retention } from "./retention.ts";
 import { Selector } from "./selector.ts";
 import { type SeriesLimit, SeriesLimits } from "./series-limits.ts";
 import { DbSession } from "./session.ts";
+import { SideData } from "./side-data.ts";
+import { SideFiles } from "./side-files.ts";
 import { SourcesPin } from "./sources.ts";
 import { type DbState, DbStats } from "./state.ts";
 import { Windows } from "./windows.ts";
@@ -68,6 +79,9 @@ const DELETE_UNDO_MS = 24 * 3_600_000;
 /** What opened blocks may keep in memory, as a share of the head's, and for how long without being asked. */
 const BLOCK_MEMORY_SHARE = 4;
 const BLOCK_IDLE_MS = 10 * 60_000;
+/** What histograms and exemplars may take before they are in files, as a share of the head's memory. */
+const SIDE_MEMORY_SHARE = 4;
+const SIDE_MEMORY_MIN_BYTES = 1 << 20;
 
 export interface DbOptions {
   readonly dataDir: string;
@@ -84,7 +98,10 @@ export interface DbOptions {
   readonly headMemoryBytes: number;
   /** Of all heads; no bound of its own when left out. */
   readonly headTotalBytes?: number;
+  /** Of raw samples. */
   readonly retentionMs: number;
+  /** Of coarser levels, none shorter than the one before; by default that of raw samples. */
+  readonly rowRetentionMs?: Readonly<Record<RowLevel, number>>;
   /** Of tenants whose retention is another one. */
   readonly tenantRetentionMs?: ReadonlyMap<string, number>;
   /** What all blocks may take together; the oldest go beyond. By default whatever there is. */
@@ -150,6 +167,9 @@ export interface DbReport {
   };
   /** The persistent index: blocks in it, blocks that are to be, blocks that were put in again, and its size on disk. */
   readonly index: Readonly<PieceStats> & { readonly missing: number; readonly sizeBytes: number };
+  /** Histograms, exemplars and start times: not yet in files, and in them. */
+  readonly side: { readonly memoryBytes: number; readonly files: number; readonly sizeBytes: number };
+  readonly levels: readonly { readonly level: Level; readonly count: number; readonly sizeBytes: number }[];
   /** Deletions whose samples are hidden and still there. */
   readonly openDeletions: number;
   /** Samples up to here were dropped for want of room; -Infinity when none were. */
@@ -170,6 +190,7 @@ export class Db {
   private readonly lock: DirectoryLock;
   private readonly cutter: Cutter;
   private readonly registry: BlockRegistry;
+  private readonly sideFiles: SideFiles;
   private readonly ticker: Timer;
 
   private constructor(
@@ -179,8 +200,10 @@ export class Db {
     cutter: Cutter,
     deleter: Deleter,
     registry: BlockRegistry,
+    sideFiles: SideFiles,
     failure: Promise<Error>,
   ) {
+    this.sideFiles = sideFiles;
     this.state = state;
     this.lock = lock;
     this.cutter = cutter;
@@ -214,13 +237,15 @@ export class Db {
       const registry = BlockRegistry.open(fs, dataDir, identity, isReadOnly);
       const { covered } = registry;
       const catalog = new SeriesCatalog();
+      const fromMs = registry.findings.made || covered.segment === 1 ? Number.NEGATIVE_INFINITY : covered.maxMs;
+      const side = new SideData(fromMs, Math.max(SIDE_MEMORY_MIN_BYTES, options.headMemoryBytes / SIDE_MEMORY_SHARE));
       const windows: Windows = new Windows({
         clock,
         memoryBytes: options.headMemoryBytes,
         keepsIdle: (bytes) => budget.fits(bytes),
         seriesEnd: () => catalog.seriesEnd,
         homeOf: (series) => catalog.homeOf(series),
-        fromMs: registry.findings.made || covered.segment === 1 ? Number.NEGATIVE_INFINITY : covered.maxMs,
+        fromMs,
         onChange: () => {
           if (opened !== undefined) opened.sources = { ...opened.sources, heads: windows.heads };
         },
@@ -241,6 +266,7 @@ export class Db {
         windows,
         metadata,
         deletions,
+        side.windows,
         registry,
         isReadOnly,
       );
@@ -280,11 +306,18 @@ export class Db {
       });
       retention.cutoffMs = registry.cutoffMs;
       const blockMemory = new BlockMemory(clock, options.headMemoryBytes / BLOCK_MEMORY_SHARE, BLOCK_IDLE_MS);
-      pieces = await openIndex(options, options.onProblem ?? (() => {}));
+      pieces = await openIndex(options, onProblem);
+      const { longestMs } = retention;
+      const { rowRetentionMs = { "1m": longestMs, "1h": longestMs } } = options;
       const state: DbState = {
-        ...{ identity, clock, windows, catalog, metadata, deletions, wal, stats, retention, maxFutureMs, budget },
+        ...{ identity, clock, windows, catalog, metadata, deletions, side, wal, stats, retention, maxFutureMs, budget },
         limits: new SeriesLimits({ seriesMax, tenantSeriesMax, budget }),
-        forgetting: new Forgetting(catalog, windows, clock, replayed.end.segment),
+        forgetting: new Forgetting(catalog, windows, side, clock, replayed.end.segment),
+        levelRetentionMs: {
+          raw: longestMs,
+          "1m": Math.max(longestMs, rowRetentionMs["1m"]),
+          "1h": Math.max(longestMs, rowRetentionMs["1h"]),
+        },
         sources: { heads: windows.heads, blocks: [], pin: new SourcesPin() },
         quarantine,
         reserve,
@@ -294,16 +327,31 @@ export class Db {
         onPressure: () => {},
       };
       opened = state;
-      const { stored, openBlock, damaged } = openBlocks(fs, dataDir, state, registry);
+      const { stored, openBlock, kernel, numberOf, damaged } = openBlocks(fs, dataDir, state, registry);
       deletions.tellBlocks(stored.values(), createHash128(identity.hashSeed));
+      const { random } = options;
+      const sideFiles = new SideFiles(state, { fs, dataDir, random, kernel, numberOf, onProblem, isReadOnly });
       state.sources = { ...state.sources, blocks: [...stored.values()] };
       await pieces.compare([...stored.values()].map(({ reader }) => reader.footer));
       const failure = new Promise<Error>((resolve) => {
         const builder = options.walMode === "worker" ? new WorkerBlockBuilder() : new InlineBlockBuilder(fs);
-        const { random, windowMs = WINDOW_MS, lateWindowMs = LATE_WINDOW_MS } = options;
+        const { windowMs = WINDOW_MS, lateWindowMs = LATE_WINDOW_MS } = options;
         const { retentionBytes = Number.POSITIVE_INFINITY, onNotice = () => {} } = options;
         cutter = new Cutter({
-          ...{ state, fs, dataDir, registry, builder, random, windowMs, lateWindowMs, openBlock, stored, onProblem },
+          ...{
+            state,
+            fs,
+            dataDir,
+            registry,
+            builder,
+            random,
+            windowMs,
+            lateWindowMs,
+            openBlock,
+            stored,
+            sideFiles,
+            onProblem,
+          },
           ...{ retentionBytes, onNotice },
           isNew: replayed.counts.samples === 0 && registry.blocks.length === 0,
           onFailure: (error) => {
@@ -313,9 +361,10 @@ export class Db {
         });
       });
       const deleter = new Deleter(state, cutter!);
+      for (const text of sideFiles.damaged) onProblem(`cannot serve ${text}`);
       for (const { entry, error } of damaged) quarantine.add(entry, errorText(error));
       cutter!.putAside(damaged.filter(({ error }) => error instanceof CorruptionError).map(({ entry }) => entry));
-      return new Db(state, lock, replayed, cutter!, deleter, registry, failure);
+      return new Db(state, lock, replayed, cutter!, deleter, registry, sideFiles, failure);
     } catch (error) {
       await pieces?.close();
       lock.release();
@@ -349,9 +398,9 @@ export class Db {
     minMs = Number.NEGATIVE_INFINITY,
     maxMs = Number.POSITIVE_INFINITY,
   ): Generator<ExportedSeries> {
-    const { catalog, sources, retention, clock } = this.state;
+    const { catalog, sources, side, retention, clock } = this.state;
     const fromMs = Math.min(Math.max(minMs, retention.floorMs(tenant, clock.nowMs()) + 1), maxMs + 1);
-    return this.watched(exportSeries(catalog, sources, tenant, matchers, fromMs, maxMs));
+    return this.watched(exportSeries(catalog, sources, side, tenant, matchers, fromMs, maxMs));
   }
 
   /** A block that is found damaged ends the export; the next one goes without it. */
@@ -412,12 +461,17 @@ export class Db {
       blocks: {
         count: registry.blocks.length,
         sizeBytes: total((entry) => entry.sizeBytes),
-        samples: total((entry) => entry.samples),
+        samples: total((entry) => (entry.level === "raw" ? entry.samples : 0)),
         damaged: missing.length,
         damagedBytes: missing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
         quarantined: state.quarantine.foundCount,
       },
       index: { ...state.pieces.stats, missing: state.pieces.missing, sizeBytes: state.pieces.sizeBytes },
+      side: state.side.report(),
+      levels: LEVELS.map((level) => {
+        const own = registry.blocks.filter((block) => block.level === level);
+        return { level, count: own.length, sizeBytes: own.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) };
+      }),
       cutoffMs: state.retention.cutoffMs,
       openDeletions: state.deletions.entries.length,
       cuts: this.cutter.totals,
@@ -435,6 +489,7 @@ export class Db {
     const { blocks } = this.state.sources;
     this.state.sources = { ...this.state.sources, blocks: [] };
     for (const block of blocks) block.retire();
+    this.sideFiles.close();
     await this.state.pieces.close();
     this.state.catalog.index.dispose();
     this.lock.release();

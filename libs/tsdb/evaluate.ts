@@ -11,14 +11,20 @@ import {
   type LeafResult,
   METRIC_NAME,
   type QueryContext,
+  RowTable,
   type StepColumn,
   setLabel,
   tooManyBytes,
   tooManySamples,
 } from "../model/index.ts";
 import {
+  columnsOfRows,
   createWindowPlan,
   evaluateRollup,
+  evaluateRows,
+  looksAtNewest,
+  mergePartials,
+  mergeSeries,
   PartialAggregator,
   planWindows,
   presenceFollowsTimes,
@@ -31,11 +37,19 @@ import { HeadCursor } from "./head-cursor.ts";
 import { JoinedCursor } from "./joined-cursor.ts";
 import { LeafBlocks } from "./leaf-blocks.ts";
 import type { LeafCursor, SharedColumn, TimesAnswer } from "./leaf-cursor.ts";
+import { LeafSide, sidePartsOf } from "./leaf-side.ts";
+import { type LevelPlan, planLevel } from "./level-choice.ts";
+import { LevelRollup } from "./level-rollup.ts";
+import { findRows, noteOf, othersOf, reachBack, rowSources, samplesOf } from "./level-sources.ts";
 import { Pace } from "./pace.ts";
 import type { PlanPool } from "./plan-pool.ts";
-import type { Selection } from "./selection.ts";
+import { NO_SERIES, PartialSelection, type Selection } from "./selection.ts";
 import type { Selector } from "./selector.ts";
+import type { SideData } from "./side-data.ts";
+import { CapturedSide } from "./side-sources.ts";
 import { CapturedSources, type Sources } from "./sources.ts";
+import { joinResults, splitLeaf } from "./split-leaf.ts";
+import type { DbStats } from "./state.ts";
 
 /** Up to this many groups, series that are only counted are counted per column first: 1 KiB for each column. */
 const TALLY_GROUPS_MAX = 256;
@@ -43,6 +57,8 @@ const TALLY_GROUPS_MAX = 256;
 const STRIDE_FIRST = 8;
 /** Result columns are cut from arrays of at most this many steps, unless one column is longer. */
 const SLAB_STEPS = 8192;
+/** Samples in reach from which on headers may save the decoding. */
+const HEADERS_MIN = 2048;
 
 /**
  * Evaluates one leaf over samples later than floorMs. Errors: LimitError beyond context.samplesMax, TimeoutError, CanceledError, CorruptionError for a block that is
@@ -53,32 +69,104 @@ export async function evaluateLeaf(
   context: QueryContext,
   selector: Selector,
   sources: Sources,
+  sideData: Pick<SideData, "sources">,
   clock: Clock,
   plans: PlanPool,
   floorMs = Number.NEGATIVE_INFINITY,
+  stats?: Pick<DbStats, "leavesOf">,
 ): Promise<LeafResult> {
   const pace = new Pace(clock, context);
-  // The samples that any window can see: (start - offset - range, end - offset].
-  const { startMs, stepMs, count } = leaf.grid;
-  const highMs = startMs + (count - 1) * stepMs - leaf.offsetMs;
-  const lowMs = Math.min(Math.max(startMs - leaf.offsetMs - leaf.rangeMs, floorMs), highMs) + 1;
-  const captured = new CapturedSources(sources, lowMs, highMs);
+  const { lowMs, highMs } = reachOf(leaf, floorMs);
+  const captured = new CapturedSources(sources, lowMs, highMs, reachBack(leaf, sources));
+  const side = CapturedSide.of(sideData, sidePartsOf(leaf), lowMs, highMs);
+  const one: LeafParts = { context, selector, captured, side, pace, plans, floorMs };
   try {
-    const selection = await selector.select(captured.blocks, context.tenant, leaf.matchers, pace);
-    checkSeries(selection.count, context.seriesMax);
-    const blocks =
-      selection.blocks.length > 0
-        ? await LeafBlocks.find(selection.count, selection.blocks, lowMs, highMs, pace)
-        : LeafBlocks.none(selection.count);
-    const heads = captured.heads();
-    const cursor =
-      heads.length === 1 && blocks.blocks.length === 0
-        ? new HeadCursor(heads[0]!, lowMs, highMs)
-        : new JoinedCursor(heads, blocks, lowMs, highMs);
-    return await new LeafEvaluation(leaf, context, selection, cursor, pace, plans).run();
+    // Files of side data may have series that nobody has asked for yet: they come into the catalogue before it is searched.
+    await side?.load(pace);
+    const level = captured.rows.length === 0 ? undefined : planLevel(leaf, rowSources(captured));
+    if (stats !== undefined) stats.leavesOf[level?.level ?? "raw"]++;
+    if (level === undefined) return await evaluatePart(leaf, undefined, one);
+    if (level.steps === leaf.grid.count) return await evaluatePart(leaf, level, one);
+    const [early, late] = splitLeaf(leaf, level.steps);
+    return joinResults(
+      leaf.grid.count,
+      level.steps,
+      await evaluatePart(early, level, one),
+      await evaluatePart(late, undefined, one),
+    );
   } finally {
+    side?.release();
     captured.release();
   }
+}
+
+/** What the parts of a leaf have in common. */
+interface LeafParts {
+  readonly context: QueryContext;
+  readonly selector: Selector;
+  readonly captured: CapturedSources;
+  readonly side: CapturedSide | undefined;
+  readonly pace: Pace;
+  readonly plans: PlanPool;
+  /** Samples up to here are past. */
+  readonly floorMs: number;
+}
+
+/** The samples that any window can see: (start - offset - range, end - offset]. */
+function reachOf({ grid, offsetMs, rangeMs }: Leaf, floorMs: number): { lowMs: number; highMs: number } {
+  const { startMs, stepMs, count } = grid;
+  const highMs = startMs + (count - 1) * stepMs - offsetMs;
+  return { lowMs: Math.min(Math.max(startMs - offsetMs - rangeMs, floorMs), highMs) + 1, highMs };
+}
+
+async function evaluatePart(leaf: Leaf, level: LevelPlan | undefined, parts: LeafParts): Promise<LeafResult> {
+  const { context, selector, captured, side, pace } = parts;
+  const selection = await selector.select(captured.both, context.tenant, leaf.matchers, pace);
+  checkSeries(selection.count, context.seriesMax);
+  const members = level === undefined ? undefined : side?.membersOf(selection.numbers);
+  if (members === undefined) return evaluateSeries(leaf, level, selection, parts);
+  // Rows are made of floats: series with histograms or start times are read sample by sample.
+  const all = selection.numbers.map((_, i) => i);
+  const ofKind = (kind: number): Selection =>
+    new PartialSelection(
+      selection,
+      all.filter((i) => members[i] === kind),
+    );
+  const [plain, mixed] = [
+    await evaluateSeries(leaf, level, ofKind(0), parts),
+    await evaluateSeries(leaf, undefined, ofKind(1), parts),
+  ];
+  return leaf.aggregation === undefined
+    ? mergeSeries([plain, mixed])
+    : mergePartials(leaf.aggregation.op, [plain, mixed]);
+}
+
+async function evaluateSeries(
+  leaf: Leaf,
+  level: LevelPlan | undefined,
+  selection: Selection,
+  parts: LeafParts,
+): Promise<LeafResult> {
+  const { context, captured, pace, plans, floorMs } = parts;
+  const { lowMs, highMs } = reachOf(leaf, floorMs);
+  const rows = level && (await findRows(leaf, level, selection, parts));
+  const samples = rows === undefined ? samplesOf(selection) : othersOf(rows, selection, parts);
+  const blocks =
+    samples.length > 0
+      ? await LeafBlocks.find(selection.count, samples, lowMs, highMs, pace, rows?.withoutCovered)
+      : LeafBlocks.none(selection.count);
+  const heads = captured.heads();
+  const cursor =
+    heads.length === 1 && blocks.blocks.length === 0 && selection.numbers.at(-1) !== NO_SERIES
+      ? new HeadCursor(heads[0]!, lowMs, highMs)
+      : new JoinedCursor(heads, blocks, lowMs, highMs);
+  const side = parts.side && LeafSide.of(leaf, parts.side, selection.numbers, lowMs);
+  const levels = rows && new LevelRollup(leaf, rows, level!.exact);
+  const result = await new LeafEvaluation(leaf, context, selection, cursor, pace, plans, side, levels).run();
+  const kind = rows && noteOf(level!, rows);
+  if (kind === undefined) return result;
+  const notes = [...(result.notes ?? []), { kind, metric: "", aggregated: false, count: 1 }];
+  return { ...result, notes };
 }
 
 class LeafEvaluation {
@@ -88,6 +176,8 @@ class LeafEvaluation {
   private readonly cursor: LeafCursor;
   private readonly pace: Pace;
   private readonly plans: PlanPool;
+  /** The series that have histograms or start times; undefined when none has. */
+  private readonly side: LeafSide | undefined;
   private readonly steps: number;
   /** Columns with a plan. */
   private readonly planned: SharedColumn[] = [];
@@ -95,12 +185,18 @@ class LeafEvaluation {
   private readonly keepsStale: boolean;
   /** Whether the times alone answer for a series without holes and stale markers. */
   private readonly isOfTimes: boolean;
+  /** Whether all samples in reach are of one window, and rows would do. */
+  private readonly isOneWindow: boolean;
+  private readonly headerRows = new RowTable();
   private out: Float64Array;
   private present: Uint8Array;
   private ownTimes = new Float64Array(0);
   private ownValues = new Float64Array(0);
   private samplesRead = 0;
   private seriesCount = 0;
+  private readonly levels: LevelRollup | undefined;
+  /** The open series, by its index; -1 unless it has rows. */
+  private withRows = -1;
   /** What the answer takes so far. */
   private bytes = 0;
 
@@ -111,7 +207,11 @@ class LeafEvaluation {
     cursor: LeafCursor,
     pace: Pace,
     plans: PlanPool,
+    side: LeafSide | undefined,
+    levels: LevelRollup | undefined,
   ) {
+    this.side = side;
+    this.levels = levels;
     this.leaf = leaf;
     this.context = context;
     this.selection = selection;
@@ -124,6 +224,8 @@ class LeafEvaluation {
     const op = leaf.aggregation?.op;
     const counts = (op === "count" || op === "group") && presenceFollowsTimes(leaf.rollup);
     this.isOfTimes = counts || !readsValues(leaf.rollup);
+    // Newest samples are found without a look at the others.
+    this.isOneWindow = count === 1 && columnsOfRows(leaf.rollup) !== undefined && !looksAtNewest(leaf.rollup);
     this.out = new Float64Array(count);
     this.present = new Uint8Array(count);
   }
@@ -131,7 +233,8 @@ class LeafEvaluation {
   async run(): Promise<LeafResult> {
     try {
       const columns = await (this.leaf.aggregation === undefined ? this.eachSeries() : this.aggregate());
-      return { columns, seriesCount: this.seriesCount, samplesRead: this.samplesRead, warnings: [] };
+      const { seriesCount, samplesRead } = this;
+      return { columns, seriesCount, samplesRead, warnings: [], ...this.side?.notes.asResult() };
     } finally {
       for (const { plan } of this.planned) this.plans.give(plan!);
     }
@@ -144,7 +247,12 @@ class LeafEvaluation {
     let slab = new Float64Array(0);
     await this.inSlices(numbers.length, (from, to) => {
       for (let i = from; i < to; i++) {
-        const shared = this.cursor.open(numbers[i]!, i);
+        const shared = this.open(i);
+        if (this.side?.isOf(i)) {
+          const column = this.rollUpAside(i);
+          if (column !== undefined) columns.push({ ...column, labels: this.labelsOf(i) });
+          continue;
+        }
         if (this.leaf.rollup === "samples") {
           const raw = this.rawSamples(i);
           if (raw !== undefined) columns.push(raw);
@@ -170,7 +278,7 @@ class LeafEvaluation {
   }
 
   private async aggregate(): Promise<StepColumn[]> {
-    const { numbers } = this.selection;
+    const { selection } = this;
     const { op, without, labels } = this.leaf.aggregation!;
     const aggregator = new PartialAggregator({ op, without, labels }, this.steps);
     // The metric name never survives `without`, and not `by` either where the rollup has dropped it.
@@ -179,20 +287,27 @@ class LeafEvaluation {
       : this.leaf.dropName
         ? labels.filter((n) => n !== METRIC_NAME)
         : labels;
-    const groups = this.selection.groupKeys(names, without);
+    const groups = selection.groupKeys(names, without);
     // Counts have a number per step at the end, sums two all the time.
     this.hold(groups.labels.length * this.steps * (op === "sum" || op === "avg" ? 16 : 8));
     for (const one of groups.labels) aggregator.addGroup(one);
     const { groupOf } = groups;
     const tallies = (op === "count" || op === "group") && groups.labels.length <= TALLY_GROUPS_MAX;
-    await this.inSlices(numbers.length, (from, to) => {
+    await this.inSlices(selection.count, (from, to) => {
       for (let i = from; i < to; i++) {
-        const shared = this.cursor.open(numbers[i]!, i);
+        const shared = this.open(i);
+        if (this.side?.isOf(i)) {
+          const column = this.rollUpAside(i);
+          if (column !== undefined) this.side.addTo(aggregator, groupOf[i]!, column);
+          continue;
+        }
         const known = this.answerOf(shared);
         if (known === undefined) {
           const points = this.rollUp(shared);
           if (points > 0) aggregator.add(groupOf[i]!, this.out, points === this.steps ? null : this.present);
+          if (points > 0) this.side?.sawFloats();
         } else if (known.points > 0) {
+          this.side?.sawFloats();
           if (!tallies) aggregator.add(groupOf[i]!, known.values, known.present);
           else {
             shared!.tally ??= new Uint32Array(groups.labels.length);
@@ -202,7 +317,13 @@ class LeafEvaluation {
       }
     });
     if (tallies) this.addTallies(aggregator);
+    this.side?.finish(aggregator);
     return aggregator.columns();
+  }
+
+  private open(index: number): SharedColumn | undefined {
+    this.withRows = this.levels?.has(index) ? index : -1;
+    return this.cursor.open(this.selection.numbers[index]!, index);
   }
 
   private addTallies(aggregator: PartialAggregator): void {
@@ -216,7 +337,7 @@ class LeafEvaluation {
 
   /** What the times alone say about the open series; undefined when its values have to be read. */
   private answerOf(shared: SharedColumn | undefined): TimesAnswer | undefined {
-    if (!this.isOfTimes || shared === undefined || !this.cursor.isClean()) return undefined;
+    if (!this.isOfTimes || this.withRows >= 0 || shared === undefined || !this.cursor.isClean()) return undefined;
     const plan = this.planOf(shared);
     shared.answer ??= this.answerFromTimes(shared, plan);
     if (shared.times.length > 0) this.account(plan.samplesRead);
@@ -244,11 +365,16 @@ class LeafEvaluation {
 
   /** Fills out and present for the open series; returns the number of steps that have a value. */
   private rollUp(shared: SharedColumn | undefined): number {
+    if (this.withRows >= 0) return this.rollUpRows(shared);
     if (shared === undefined) return this.rollUpAlone();
     const { times } = shared;
     const n = times.length;
     if (n === 0) return 0;
     const { cursor, leaf } = this;
+    if (n >= HEADERS_MIN && this.isOneWindow && cursor.readRows !== undefined) {
+      const read = cursor.readRows(this.headerRows);
+      if (read >= 0) return this.rollUpHeaders(read);
+    }
     const values = cursor.readValues();
     const { flags } = cursor;
     if ((flags & READ_HOLES) !== 0) return this.rollUpWithoutHoles(times, values, n);
@@ -266,6 +392,36 @@ class LeafEvaluation {
     return this.rollUpOwn(times, values, count);
   }
 
+  /** A series whose samples are all in one window, told by rows of any length. */
+  private rollUpHeaders(read: number): number {
+    const { leaf, headerRows, out, present } = this;
+    const { ends, length } = headerRows;
+    const plan = planWindows(ends, length, leaf.grid, leaf.rangeMs, leaf.offsetMs, this.ownPlan);
+    this.account(read);
+    return evaluateRows(leaf.rollup, plan, headerRows, 0, leaf.rangeMs, out, present);
+  }
+
+  /** A series that has rows: its other samples go with them. */
+  private rollUpRows(shared: SharedColumn | undefined): number {
+    const { levels, cursor, out, present } = this;
+    let times = shared?.times;
+    let values: Float64Array;
+    let n: number;
+    if (times === undefined) ({ times, values, count: n } = cursor.readSamples());
+    else {
+      n = times.length;
+      values = n === 0 ? times : cursor.readValues();
+      if (n > 0 && (cursor.flags & READ_HOLES) !== 0) {
+        n = this.withoutHoles(times, values, n);
+        times = this.ownTimes;
+        values = this.ownValues;
+      }
+    }
+    const points = levels!.rollUp(this.withRows, times, values, n, out, present);
+    this.account(levels!.samplesRead);
+    return points;
+  }
+
   private rollUpStripped(times: Float64Array, values: Float64Array, n: number): number {
     this.reserve(n);
     const kept = stripStale(times, values, n, this.ownTimes, this.ownValues);
@@ -273,6 +429,14 @@ class LeafEvaluation {
   }
 
   private rollUpWithoutHoles(times: Float64Array, values: Float64Array, n: number): number {
+    let kept = this.withoutHoles(times, values, n);
+    const { ownTimes, ownValues } = this;
+    if (!this.keepsStale) kept = stripStale(ownTimes, ownValues, kept, ownTimes, ownValues);
+    return kept === 0 ? 0 : this.rollUpOwn(ownTimes, ownValues, kept);
+  }
+
+  /** Copies the samples at which there is one; returns how many. */
+  private withoutHoles(times: Float64Array, values: Float64Array, n: number): number {
     this.reserve(n);
     const words = new Uint32Array(values.buffer, values.byteOffset, n * 2);
     const { ownTimes, ownValues } = this;
@@ -282,8 +446,7 @@ class LeafEvaluation {
       ownTimes[kept] = times[i]!;
       ownValues[kept++] = values[i]!;
     }
-    if (!this.keepsStale) kept = stripStale(ownTimes, ownValues, kept, ownTimes, ownValues);
-    return kept === 0 ? 0 : this.rollUpOwn(ownTimes, ownValues, kept);
+    return kept;
   }
 
   private rollUpOwn(times: Float64Array, values: Float64Array, n: number): number {
@@ -294,7 +457,8 @@ class LeafEvaluation {
   }
 
   private rawSamples(index: number): StepColumn | undefined {
-    const { times, values, count } = this.cursor.readSamples();
+    let { times, values, count } = this.cursor.readSamples();
+    if (this.withRows >= 0) ({ times, values, count } = this.levels!.samplesOf(this.withRows, times, values, count));
     this.reserve(count);
     const kept = stripStale(times, values, count, this.ownTimes, this.ownValues);
     if (kept === 0) return undefined;
@@ -306,6 +470,18 @@ class LeafEvaluation {
       values: this.ownValues.slice(0, kept),
       present: null,
     };
+  }
+
+  /** The answer of the open series, which has histograms or start times; its labels are whole. */
+  private rollUpAside(index: number): StepColumn | undefined {
+    const labels = this.selection.labelsOf(index);
+    const { column, samplesRead } = this.side!.rollUp(
+      this.selection.numbers[index]!,
+      labels,
+      this.cursor.readSamples(),
+    );
+    this.account(samplesRead);
+    return column;
   }
 
   private labelsOf(index: number): StepColumn["labels"] {
@@ -339,7 +515,8 @@ class LeafEvaluation {
    */
   private async inSlices(count: number, work: (from: number, to: number) => void): Promise<void> {
     const { pace } = this;
-    const strideMax = this.cursor.stride;
+    // A series with histograms is a lot of work.
+    const strideMax = this.side === undefined ? this.cursor.stride : 1;
     let stride = Math.min(strideMax, STRIDE_FIRST);
     for (let from = 0, to = 0; from < count; from = to) {
       to = Math.min(count, from + stride);

@@ -2,9 +2,13 @@
 // by their labels, without the persistent index, and so are its twin in tests.
 import { mergeColumns, planTimes, takeSpans } from "../block/index.ts";
 import type { Labels, Matcher } from "../model/index.ts";
+import { exactSide, NO_SIDE, type SideSeries } from "../side/index.ts";
 import type { SeriesCatalog } from "./catalog.ts";
 import { countBelow } from "./leaf-blocks.ts";
+import { NO_SERIES } from "./selection.ts";
 import { scanSeries } from "./selector.ts";
+import type { SideData } from "./side-data.ts";
+import { CapturedSide } from "./side-sources.ts";
 import { CapturedSources, type Sources } from "./sources.ts";
 
 export interface ExportedSeries {
@@ -13,6 +17,8 @@ export interface ExportedSeries {
   readonly times: Float64Array;
   /** Stale markers included, by their bits. */
   readonly values: Float64Array;
+  /** Histograms, exemplars and start times with times in the range. */
+  readonly side: SideSeries;
 }
 
 /**
@@ -22,13 +28,16 @@ export interface ExportedSeries {
 export function* exportSeries(
   catalog: SeriesCatalog,
   sources: Sources,
+  sideData: Pick<SideData, "sources">,
   tenant: string,
   matchers: readonly Matcher[],
   minMs: number,
   maxMs: number,
 ): Generator<ExportedSeries> {
   const captured = new CapturedSources(sources, minMs, maxMs);
+  const side = CapturedSide.of(sideData, ["histograms", "exemplars", "starts"], minMs, maxMs);
   try {
+    side?.loadAll();
     const selection = scanSeries(catalog, captured.blocks, tenant, matchers);
     const placesOf = selection.blocks.map(({ indexes, places }) => {
       return new Map(Array.from(indexes, (index, k) => [index, places[k]!]));
@@ -56,9 +65,14 @@ export function* exportSeries(
         values.push(samples.values.slice(0, samples.count));
       }
       const plan = planTimes(times);
-      yield { labels: selection.labelsOf(index), times: plan.times, values: mergeColumns(values, plan) };
+      const number = selection.numbers[index]!;
+      const isAside = side !== undefined && number !== NO_SERIES;
+      const beside = isAside ? exactSide(side.read(number), minMs - 1, maxMs) : NO_SIDE;
+      const labels = selection.labelsOf(index);
+      yield { labels, times: plan.times, values: mergeColumns(values, plan), side: beside };
     }
   } finally {
+    side?.release();
     captured.release();
   }
 }

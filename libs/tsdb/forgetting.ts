@@ -1,9 +1,12 @@
 // libs/tsdb/forgetting.ts: how series that nobody writes any more leave the catalogue, so that it holds what is written and not all that ever was.
 // A number passes from one series to another only when three things are past: samples of the former in any head, records of it that a replay
 // would read, and queries that began while it was known. Until then it waits, in the order in which numbers were retired.
+// A series that side data in memory knows by its number stays.
 import type { Clock } from "../env/index.ts";
+import type { SideStore } from "../side/index.ts";
 import type { SeriesCatalog } from "./catalog.ts";
 import type { Head } from "./head.ts";
+import type { SideData } from "./side-data.ts";
 import type { SourcesPin } from "./sources.ts";
 import type { Windows } from "./windows.ts";
 
@@ -28,11 +31,13 @@ export class Forgetting {
   retired = 0;
   private readonly catalog: SeriesCatalog;
   private readonly windows: Windows;
+  private readonly side: Pick<SideData, "knows">;
   private readonly clock: Clock;
   private readonly waiting: Waiting[] = [];
 
   /** `segment`: the one that the WAL ended with; the log may have samples of numbers whose registration was lost. */
-  constructor(catalog: SeriesCatalog, windows: Windows, clock: Clock, segment: number) {
+  constructor(catalog: SeriesCatalog, windows: Windows, side: Pick<SideData, "knows">, clock: Clock, segment: number) {
+    this.side = side;
     this.catalog = catalog;
     this.windows = windows;
     this.clock = clock;
@@ -44,9 +49,10 @@ export class Forgetting {
     return this.waiting.reduce((sum, { numbers, freed }) => sum + numbers.length - freed, 0);
   }
 
-  /** Notes that all series with samples in these heads are written. */
-  async see(heads: readonly Head[]): Promise<void> {
+  /** Notes that all series with samples in these heads, or with anything in these stores, are written. */
+  async see(heads: readonly Head[], stores: readonly Pick<SideStore, "seriesNumbers">[] = []): Promise<void> {
     const nowMs = this.clock.nowMs();
+    for (const { seriesNumbers } of stores) for (const series of seriesNumbers) this.catalog.see(series, nowMs);
     for (const head of heads) {
       for (let series = 0; series < head.seriesCount; series++) {
         if (head.hasSamples(series)) this.catalog.see(series, nowMs);
@@ -60,8 +66,9 @@ export class Forgetting {
    * A writer that comes meanwhile is told that its references are unknown, and by naming its series again keeps them.
    */
   async retire(sinceMs: number): Promise<Uint32Array> {
-    const { catalog, windows, clock } = this;
-    const isGone = (series: number): boolean => catalog.isUnseenSince(series, sinceMs) && !windows.hasSamples(series);
+    const { catalog, windows, side, clock } = this;
+    const isGone = (series: number): boolean =>
+      catalog.isUnseenSince(series, sinceMs) && !windows.hasSamples(series) && !side.knows(series);
     const candidates: number[] = [];
     const { seriesEnd } = catalog;
     for (let series = 0; series < seriesEnd; series++) {
@@ -93,7 +100,7 @@ export class Forgetting {
       if (next.segment >= walFrom || (next.pin !== undefined && next.pin.users > 0)) return;
       for (; next.freed < next.numbers.length; next.freed++) {
         const number = next.numbers[next.freed]!;
-        if (this.windows.hasSamples(number)) return;
+        if (this.windows.hasSamples(number) || this.side.knows(number)) return;
         this.catalog.release(number);
         if (next.freed % SERIES_PER_BREATH === SERIES_PER_BREATH - 1) await this.clock.sleep(0);
       }

@@ -1,5 +1,5 @@
 // libs/tsdb/index.ts: one storage behind the seams of libs/model.
-export type { CutReport } from "./cutter.ts";
+export type { CutReport } from "./cut-report.ts";
 export { Db, type DbOptions, type DbReport } from "./db.ts";
 export type { Reserve } from "./disk-reserve.ts";
 export { Head, type HeadAppend, type HeadStats, headFullError, type SeriesSamples, type TimeColumn } from "./head.ts";

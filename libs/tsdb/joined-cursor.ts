@@ -4,10 +4,15 @@
 // window plan. Values are decoded to their place in one buffer. Columns whose times lie among each other are merged by a plan per combination.
 import { HAS_NANS, HAS_STALES, mergeColumns, planTimes, type TimesPlan, takeSpans } from "../block/index.ts";
 import { READ_HOLES, READ_STALE } from "../kernel/index.ts";
+import type { RowTable } from "../model/index.ts";
 import type { Head, SeriesSamples, TimeColumn } from "./head.ts";
+import { addHeader, foldWhole } from "./header-rows.ts";
 import type { LeafBlock, LeafBlocks, LeafTimes } from "./leaf-blocks.ts";
 import { type LeafCursor, SharedColumn } from "./leaf-cursor.ts";
 import { NO_SERIES } from "./selection.ts";
+
+/** Fewer values are decoded sooner than their header is looked at. */
+const HEADER_SAMPLES_MIN = 512;
 
 /** A head within the leaf's reach. */
 class LeafHead {
@@ -53,6 +58,8 @@ class JoinedColumn extends SharedColumn {
   readonly start: number;
   readonly end: number;
   readonly size: number;
+  /** The parts by time, where they follow each other. */
+  readonly order: readonly number[] | undefined;
   /** Only where times of parts lie among each other. */
   readonly merge: TimesPlan | undefined;
 
@@ -74,6 +81,7 @@ class JoinedColumn extends SharedColumn {
       at += part.times.length;
     });
     this.layouts = layouts;
+    this.order = apart ? order : undefined;
     this.end = at;
     this.size = at + (last?.after ?? 0);
     this.merge = plan.order === undefined ? undefined : plan;
@@ -204,6 +212,31 @@ export class JoinedCursor implements LeafCursor {
     this.flags = flags;
     const values = buffer.subarray(joined.start, joined.end);
     return joined.merge === undefined ? values : mergeColumns([values], joined.merge);
+  }
+
+  readRows(table: RowTable): number {
+    const { order } = this.joined!;
+    table.length = 0;
+    // Among NaNs headers tell less than a rollup asks; a stale marker is none of the samples.
+    if (order === undefined || this.odd !== 0 || !this.areHeadsClean()) return -1;
+    let read = 0;
+    for (const k of order) {
+      const { times, before, after } = this.times[k]!;
+      if (k >= this.blockParts) {
+        const head = this.partHeads[k]!;
+        const { from, to } = this.partGroups[k]!;
+        foldWhole(times, head.readColumn(this.series, from, to), times.length, table);
+        read += times.length;
+      } else if (before === 0 && after === 0 && times.length >= HEADER_SAMPLES_MIN) {
+        const place = this.blocks.places[this.partColumns[k]!]!;
+        addHeader(this.partBlocks[k]!.headerOf(place), times, table);
+        read++;
+      } else {
+        foldWhole(times, this.decodeAside(k), times.length, table);
+        read += times.length;
+      }
+    }
+    return read;
   }
 
   readSamples(): SeriesSamples {

@@ -1,6 +1,7 @@
 // libs/tsdb/leaf-blocks.ts: what a leaf reads of blocks: which columns belong to each selected series, and their times within its reach.
 // Found for all series at once, before the first is read: a block that has few of them costs little, one that has none next to nothing.
-import { type HeaderPage, pageOf, type TimeRanges } from "../block/index.ts";
+import { type HeaderPage, pageOf, type StoredColumn, type TimeRanges } from "../block/index.ts";
+import type { ColumnHeader } from "../kernel/index.ts";
 import type { Pace } from "./pace.ts";
 import type { BlockPart } from "./selection.ts";
 import type { StoredBlock } from "./stored-block.ts";
@@ -18,9 +19,17 @@ export interface LeafTimes {
   readonly after: number;
 }
 
+/** Series of a selection that a block has: their indexes, and their places in the block, ascending. */
+export interface Selected {
+  readonly indexes: Uint32Array;
+  readonly places: Uint32Array;
+}
+
 /** One block within the leaf's reach. */
 export class LeafBlock {
   private readonly block: StoredBlock;
+  /** Columns per series: 1 of samples, more of rows. */
+  private readonly width: number;
   private readonly lowMs: number;
   private readonly highMs: number;
   private readonly times: (LeafTimes | undefined)[] = [];
@@ -34,6 +43,7 @@ export class LeafBlock {
 
   constructor(block: StoredBlock, lowMs: number, highMs: number) {
     this.block = block;
+    this.width = block.reader.footer.columnsPerSeries;
     this.lowMs = lowMs;
     this.highMs = highMs;
   }
@@ -52,17 +62,17 @@ export class LeafBlock {
     let end = 0;
     let headers: HeaderPage | undefined;
     for (let i = 0; i < places.length; i++) {
-      const place = places[i]!;
-      if (place >= end) {
+      const column = places[i]! * this.width;
+      if (column >= end) {
         if (pace.isDue) await pace.rest();
-        page = pageOf(headerPages, place);
+        page = pageOf(headerPages, column);
         begin = headerPages[page]!.first;
         end = begin + headerPages[page]!.count;
         headers = reader.headersOfPage(page);
         this.pages[page] = headers;
       }
-      timeColumns[i] = headers!.times[place - begin]!;
-      odd[i] = headers!.odd[place - begin]!;
+      timeColumns[i] = headers!.times[column - begin]!;
+      odd[i] = headers!.odd[column - begin]!;
     }
     this.first = places[0]!;
     this.last = places.at(-1)!;
@@ -89,18 +99,33 @@ export class LeafBlock {
     this.isAhead = true;
     const { reader } = this.block;
     const { first, last } = this;
-    const end = reader.column(last);
+    const end = reader.column(last, this.width - 1);
     const bytes = end.offset + end.header.payloadBytes - reader.column(first).offset;
     if (this.selected < 2 || bytes > Math.min(bytesMax, this.selected * AHEAD_BYTES)) return 0;
     reader.prefetch(first, last - first + 1);
     return bytes;
   }
 
-  /** Decodes all values of a series that was looked up into `out`. Errors: CorruptionError. */
-  readValues(place: number, out: Float64Array): void {
-    const { headerPages } = this.block.reader.footer;
-    const page = pageOf(headerPages, place);
-    this.block.reader.readValues(this.pages[page]!.columns[place - headerPages[page]!.first]!, out);
+  /** The header of a series that was looked up, of its first column. */
+  headerOf(place: number): ColumnHeader {
+    return this.columnOf(place * this.width).header;
+  }
+
+  /** Decodes all values of a series that was looked up, of one of its columns, into `out`. Errors: CorruptionError. */
+  readValues(place: number, out: Float64Array, which = 0): void {
+    this.block.reader.readValues(this.columnOf(place * this.width + which), out);
+  }
+
+  private columnOf(column: number): StoredColumn {
+    const { reader } = this.block;
+    const { headerPages } = reader.footer;
+    const page = pageOf(headerPages, column);
+    let headers = this.pages[page];
+    if (headers === undefined) {
+      headers = reader.headersOfPage(page);
+      this.pages[page] = headers;
+    }
+    return headers.columns[column - headerPages[page]!.first]!;
   }
 }
 
@@ -132,13 +157,17 @@ export class LeafBlocks {
     return new LeafBlocks(new Uint32Array(seriesCount + 1), []);
   }
 
-  /** Finds the columns of so many series in blocks that are in the order of their times. Errors: CorruptionError; those of the pace. */
+  /**
+   * Finds the columns of so many series in blocks that are in the order of their times; `wanted` may leave out some of what a block has.
+   * Errors: CorruptionError; those of the pace.
+   */
   static async find(
     seriesCount: number,
     selected: readonly BlockPart[],
     lowMs: number,
     highMs: number,
     pace: Pace,
+    wanted: (block: StoredBlock, found: Selected) => Selected = (_, found) => found,
   ): Promise<LeafBlocks> {
     const starts = new Uint32Array(seriesCount + 1);
     const blocks: LeafBlock[] = [];
@@ -149,11 +178,15 @@ export class LeafBlocks {
       timeColumns: Uint32Array;
       odd: Uint8Array;
     }[] = [];
-    for (const { block, indexes, places } of selected) {
-      const leafBlock = new LeafBlock(block, lowMs, highMs);
-      parts.push({ block, indexes, places, ...(await leafBlock.lookUp(places, pace)) });
-      blocks.push(leafBlock);
-      for (let k = 0; k < indexes.length; k++) starts[indexes[k]! + 1]!++;
+    for (const part of selected) {
+      const { block } = part;
+      const { indexes, places } = wanted(block, part);
+      if (indexes.length > 0) {
+        const leafBlock = new LeafBlock(block, lowMs, highMs);
+        parts.push({ block, indexes, places, ...(await leafBlock.lookUp(places, pace)) });
+        blocks.push(leafBlock);
+        for (let k = 0; k < indexes.length; k++) starts[indexes[k]! + 1]!++;
+      }
       if (pace.isDue) await pace.rest();
     }
     for (let i = 0; i < seriesCount; i++) starts[i + 1]! += starts[i]!;

@@ -1,5 +1,6 @@
 // libs/tsdb/leaf-cursor.ts: how a leaf gets at the samples of its series, wherever they are: in one head, or in heads and blocks.
 // Times that many series share come as one object, so that what follows from times alone is worked out once.
+import type { RowTable } from "../model/index.ts";
 import type { WindowPlan } from "../promql/index.ts";
 import type { SeriesSamples } from "./head.ts";
 
@@ -38,6 +39,12 @@ export interface LeafCursor {
   isClean(): boolean;
   /** For shared times: a value for each, holes (the HOLE bits of libs/chunk) where `flags` says that there may be some. */
   readValues(): Float64Array;
+  /**
+   * For shared times: fills the table with rows that stand for all samples within the leaf's reach, their ends those of their last samples:
+   * a column of a block that is in reach as a whole is told by its header. Returns how many samples and headers were read; -1 where
+   * samples have to be looked at one by one.
+   */
+  readRows?(table: RowTable): number;
   /** All samples of the series within the leaf's reach. */
   readSamples(): SeriesSamples;
 }

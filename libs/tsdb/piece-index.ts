@@ -125,6 +125,8 @@ export class PieceIndex {
     } catch (error) {
       this.onProblem(`cannot look through the index: got ${reasonOf(error)}; want its keys`);
     }
+    // A block of rows may have no series, and so no piece.
+    for (const [name, { tenants }] of live) if (tenants.length === 0) this.indexed.add(name);
     this.stats.indexed = this.indexed.size;
     for (const [name, block] of live) if (!this.indexed.has(name)) this.wanting.set(name, block);
   }

@@ -12,15 +12,18 @@ import {
   type QueryContext,
   type RawColumn,
   type RawRequest,
+  type SeriesExemplars,
   type Statistics,
   type TimeRange,
 } from "../model/index.ts";
 import { evaluateLeaf } from "./evaluate.ts";
+import { findExemplars } from "./exemplars.ts";
 import { Pace } from "./pace.ts";
 import { PlanPool } from "./plan-pool.ts";
 import { streamRawSamples } from "./raw-samples.ts";
 import type { Selection } from "./selection.ts";
 import { seriesWithin } from "./series-within.ts";
+import { CapturedSide } from "./side-sources.ts";
 import { CapturedSources } from "./sources.ts";
 import type { DbState } from "./state.ts";
 import { countStatistics } from "./statistics.ts";
@@ -29,8 +32,21 @@ import type { StoredBlock } from "./stored-block.ts";
 /** What of a storage's state queries read. */
 export type QuerierState = Pick<
   DbState,
-  "clock" | "deletions" | "metadata" | "quarantine" | "retention" | "selector" | "sources" | "stats"
->;
+  "clock" | "deletions" | "metadata" | "quarantine" | "retention" | "selector" | "side" | "sources" | "stats"
+> &
+  Partial<Pick<DbState, "levelRetentionMs">>;
+
+/** What a question about series sees. */
+interface View {
+  readonly captured: CapturedSources;
+  readonly side: CapturedSide | undefined;
+  readonly pace: Pace;
+  /**
+   * Whether the range leaves nothing out that is stored, and nothing was ever deleted or is past: else a series may be known and have no
+   * samples.
+   */
+  readonly isUnbounded: boolean;
+}
 
 /** How label texts are found: of a whole block, of the whole catalogue, of some series. */
 interface TextSource {
@@ -48,12 +64,12 @@ export class DbQuerier implements Queryable {
   }
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
-    const { clock, quarantine, retention, selector, stats } = this.state;
+    const { clock, quarantine, retention, selector, side, stats } = this.state;
     const floorMs = this.floorMs(context);
     stats.leavesRunning++;
     try {
       const result = await this.withoutDamage(() => {
-        return evaluateLeaf(leaf, context, selector, this.state.sources, clock, this.plans, floorMs);
+        return evaluateLeaf(leaf, context, selector, this.state.sources, side, clock, this.plans, floorMs, stats);
       });
       stats.leaves++;
       stats.samplesRead += result.samplesRead;
@@ -79,14 +95,14 @@ export class DbQuerier implements Queryable {
   }
 
   async *rawSamples(request: RawRequest, context: QueryContext): AsyncGenerator<readonly RawColumn[], void, void> {
-    const { clock, quarantine, selector, stats } = this.state;
+    const { clock, quarantine, selector, side, stats } = this.state;
     stats.leavesRunning++;
     let begun = false;
     const visible = { ...request, range: this.visible(request.range, context) };
     try {
       for (;;) {
         try {
-          for await (const batch of streamRawSamples(visible, context, selector, this.state.sources, clock)) {
+          for await (const batch of streamRawSamples(visible, context, selector, this.state.sources, side, clock)) {
             for (const { times } of batch) stats.samplesRead += times.length;
             begun = true;
             yield batch;
@@ -138,11 +154,12 @@ export class DbQuerier implements Queryable {
     limit: number,
     context: QueryContext,
   ): Promise<Labels[]> {
-    return this.capturing(range, context, async (captured, pace) => {
+    return this.capturing(range, context, async (view) => {
+      const { captured, pace } = view;
       const found = new Map<string, Labels>();
       for (const set of sets.length === 0 ? [[]] : sets) {
-        const selection = await this.state.selector.select(captured.blocks, context.tenant, set, pace);
-        for (const index of await this.within(selection, captured, pace)) {
+        const selection = await this.state.selector.select(captured.both, context.tenant, set, pace);
+        for (const index of await this.within(selection, view)) {
           if (limit > 0 && found.size === limit) return [...found.values()];
           const labels = selection.labelsOf(index);
           found.set(labelsKey(labels), labels);
@@ -161,6 +178,16 @@ export class DbQuerier implements Queryable {
 
   async metadata(family: string, context: QueryContext): Promise<MetadataEntry[]> {
     return this.state.metadata.find(context.tenant, family);
+  }
+
+  async exemplars(
+    sets: readonly (readonly Matcher[])[],
+    range: TimeRange,
+    context: QueryContext,
+  ): Promise<SeriesExemplars[]> {
+    const { clock, selector, side } = this.state;
+    const pace = new Pace(clock, context);
+    return findExemplars(sets, this.visible(range, context), context, selector.catalog, side, pace);
   }
 
   statistics(limit: number, context: QueryContext): Promise<Statistics> {
@@ -184,10 +211,10 @@ export class DbQuerier implements Queryable {
     context: QueryContext,
     source: TextSource,
   ): Promise<string[]> {
-    return this.capturing(range, context, async (captured, pace) => {
+    return this.capturing(range, context, async (view) => {
+      const { captured, pace, isUnbounded } = view;
       const found = new Set<string>();
-      let { blocks } = captured;
-      const isUnbounded = this.isUnbounded(captured);
+      let blocks = captured.both;
       if (sets.length === 0) {
         // Blocks that lie in the range tell at once what values they have.
         const isWhole = (one: StoredBlock): boolean =>
@@ -202,7 +229,7 @@ export class DbQuerier implements Queryable {
       if (sets.length > 0 || !isUnbounded) {
         for (const set of sets.length === 0 ? [[]] : sets) {
           const selection = await this.state.selector.select(blocks, context.tenant, set, pace);
-          source.addOf(selection, await this.within(selection, captured, pace), found);
+          source.addOf(selection, await this.within(selection, view), found);
         }
       }
       const all = [...found].sort(compareUtf8);
@@ -210,37 +237,29 @@ export class DbQuerier implements Queryable {
     });
   }
 
-  private async within(selection: Selection, captured: CapturedSources, pace: Pace): Promise<Uint32Array> {
-    if (this.isUnbounded(captured)) return selection.numbers.map((_, i) => i);
-    return seriesWithin(selection, captured, pace);
+  private async within(selection: Selection, { captured, side, pace, isUnbounded }: View): Promise<Uint32Array> {
+    if (isUnbounded) return selection.numbers.map((_, i) => i);
+    return seriesWithin(selection, captured, side, pace);
   }
 
-  /** Whether the range leaves nothing out that is stored, and nothing was ever deleted: else a series may be known and have no samples. */
-  private isUnbounded({ lowMs, highMs }: CapturedSources): boolean {
-    const { clock, deletions, retention } = this.state;
-    const nowMs = clock.nowMs();
-    return lowMs <= nowMs - retention.longestMs && highMs >= nowMs && deletions.last === 0;
-  }
-
-  private capturing<T>(
-    range: TimeRange,
-    context: QueryContext,
-    work: (captured: CapturedSources, pace: Pace) => Promise<T>,
-  ): Promise<T> {
+  private capturing<T>(range: TimeRange, context: QueryContext, work: (view: View) => Promise<T>): Promise<T> {
     return this.withoutDamage(() => this.once(range, context, work));
   }
 
-  private async once<T>(
-    { minMs, maxMs }: TimeRange,
-    context: QueryContext,
-    work: (captured: CapturedSources, pace: Pace) => Promise<T>,
-  ): Promise<T> {
-    const pace = new Pace(this.state.clock, context);
-    const range = this.visible({ minMs, maxMs }, context);
-    const captured = new CapturedSources(this.state.sources, range.minMs, range.maxMs);
+  private async once<T>(range: TimeRange, context: QueryContext, work: (view: View) => Promise<T>): Promise<T> {
+    const { clock, deletions, levelRetentionMs, retention, sources } = this.state;
+    const pace = new Pace(clock, context);
+    const { minMs, maxMs } = this.visible(range, context);
+    const captured = new CapturedSources(sources, minMs, maxMs);
+    const side = CapturedSide.of(this.state.side, ["histograms"], minMs, maxMs);
+    const nowMs = clock.nowMs();
+    const isWhole = range.minMs <= nowMs - (levelRetentionMs?.["1h"] ?? retention.longestMs) && range.maxMs >= nowMs;
+    const isUnbounded = isWhole && deletions.last === 0 && this.floorMs(context) === Number.NEGATIVE_INFINITY;
     try {
-      return await work(captured, pace);
+      await side?.load(pace);
+      return await work({ captured, side, pace, isUnbounded });
     } finally {
+      side?.release();
       captured.release();
     }
   }

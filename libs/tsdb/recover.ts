@@ -5,6 +5,7 @@ import type { BlockRegistry } from "../block/index.ts";
 import type { Clock, FileSystem } from "../env/index.ts";
 import { decodeSamplesRecord, newestTimeOf } from "../kernel/index.ts";
 import { CorruptionError, decodeSeriesKey, InternalError, InvalidError } from "../model/index.ts";
+import { decodeSideRecord, newestSideMs } from "../side/index.ts";
 import {
   type DirectoryIdentity,
   type Registration,
@@ -17,6 +18,7 @@ import { decodeDeletion } from "./deletion-record.ts";
 import type { Deletions } from "./deletions.ts";
 import { headFullError } from "./head.ts";
 import { decodeMetadata, type MetadataStore } from "./metadata-store.ts";
+import type { SideWindows } from "./side-windows.ts";
 import type { Windows } from "./windows.ts";
 
 /**
@@ -32,6 +34,7 @@ export async function recover(
   windows: Windows,
   metadata: MetadataStore,
   deletions: Deletions,
+  side: SideWindows,
   { covered, walFrom }: Pick<BlockRegistry, "covered" | "walFrom">,
   evenSuspect = false,
 ): Promise<ReplayReport> {
@@ -49,6 +52,14 @@ export async function recover(
     },
     metadata: (body) => {
       metadata.put(decodeMetadata(body));
+    },
+    side: (body, segment) => {
+      registered.finish();
+      const parts = decodeSideRecord(body);
+      const lost = registered.reserve(Uint32Array.from(parts, ({ series }) => series));
+      side.replay(parts, segment < covered.segment);
+      if (lost > 0) throw new CorruptionError(`histograms of ${lost} series that have no registration`, "", 0);
+      return Math.max(...parts.map((part) => newestSideMs(part.side)));
     },
     deletion: (body) => {
       registered.finish();

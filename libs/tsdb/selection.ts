@@ -21,7 +21,7 @@ export interface BlockPart {
 export interface Selection {
   /** Series are told by their index, below this. */
   readonly count: number;
-  /** By index: the series' number in the catalogue, or NO_SERIES. */
+  /** By index: the series' number in the catalogue, or NO_SERIES. Those with numbers come first, by ascending numbers. */
   readonly numbers: Uint32Array;
   /** In the order of the blocks' times. */
   readonly blocks: readonly BlockPart[];
@@ -67,6 +67,65 @@ export class LiveSelection implements Selection {
     this.index.addValues(
       name,
       indexes.map((i) => this.numbers[i]!),
+      to,
+    );
+  }
+}
+
+/** Some series of a selection, in its order. */
+export class PartialSelection implements Selection {
+  readonly numbers: Uint32Array;
+  readonly blocks: readonly BlockPart[];
+  private readonly whole: Selection;
+  /** By index: the index in the whole. */
+  private readonly indexes: Uint32Array;
+
+  /** `indexes`: ascending. */
+  constructor(whole: Selection, indexes: Uint32Array) {
+    this.whole = whole;
+    this.indexes = indexes;
+    this.numbers = indexes.map((index) => whole.numbers[index]!);
+    const own = new Uint32Array(whole.count).fill(NO_SERIES);
+    for (let i = 0; i < indexes.length; i++) own[indexes[i]!] = i;
+    this.blocks = whole.blocks.flatMap(({ block, indexes: all, places }) => {
+      const isOwn = (_: number, k: number): boolean => own[all[k]!] !== NO_SERIES;
+      const kept = all.filter(isOwn).map((index) => own[index]!);
+      return kept.length === 0 ? [] : [{ block, indexes: kept, places: places.filter(isOwn) }];
+    });
+  }
+
+  get count(): number {
+    return this.indexes.length;
+  }
+
+  labelsOf(index: number): Labels {
+    return this.whole.labelsOf(this.indexes[index]!);
+  }
+
+  groupKeys(names: readonly string[], without: boolean): SeriesGroups {
+    const all = this.whole.groupKeys(names, without);
+    // Groups that none of these series is in don't show.
+    const numbers = new Map<number, number>();
+    const groupOf = this.indexes.map((index) => {
+      const group = all.groupOf[index]!;
+      const known = numbers.get(group) ?? numbers.size;
+      numbers.set(group, known);
+      return known;
+    });
+    return { groupOf, labels: Array.from(numbers.keys(), (group) => all.labels[group]!) };
+  }
+
+  addNames(indexes: Uint32Array, to: Set<string>): void {
+    this.whole.addNames(
+      indexes.map((i) => this.indexes[i]!),
+      to,
+    );
+  }
+
+  addValues(name: string, indexes: Uint32Array, to: Set<string>): void {
+    this.whole.addValues(
+      name,
+      indexes.map((i) => this.indexes[i]!),
       to,
     );
   }

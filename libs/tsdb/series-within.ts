@@ -1,19 +1,29 @@
 // libs/tsdb/series-within.ts: which series have a sample in a time range, stale markers included, in any head or block.
 // A block that lies in the range answers by its selection, another one by the times of its columns: no value of a block is decoded.
+import { ROW_MS } from "../model/index.ts";
 import type { Head, TimeColumn } from "./head.ts";
 import { LeafBlock } from "./leaf-blocks.ts";
 import type { Pace } from "./pace.ts";
 import { type BlockPart, NO_SERIES, type Selection } from "./selection.ts";
+import type { CapturedSide } from "./side-sources.ts";
 import type { CapturedSources } from "./sources.ts";
 
 /** Series between two looks at the clock. */
 const STRIDE = 64;
 
-/** The indexes of a selection's series that have a sample in the range that was captured, ascending. Errors: CorruptionError; those of the pace. */
-export async function seriesWithin(selection: Selection, captured: CapturedSources, pace: Pace): Promise<Uint32Array> {
+/**
+ * The indexes of a selection's series that have a sample in the range that was captured, or, of `side`, a histogram; ascending. Errors:
+ * CorruptionError; those of the pace.
+ */
+export async function seriesWithin(
+  selection: Selection,
+  captured: CapturedSources,
+  side: CapturedSide | undefined,
+  pace: Pace,
+): Promise<Uint32Array> {
   const { lowMs, highMs } = captured;
   const { numbers } = selection;
-  const seen = new Uint8Array(selection.count);
+  const seen = side?.membersOf(numbers) ?? new Uint8Array(selection.count);
   for (const part of selection.blocks) {
     await markSeen(seen, part, lowMs, highMs, pace);
     if (pace.isDue) await pace.rest();
@@ -42,7 +52,8 @@ async function markSeen(
     for (let k = 0; k < indexes.length; k++) if (!hidden?.has(places[k]!)) seen[indexes[k]!] = 1;
     if (hidden === undefined) return;
   }
-  const within = new LeafBlock(block, lowMs, highMs);
+  // Rows end behind their samples.
+  const within = new LeafBlock(block, lowMs, block.isRows ? highMs + ROW_MS["1h"] - 1 : highMs);
   const { timeColumns } = await within.lookUp(places, pace);
   for (let k = 0; k < timeColumns.length; k++) {
     if (seen[indexes[k]!] === 1) continue;

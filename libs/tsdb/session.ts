@@ -4,17 +4,20 @@
 import {
   type BatchAck,
   decodeSeriesKey,
-  type Hash64,
   type IngestSession,
   InvalidError,
   type MetadataEntry,
   type Rejection,
+  type SideAck,
   type StorageIdentity,
   UnavailableError,
 } from "../model/index.ts";
 import { RECORD, RegistrationBody } from "../wal/index.ts";
 import { headFullError } from "./head.ts";
 import { encodeMetadata } from "./metadata-store.ts";
+import { numberFor } from "./register.ts";
+import { rejectionText } from "./rejection-text.ts";
+import { appendSideBatch } from "./side-append.ts";
 import type { DbState } from "./state.ts";
 import type { WindowsDictionary } from "./windows.ts";
 
@@ -88,13 +91,18 @@ export class DbSession implements IngestSession {
     if (done.status === "full") throw headFullError();
     state.stats.appendMs(state.clock.monotonicMs() - began);
     const rejections: Rejection[] = [];
-    const reject = (reason: Rejection["reason"], count: number, text: string): void => {
-      if (count > 0) rejections.push({ reason, count, text });
+    const reject = (reason: Rejection["reason"], count: number): void => {
+      if (count > 0)
+        rejections.push({
+          reason,
+          count,
+          text: rejectionText(this.limitText, reason, () => state.retention.boundText(tenant, now), maxMs),
+        });
     };
-    reject("future", done.future, `out of bounds: later than ${new Date(maxMs).toISOString()} (now + --max-future)`);
-    reject("too-old", done.tooOld, `too old sample: ${state.retention.boundText(tenant, now)}`);
-    reject("series-limit", done.refusedLimit, `series limit: ${this.limitText}`);
-    reject("id-collision", done.refusedCollision, "series id meets other labels");
+    reject("future", done.future);
+    reject("too-old", done.tooOld);
+    reject("series-limit", done.refusedLimit);
+    reject("id-collision", done.refusedCollision);
     return { seq, status: "stored", unknownRefs: NO_REFS, rejections };
   }
 
@@ -109,6 +117,13 @@ export class DbSession implements IngestSession {
     const news = state.metadata.put(entries);
     if (news.length > 0) state.wal.append(RECORD.metadata, encodeMetadata(news));
     await state.wal.durable(state.wal.position);
+  }
+
+  async appendSide(batch: Uint8Array): Promise<SideAck> {
+    if (this.ended || this.state.closing)
+      throw new UnavailableError("cannot append histograms: got a session that is closed; want it open");
+    this.state.reserve.check();
+    return appendSideBatch(this.state, batch);
   }
 
   async close(): Promise<void> {
@@ -162,7 +177,7 @@ export class DbSession implements IngestSession {
     } else {
       const home = { low: view.getUint32(at + 8, true), high: view.getUint32(at + 12, true) };
       let limit = limits.limitOf(catalog, name.tenant);
-      series = limit === undefined ? this.numberFor(home) : -1;
+      series = limit === undefined ? numberFor(this.state, home) : -1;
       if (series < 0) {
         limit ??= "--head-memory";
         if (limit === "--head-memory") this.refusedForMemory = true;
@@ -178,14 +193,6 @@ export class DbSession implements IngestSession {
     catalog.see(series, clock.nowMs());
     this.define(this.dictionary.set(ref, series));
     return true;
-  }
-
-  /** The number for a new series, known to all heads; -1 when there is no room. */
-  private numberFor(home: Hash64): number {
-    const { catalog, windows } = this.state;
-    const free = catalog.freeNumber;
-    if (free < 0) return windows.addSeries(home.high, home.low);
-    return windows.reuseSeries(free, home.high, home.low) ? free : -1;
   }
 
   private define(done: boolean): void {

@@ -14,6 +14,7 @@ import {
   removeTree,
 } from "../env/index.ts";
 import { AppError, InvalidError, UnavailableError } from "../model/index.ts";
+import { isSideFile, sideFolder } from "../side/index.ts";
 import {
   identityPath,
   listSegments,
@@ -25,6 +26,17 @@ import {
 } from "../wal/index.ts";
 
 const DRAFT = /\.tmp$/;
+
+/** Histograms, exemplars and start times: all files of the folder are live. */
+function linkSideFiles(fs: FileSystem, dataDir: string, draft: string): void {
+  const folder = sideFolder(dataDir);
+  if (fs.stat(folder) === undefined) return;
+  fs.makeDirectory(sideFolder(draft));
+  for (const name of fs.list(folder)) {
+    if (isSideFile(name)) fs.link(`${folder}/${name}`, `${sideFolder(draft)}/${name}`);
+  }
+  fs.fsyncDir(sideFolder(draft), "snapshot-names");
+}
 
 export function snapshotsFolder(dataDir: string): string {
   return `${dataDir}/snapshots`;
@@ -63,6 +75,7 @@ export function linkSnapshot(
       // A block that is missing is damage of the directory, known there; the snapshot has the rest, and knows it too.
       if (fs.stat(blockPath(dataDir, file)) !== undefined) fs.link(blockPath(dataDir, file), blockPath(draft, file));
     }
+    linkSideFiles(fs, dataDir, draft);
     fs.link(registryPath(dataDir), registryPath(draft));
     fs.link(identityPath(dataDir), identityPath(draft));
     for (const path of [walFolder(draft), blocksFolder(draft), draft]) fs.fsyncDir(path, "snapshot-names");

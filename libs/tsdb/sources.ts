@@ -1,13 +1,15 @@
 // libs/tsdb/sources.ts: where a query's samples are: heads and blocks, seen as they are when it begins.
 // A snapshot never changes: cuts and merges replace it as a whole, before they retire the blocks that are no longer in it. What is in a head
 // and in blocks, or in several of either, is merged; at equal times the winner of libs/kernel/winner.ts counts.
+import { daysOf as daysIn, type RowDays } from "../block/index.ts";
+import { freshDaysOf } from "./fresh-rows.ts";
 import type { Head } from "./head.ts";
 import type { StoredBlock } from "./stored-block.ts";
 
 export interface Sources {
   /** Oldest first. */
   readonly heads: readonly Head[];
-  /** In any order. */
+  /** In any order, blocks of rows among them. */
   readonly blocks: readonly StoredBlock[];
   readonly pin?: SourcesPin;
 }
@@ -23,17 +25,26 @@ export class CapturedSources {
   readonly highMs: number;
   private readonly pin: SourcesPin | undefined;
   private readonly allHeads: readonly Head[];
-  /** By their first times. */
+  /** By their first times: those of samples, and those of rows. */
   readonly blocks: readonly StoredBlock[];
+  readonly rows: readonly StoredBlock[];
+  /** All of these: samples first, then rows. */
+  readonly both: readonly StoredBlock[];
+  private readonly all: readonly StoredBlock[];
 
-  constructor({ heads, blocks, pin }: Sources, lowMs: number, highMs: number) {
+  /** `rowsBackMs`: how far before `lowMs` rows are captured, too. */
+  constructor({ heads, blocks, pin }: Sources, lowMs: number, highMs: number, rowsBackMs = 0) {
     this.lowMs = lowMs;
     this.highMs = highMs;
     this.allHeads = heads;
-    this.blocks = blocks
-      .filter((block) => block.overlaps(lowMs, highMs))
+    const all = blocks
+      .filter((block) => block.overlaps(block.isRows ? lowMs - rowsBackMs : lowMs, highMs))
       .sort((a, b) => a.reader.footer.minMs - b.reader.footer.minMs);
-    for (const block of this.blocks) block.acquire();
+    this.blocks = all.filter((block) => !block.isRows);
+    this.rows = all.filter((block) => block.isRows);
+    this.both = [...this.blocks, ...this.rows];
+    this.all = blocks;
+    for (const block of this.both) block.acquire();
     for (const head of heads) head.acquire();
     this.pin = pin;
     if (pin !== undefined) pin.users++;
@@ -47,8 +58,19 @@ export class CapturedSources {
     return found.length > 0 ? found : allHeads.slice(-1);
   }
 
+  /** On which days a block of rows answers for samples: not where a deletion hides some of these. */
+  daysOf(rows: StoredBlock): RowDays {
+    const days = freshDaysOf(this.all, rows);
+    const { shard } = rows.reader.footer;
+    const hidden = this.blocks.filter((block) => block.hidden !== undefined && block.reader.footer.shard === shard);
+    if (hidden.length === 0) return days;
+    const gone = new Set(hidden.flatMap((block) => daysIn(block.reader.footer)));
+    const without = (set: ReadonlySet<number>): Set<number> => new Set([...set].filter((day) => !gone.has(day)));
+    return { fresh: without(days.fresh), alone: without(days.alone) };
+  }
+
   release(): void {
-    for (const block of this.blocks) block.release();
+    for (const block of this.both) block.release();
     for (const head of this.allHeads) head.release();
     if (this.pin !== undefined) this.pin.users--;
   }

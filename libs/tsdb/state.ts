@@ -1,5 +1,7 @@
 // libs/tsdb/state.ts: everything mutable of one storage, owned by one event loop, and its counters.
+import type { Level, LevelRetention } from "../block/index.ts";
 import type { Clock } from "../env/index.ts";
+import type { NumberedSide } from "../side/index.ts";
 import type { DirectoryIdentity, Wal } from "../wal/index.ts";
 import type { BlockMemory } from "./block-memory.ts";
 import type { SeriesCatalog } from "./catalog.ts";
@@ -15,6 +17,7 @@ import type { Retention } from "./retention.ts";
 import type { Selector } from "./selector.ts";
 import type { SeriesLimits } from "./series-limits.ts";
 import type { DbSession } from "./session.ts";
+import type { SideData } from "./side-data.ts";
 import type { Sources } from "./sources.ts";
 import type { Windows } from "./windows.ts";
 
@@ -38,7 +41,14 @@ export class DbStats {
   walBytes = 0;
   walSyncSumMs = 0;
   walSyncMaxMs = 0;
+  histogramsStored = 0;
+  exemplarsStored = 0;
+  startsStored = 0;
+  sideDuplicate = 0;
+  sideOutvoted = 0;
   leaves = 0;
+  /** By the level that answered. */
+  readonly leavesOf: Record<Level, number> = { raw: 0, "1m": 0, "1h": 0 };
   /** Leaves and streams of raw samples under way. */
   leavesRunning = 0;
   samplesRead = 0;
@@ -56,6 +66,16 @@ export class DbStats {
     this.samplesTooOld += done.tooOld;
     this.samplesSeriesLimit += done.refusedLimit;
     this.samplesIdCollision += done.refusedCollision;
+  }
+
+  countSide(stored: readonly NumberedSide[], duplicates: number, outvoted: number): void {
+    for (const { side } of stored) {
+      this.histogramsStored += side.histograms.length;
+      this.exemplarsStored += side.exemplars.length;
+      this.startsStored += side.starts.length;
+    }
+    this.sideDuplicate += duplicates;
+    this.sideOutvoted += outvoted;
   }
 
   appendMs(ms: number): void {
@@ -80,11 +100,15 @@ export interface DbState {
   readonly reserve: DiskReserve;
   readonly catalog: SeriesCatalog;
   readonly metadata: MetadataStore;
+  /** Histograms, exemplars and start times. */
+  readonly side: SideData;
   readonly deletions: Deletions;
   readonly wal: Wal;
   readonly stats: DbStats;
   readonly sessions: Set<DbSession>;
   readonly retention: Retention;
+  /** Of each level. */
+  readonly levelRetentionMs: LevelRetention;
   readonly maxFutureMs: number;
   readonly limits: SeriesLimits;
   readonly budget: HeadBudget;

@@ -2,7 +2,7 @@
 // It is open as long as somebody uses it: its owner until it is retired, and every evaluation that captured it before.
 import { type BlockReader, hiddenByPlace, pageOf, type TimeRanges, type Tombstone } from "../block/index.ts";
 import type { PairRows } from "../index/index.ts";
-import { type CompiledMatcher, compareUtf8, InternalError } from "../model/index.ts";
+import { type CompiledMatcher, compareUtf8, InternalError, ROW_COLUMNS } from "../model/index.ts";
 import type { BlockMemory, Droppable } from "./block-memory.ts";
 import type { Pace } from "./pace.ts";
 import type { PieceIndex } from "./piece-index.ts";
@@ -10,7 +10,7 @@ import type { PieceIndex } from "./piece-index.ts";
 const NOTHING = new Uint32Array(0);
 
 export class StoredBlock implements Droppable {
-  /** A block of samples: one column per series. */
+  /** Of samples, one column per series, or of rows. */
   readonly reader: BlockReader;
   private readonly pieces: PieceIndex;
   private readonly memory: BlockMemory;
@@ -20,15 +20,22 @@ export class StoredBlock implements Droppable {
   private tombstoneList: readonly Tombstone[] = [];
   private hiddenTimes: ReadonlyMap<number, TimeRanges> | undefined;
 
-  /** Takes the reader over. Errors: InternalError for a block of rollup rows. */
+  /** Takes the reader over. Errors: InternalError for columns that are neither. */
   constructor(reader: BlockReader, pieces: PieceIndex, memory: BlockMemory) {
     const { columnsPerSeries, level } = reader.footer;
-    if (columnsPerSeries !== 1 || level !== "raw") {
-      throw new InternalError(`cannot use block: got ${columnsPerSeries} columns of level ${level}; want samples`);
+    if (columnsPerSeries !== 1 && (columnsPerSeries !== ROW_COLUMNS || level === "raw")) {
+      throw new InternalError(
+        `cannot use block: got ${columnsPerSeries} columns of level ${level}; want samples or rows`,
+      );
     }
     this.reader = reader;
     this.pieces = pieces;
     this.memory = memory;
+  }
+
+  /** Whether it has rows; else samples, whatever its level. */
+  get isRows(): boolean {
+    return this.reader.footer.columnsPerSeries > 1;
   }
 
   /** What deletions hide of it. */

@@ -15,6 +15,7 @@ import {
 import { type Clock, errorCode, errorText, type FileSystem, type Processes } from "../env/index.ts";
 import { ColumnKernel, createHash128, decodeSamplesRecord, newestTimeOf } from "../kernel/index.ts";
 import { AppError, CorruptionError, type Hash128, InvalidError, placeSeries } from "../model/index.ts";
+import { decodeSideRecord, isSideDraft, isSideFile, newestSideMs, sideFolder, verifySideFile } from "../side/index.ts";
 import {
   type DirectoryIdentity,
   describeDamage,
@@ -102,7 +103,8 @@ class Verification {
 
   async run(): Promise<VerifyReport> {
     const { fs, dataDir } = this;
-    this.totalBytes = bytesBelow(fs, `${dataDir}/wal`) + bytesBelow(fs, blocksFolder(dataDir));
+    this.totalBytes =
+      bytesBelow(fs, `${dataDir}/wal`) + bytesBelow(fs, blocksFolder(dataDir)) + bytesBelow(fs, sideFolder(dataDir));
     const suspicion = suspicionOf(fs, dataDir);
     if (suspicion !== undefined) this.notes.push(`marked SUSPECT: ${suspicion}`);
     let identity: DirectoryIdentity | undefined;
@@ -126,6 +128,7 @@ class Verification {
     const written = await this.verifyWal(identity, registry?.walFrom);
     if (registry !== undefined) this.verifyBlocks(identity, registry.blocks);
     else if (read) this.lookForBlocks();
+    this.verifySideFiles();
     this.lookAtQuarantine();
     if (!isSuspect) return;
     if (this.damages.length > 0) {
@@ -154,6 +157,7 @@ class Verification {
       },
       lateSamples: () => undefined,
       metadata: (body) => void decodeMetadata(body),
+      side: (body) => Math.max(...decodeSideRecord(body).map(({ side }) => newestSideMs(side))),
       deletion: (body) => void decodeDeletion(body),
     };
     const { clock } = this.options;
@@ -172,6 +176,30 @@ class Verification {
     this.files += report.segments.length;
     this.bytes += report.bytes;
     return report.segments.map(({ segment }) => segmentPath(dataDir, segment));
+  }
+
+  /** Files of histograms, exemplars and start times: each in the folder is live. */
+  private verifySideFiles(): void {
+    const { fs, dataDir } = this;
+    const folder = sideFolder(dataDir);
+    if (fs.stat(folder) === undefined) return;
+    const kernel = new ColumnKernel();
+    for (const name of fs.list(folder)) {
+      if (!isSideFile(name)) {
+        this.notes.push(
+          `${folder}/${name}: ${isSideDraft(name) ? "what a crash left; the next start removes it" : "no file of ours"}`,
+        );
+        continue;
+      }
+      const path = `${folder}/${name}`;
+      this.tell(path, fs.stat(path)?.sizeBytes ?? 0);
+      this.files++;
+      this.attempt(() => {
+        for (const { offset, message } of verifySideFile(fs, path, kernel)) {
+          this.damages.push(`${path}: at ${offset}: ${message}`);
+        }
+      });
+    }
   }
 
   private verifyBlocks(identity: DirectoryIdentity, entries: readonly BlockEntry[]): void {

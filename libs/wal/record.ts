@@ -18,6 +18,7 @@ export const RECORD = {
   segmentHeader: 5,
   repeatedRegistrations: 6,
   deletion: 7,
+  side: 12,
 } as const;
 
 export type RecordType = (typeof RECORD)[keyof typeof RECORD];

@@ -29,6 +29,8 @@ export interface ReplayHandler {
   /** Likewise. */
   lateSamples(body: Uint8Array): number | undefined;
   metadata(body: Uint8Array): void;
+  /** As samples. */
+  side(body: Uint8Array, segment: number): number | undefined;
   /** In its place among the samples. */
   deletion(body: Uint8Array): void;
 }
@@ -59,7 +61,7 @@ export interface ReplayReport {
   readonly segments: readonly ReplayedSegment[];
   /** Segments below it were ignored. */
   readonly firstSegment: number;
-  readonly counts: Readonly<Record<"series" | "samples" | "lateSamples" | "metadata" | "deletions", number>>;
+  readonly counts: Readonly<Record<"series" | "samples" | "lateSamples" | "metadata" | "deletions" | "side", number>>;
   readonly bytes: number;
   readonly damage: readonly Damage[];
   /** Names in the WAL's folder that mean nothing to it. */
@@ -116,7 +118,7 @@ class Replay {
   private readonly firstSegment: number;
   private readonly segments: Segment[] = [];
   private readonly damage: Damage[] = [];
-  private readonly counts = { series: 0, samples: 0, lateSamples: 0, metadata: 0, deletions: 0 };
+  private readonly counts = { series: 0, samples: 0, lateSamples: 0, metadata: 0, deletions: 0, side: 0 };
   private seen = new Uint8Array(1024);
   private bytes = 0;
   /** Of the segment being read. */
@@ -269,6 +271,9 @@ class Replay {
     } else if (type === RECORD.lateSamples) {
       this.sawSamples(this.handler.lateSamples(body));
       this.counts.lateSamples++;
+    } else if (type === RECORD.side) {
+      this.sawSamples(this.handler.side(body, segment));
+      this.counts.side++;
     } else if (type === RECORD.metadata) {
       this.handler.metadata(body);
       this.counts.metadata++;

@@ -420,7 +420,7 @@ export class Wal {
 }
 
 function holdsSamples(type: RecordType): boolean {
-  return type === RECORD.samples || type === RECORD.lateSamples;
+  return type === RECORD.samples || type === RECORD.lateSamples || type === RECORD.side;
 }
 
 /**

@@ -27,6 +27,7 @@ export async function openEngine(
     headMemoryBytes: values.headMemory,
     headTotalBytes: values.headMemory,
     retentionMs: values.retention.rawMs,
+    rowRetentionMs: { "1m": values.retention.minuteMs, "1h": values.retention.hourMs },
     tenantRetentionMs: values.tenantRetention,
     retentionBytes: values.retentionSize,
     maxFutureMs: values.maxFuture,

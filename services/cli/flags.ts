@@ -242,6 +242,10 @@ export const selectFlags = {
   ),
   lookback: duration(1, DAY_MS, "5m", "How far back an instant selector looks for a sample."),
   promqlExperimental: toggle("Accept what Prometheus keeps behind feature flags."),
+  promqlStartTimestamps: toggle(
+    "Let rate, increase, irate and resets look at start times, as use-start-timestamps does.",
+  ),
+  promqlDelayedNameRemoval: toggle("Drop metric names at the end of a query, as promql-delayed-name-removal does."),
 };
 
 /** What a storage offers others. */

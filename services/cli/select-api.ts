@@ -21,6 +21,8 @@ export function selectApi(
     version,
     lookbackMs: values.lookback,
     experimental: values.promqlExperimental,
+    useStartTimestamps: values.promqlStartTimestamps,
+    delayedNameRemoval: values.promqlDelayedNameRemoval,
     bodyMaxBytes: values.queryBodyMax,
     readSamplesMax: values.readSamplesMax,
     readBytesMax: values.readBytesMax,

@@ -33,18 +33,21 @@ const EMPTY = new Uint8Array(0);
 export function readLabelPairs(bytes: Uint8Array): Uint8Array[] {
   const pairs: Uint8Array[] = [];
   const fields = new FieldReader(bytes);
-  while (fields.next()) {
-    let name: Uint8Array = EMPTY;
-    let value: Uint8Array = EMPTY;
-    const label = new FieldReader(fields.bytes);
-    while (label.next()) {
-      if (!label.isBytes) continue;
-      if (label.field === NAME_FIELD) name = label.bytes;
-      else if (label.field === VALUE_FIELD) value = label.bytes;
-    }
-    pairs.push(name, value);
-  }
+  while (fields.next()) pairs.push(...readLabel(fields.bytes));
   return pairs;
+}
+
+/** Name and value of a Label message; likewise. */
+export function readLabel(message: Uint8Array): readonly [name: Uint8Array, value: Uint8Array] {
+  let name: Uint8Array = EMPTY;
+  let value: Uint8Array = EMPTY;
+  const label = new FieldReader(message);
+  while (label.next()) {
+    if (!label.isBytes) continue;
+    if (label.field === NAME_FIELD) name = label.bytes;
+    else if (label.field === VALUE_FIELD) value = label.bytes;
+  }
+  return [name, value];
 }
 
 /**

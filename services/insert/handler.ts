@@ -18,10 +18,11 @@ import { EPOCH_MS, Intake } from "./intake.ts";
 import { DEFAULT_INSERT_LIMITS, type InsertLimits, LIMIT_FLAGS } from "./limits.ts";
 import { MetadataIntake } from "./metadata-intake.ts";
 import type { OwnerState, OwnerStats } from "./owner-queue.ts";
-import { type RefusalReason, Refusals } from "./refusals.ts";
+import { type RefusalReason, Refusals, type StoredCounts } from "./refusals.ts";
 import { SeriesRegistry } from "./registry.ts";
 import { checkContentEncoding, parseContentType, type WireVersion } from "./request-form.ts";
 import { type ClusterIdentity, Router, type Shipment } from "./router.ts";
+import { NOTHING_ASIDE, SideDelivery } from "./side-delivery.ts";
 import { declaredLength, SNAPPY_RATIO_MAX } from "./snappy-form.ts";
 
 export interface WriteRequest {
@@ -55,6 +56,7 @@ export interface IngestHandlerOptions {
 }
 
 const ACK_TIMEOUT_MS = 10_000;
+const NOTHING_STORED: StoredCounts = { samples: 0, histograms: 0, exemplars: 0 };
 
 /** Plain counters for the metrics layer. */
 export class InsertStats {
@@ -66,6 +68,8 @@ export class InsertStats {
   /** Samples in well-formed requests, and those of them that were acknowledged. */
   samplesReceived = 0;
   samplesStored = 0;
+  histogramsStored = 0;
+  exemplarsStored = 0;
   /** Samples, exemplars, histograms, … refused, by reason. */
   readonly refused = new Map<RefusalReason, number>();
   metadataSent = 0;
@@ -77,6 +81,7 @@ export class IngestHandler {
   private readonly kernel: IngestKernel;
   private readonly router: Router;
   private readonly metadata: MetadataIntake;
+  private readonly aside: SideDelivery;
   private readonly ticker: Timer;
   private intake: Intake | undefined;
   private shardOfFamily: (entry: MetadataEntry) => number = () => 0;
@@ -93,6 +98,7 @@ export class IngestHandler {
       dictionariesMax: options.targets.length,
     });
     this.metadata = new MetadataIntake(this.limits, clock);
+    this.aside = new SideDelivery(this.limits);
     this.router = new Router({
       targets: options.targets,
       replicationFactor: options.replicationFactor ?? 1,
@@ -103,7 +109,10 @@ export class IngestHandler {
       kernel: this.kernel,
       onCluster: (cluster) => this.begin(cluster),
       registry: () => this.intake!.registry,
-      onReplaced: () => this.metadata.forgetAll(),
+      onReplaced: () => {
+        this.metadata.forgetAll();
+        this.aside.forgetAll();
+      },
       onOwnerState: options.onOwnerState ?? (() => {}),
     });
     this.ticker = clock.every(EPOCH_MS, () => this.intake?.tick());
@@ -112,6 +121,7 @@ export class IngestHandler {
   /** From here on series can be named: the hash seed is known. */
   private begin(cluster: ClusterIdentity): void {
     const hash128: Hash128 = this.kernel.hash128(cluster.hashSeed);
+    this.aside.begin(hash128, cluster.shardCount);
     const registry = new SeriesRegistry(hash128, cluster.shardCount, this.kernel.shards);
     this.intake = new Intake(this.kernel, registry, this.limits, (isIdle, highestSid) => {
       this.router.forget(isIdle, highestSid);
@@ -161,10 +171,10 @@ export class IngestHandler {
     if (encoding !== undefined) return { status: 415, headers: [], text: encoding };
     try {
       const tooLarge = this.checkSize(request.body);
-      if (tooLarge !== undefined) return { status: 413, headers: written(version, 0), text: tooLarge };
+      if (tooLarge !== undefined) return { status: 413, headers: written(version, NOTHING_STORED), text: tooLarge };
       return await this.store(request, version);
     } catch (error) {
-      return failure(error, version, 0);
+      return failure(error, version, NOTHING_STORED);
     }
   }
 
@@ -192,18 +202,24 @@ export class IngestHandler {
     const view = intake.read(request.body, version, request.tenant, refusals);
     stats.decodedBytes += view.messageBytes;
     stats.samplesReceived += view.sampleCount + view.timeRefused + view.refsRefusedSamples;
+    const side = this.aside.read(view, version, request.tenant, refusals);
     const news = this.metadata.read(view, version, request.tenant, intake.registry, refusals);
     const shipments = view.seriesCount > 0 ? router.ship(view) : [];
     const described = news.length === 0 ? undefined : this.describe(news);
+    const beside = side === undefined ? undefined : this.aside.send(side, router, refusals);
     const outcome = await this.collect(shipments, refusals);
-    const problem = outcome.problem ?? (await described);
-    stats.samplesStored += outcome.stored;
+    const { problem: asideProblem, ...aside } = (await beside) ?? NOTHING_ASIDE;
+    const problem = outcome.problem ?? (await described) ?? asideProblem;
+    const stored = { samples: outcome.stored, ...aside };
+    stats.samplesStored += stored.samples;
+    stats.histogramsStored += stored.histograms;
+    stats.exemplarsStored += stored.exemplars;
     for (const [reason, count] of refusals.byReason)
       stats.refused.set(reason, (stats.refused.get(reason) ?? 0) + count);
-    if (problem !== undefined) return failure(problem, version, outcome.stored);
-    const headers = written(version, outcome.stored);
+    if (problem !== undefined) return failure(problem, version, stored);
+    const headers = written(version, stored);
     if (refusals.isEmpty) return { status: 204, headers, text: "" };
-    return { status: 400, headers, text: refusals.text(outcome.stored) };
+    return { status: 400, headers, text: refusals.text(stored) };
   }
 
   /** Waits for all owners. `stored` is exact when there is no problem, else what surely is stored. */
@@ -269,21 +285,21 @@ function addRejection(
 }
 
 /** Version 2 must say what was written, with every status. */
-function written(version: WireVersion, samples: number): readonly string[] {
+function written(version: WireVersion, stored: StoredCounts): readonly string[] {
   if (version === 1) return [];
   const prefix = "X-Prometheus-Remote-Write";
   return [
     `${prefix}-Samples-Written`,
-    String(samples),
+    String(stored.samples),
     `${prefix}-Histograms-Written`,
-    "0",
+    String(stored.histograms),
     `${prefix}-Exemplars-Written`,
-    "0",
+    String(stored.exemplars),
   ];
 }
 
 /** What an error is to a sender: its own mistake, or a reason to come again. */
-function failure(error: unknown, version: WireVersion, stored: number): WriteReply {
+function failure(error: unknown, version: WireVersion, stored: StoredCounts): WriteReply {
   const headers = written(version, stored);
   const text = error instanceof Error ? error.message : String(error);
   if (error instanceof AppError) {

@@ -165,20 +165,4 @@ function refuseParts(view: RequestView, version: WireVersion, refusals: Refusals
   if (view.timeRefused > 0) {
     refusals.add("sample", view.timeRefused, "time", "timestamps must be within ±2^53 ms");
   }
-  if (view.exemplars > 0) {
-    refusals.add(
-      "exemplar",
-      view.exemplars,
-      "exemplar",
-      "exemplars are not stored by this version; turn them off in the sender",
-    );
-  }
-  if (view.histograms > 0) {
-    refusals.add(
-      "histogram",
-      view.histograms,
-      "native-histogram",
-      "native histograms are not stored by this version; send classic buckets",
-    );
-  }
 }

@@ -11,6 +11,7 @@ import {
   type IngestTarget,
   InternalError,
   type MetadataEntry,
+  type SideAck,
   type StorageIdentity,
   UnavailableError,
 } from "../../libs/model/index.ts";
@@ -76,7 +77,8 @@ class Connection {
   readonly session: IngestSession;
   readonly dictionary: Dictionary;
   readonly inFlight = new Set<Waiting>();
-  readonly metadata = new Set<(error: Error) => void>();
+  /** Metadata and side batches on their way: ends their wait. */
+  readonly aside = new Set<(error: Error) => void>();
   readonly sinceMs: number;
   seq = 0;
   progressMs: number;
@@ -90,7 +92,7 @@ class Connection {
   }
 
   get isIdle(): boolean {
-    return this.inFlight.size === 0 && this.metadata.size === 0;
+    return this.inFlight.size === 0 && this.aside.size === 0;
   }
 }
 
@@ -161,8 +163,18 @@ export class OwnerQueue {
 
   /** Sends metadata, settles when it is durable. Errors: UnavailableError. */
   async submitMetadata(entries: readonly MetadataEntry[]): Promise<void> {
-    const connection = this.connected();
     const bytes = entries.reduce((sum, e) => sum + 32 + 3 * (e.family.length + e.help.length + e.unit.length), 0);
+    await this.submitAside(bytes, (session) => session.appendMetadata(entries));
+  }
+
+  /** Sends a side batch, settles with the owner's answer. Errors: as submit. */
+  submitSide(batch: Uint8Array): Promise<SideAck> {
+    return this.submitAside(batch.length, (session) => session.appendSide(batch));
+  }
+
+  /** What goes beside the batches of samples, without references. */
+  private async submitAside<T>(bytes: number, send: (session: IngestSession) => Promise<T>): Promise<T> {
+    const connection = this.connected();
     this.checkRoom(bytes);
     this.stats.queueBytes += bytes;
     if (connection.isIdle) connection.progressMs = this.options.clock.monotonicMs();
@@ -170,15 +182,16 @@ export class OwnerQueue {
     const lost = new Promise<never>((_, reject) => {
       giveUp = reject;
     });
-    connection.metadata.add(giveUp);
+    connection.aside.add(giveUp);
     try {
-      await Promise.race([connection.session.appendMetadata(entries), lost]);
+      const answer = await Promise.race([send(connection.session), lost]);
       connection.progressMs = this.options.clock.monotonicMs();
+      return answer;
     } catch (error) {
       this.dropIfUseless(connection, error);
       throw errorForWriter(error);
     } finally {
-      connection.metadata.delete(giveUp);
+      connection.aside.delete(giveUp);
       this.stats.queueBytes -= bytes;
       this.closeWhenDrained(connection);
     }
@@ -311,7 +324,7 @@ export class OwnerQueue {
     }
     const error = this.away(reason);
     for (const waiting of [...connection.inFlight]) this.settle(connection, waiting, error);
-    for (const giveUp of connection.metadata) giveUp(error);
+    for (const giveUp of connection.aside) giveUp(error);
     connection.session.close().catch(() => {});
     if (wasCurrent) this.connector.start();
   }

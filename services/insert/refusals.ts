@@ -9,8 +9,8 @@ export type RefusalReason =
   | "refs" // 2.0: label references to no symbol, or an odd number of them
   | "no-data" // 2.0: neither samples nor histograms
   | "time" // beyond ±2^53 ms
-  | "exemplar"
-  | "native-histogram"
+  | "exemplar" // its labels
+  | "native-histogram" // its fields contradict each other
   | "metadata";
 
 /** What a refused thing is called, one and many. */
@@ -58,18 +58,32 @@ export class Refusals {
   }
 
   /** The body of the 400: a line of counts, then a line per example. */
-  text(storedSamples: number): string {
+  text(stored: StoredCounts): string {
     const parts: string[] = [];
     for (const kind of Object.keys(KINDS) as RefusedKind[]) {
       if (this.counts[kind] > 0) parts.push(amount(this.counts[kind], kind));
     }
     const lines = [
-      `cannot store ${parts.join(", ")}: got what is listed below; want it corrected or left out; ${amount(storedSamples, "sample")} stored`,
+      `cannot store ${parts.join(", ")}: got what is listed below; want it corrected or left out; ${storedText(stored)} stored`,
       ...this.examples,
     ];
     if (this.unshown > 0) lines.push(`and ${this.unshown} more like these`);
     return lines.join("\n");
   }
+}
+
+/** What of a request is stored. */
+export interface StoredCounts {
+  readonly samples: number;
+  readonly histograms: number;
+  readonly exemplars: number;
+}
+
+function storedText({ samples, histograms, exemplars }: StoredCounts): string {
+  const parts = [amount(samples, "sample")];
+  if (histograms > 0) parts.push(amount(histograms, "histogram"));
+  if (exemplars > 0) parts.push(amount(exemplars, "exemplar"));
+  return parts.join(", ");
 }
 
 function amount(count: number, kind: RefusedKind): string {

@@ -4,7 +4,7 @@
 import { assignShards } from "../../libs/cluster/index.ts";
 import type { Clock, Random } from "../../libs/env/index.ts";
 import { type IngestKernel, packValues, type RequestView } from "../../libs/kernel/index.ts";
-import type { BatchAck, IngestTarget, MetadataEntry, StorageIdentity } from "../../libs/model/index.ts";
+import type { BatchAck, IngestTarget, MetadataEntry, SideAck, StorageIdentity } from "../../libs/model/index.ts";
 import {
   assembleBatch,
   BATCH_REGISTRATION_BYTES_MAX,
@@ -15,6 +15,8 @@ import {
 import type { InsertLimits } from "./limits.ts";
 import { OwnerQueue, type OwnerState } from "./owner-queue.ts";
 import type { SeriesRegistry } from "./registry.ts";
+import { sideBatches } from "./side-batches.ts";
+import type { SideEntry } from "./side-intake.ts";
 
 /** Upper bound of a sample's share of a batch in the usual case: a part of a run, a value. */
 const SAMPLE_BYTES = 16;
@@ -42,6 +44,13 @@ export interface RouterOptions {
 export interface Shipment {
   readonly samples: number;
   readonly ack: Promise<BatchAck>;
+}
+
+/** A side batch on its way. */
+export interface SideShipment {
+  readonly histograms: number;
+  readonly exemplars: number;
+  readonly ack: Promise<SideAck>;
 }
 
 interface Owner {
@@ -208,6 +217,18 @@ export class Router {
       }
     }
     await Promise.all(messages.map(({ index, list }) => this.owners[index]!.queue.submitMetadata(list)));
+  }
+
+  /** Sends side data to the owners of its series' shards; each batch's counts are those of its entries. */
+  shipSide(entries: readonly SideEntry[]): SideShipment[] {
+    const shipments: SideShipment[] = [];
+    this.owners.forEach(({ queue }, index) => {
+      const own = entries.filter(({ place }) => this.shardOwners[place.shard]!.includes(index));
+      for (const { batch, ...counts } of sideBatches(own)) {
+        shipments.push({ ...counts, ack: queue.submitSide(batch) });
+      }
+    });
+    return shipments;
   }
 
   /** Drops series that the registry is about to forget. */

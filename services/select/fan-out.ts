@@ -5,6 +5,7 @@ import {
   CanceledError,
   checkSeries,
   columnBytes,
+  compareExemplars,
   compareUtf8,
   type Labels,
   type Leaf,
@@ -18,6 +19,7 @@ import {
   type RawColumn,
   type RawRequest,
   type Reaction,
+  type SeriesExemplars,
   type Statistics,
   type StorageShare,
   type TimeRange,
@@ -168,11 +170,34 @@ class FanOut implements Queryable {
     return distinct(answers, (e) => JSON.stringify([e.tenant, e.family, e.type, e.help, e.unit]), 0);
   }
 
+  async exemplars(
+    sets: readonly (readonly Matcher[])[],
+    range: TimeRange,
+    context: QueryContext,
+  ): Promise<SeriesExemplars[]> {
+    return joined(await askAll(this.#nodes, context, (q, c) => q.exemplars(sets, range, c)));
+  }
+
   async statistics(limit: number, context: QueryContext): Promise<Statistics> {
     // A count that is among the greatest of all need not be among those of each storage.
     const each = this.#nodes.length > 1 ? limit * 10 + 100 : limit;
     return mergeStatistics(await askAll(this.#nodes, context, (q, c) => q.statistics(each, c)), limit);
   }
+}
+
+/** Each series once, its exemplars of all answers in order, each once. */
+function joined(answers: readonly SeriesExemplars[][]): SeriesExemplars[] {
+  if (answers.length === 1) return answers[0]!;
+  const bySeries = new Map<string, SeriesExemplars[]>();
+  for (const one of answers.flat()) {
+    const key = labelsKey(one.labels);
+    bySeries.set(key, [...(bySeries.get(key) ?? []), one]);
+  }
+  return Array.from(bySeries.values(), (parts) => {
+    const all = parts.flatMap(({ exemplars }) => exemplars).sort(compareExemplars);
+    const exemplars = all.filter((exemplar, i) => i === 0 || compareExemplars(all[i - 1]!, exemplar) !== 0);
+    return { labels: parts[0]!.labels, exemplars };
+  });
 }
 
 /** The strings of sorted lists, each once, sorted, at most `limit` (0: all). */

@@ -58,7 +58,8 @@ export function* renderResult(
   yield* renderEnd(w, `${stats === "" ? "" : `,"stats":${stats}`}}${beside}`, notes);
 }
 
-function* renderEnd(w: ByteWriter, close: string, notes: Notes): Generator<Uint8Array> {
+/** What follows the data. `close` ends what is open in it. */
+export function* renderEnd(w: ByteWriter, close: string, notes: Notes): Generator<Uint8Array> {
   const tail = Buffer.from(`${close}${renderNotes(notes)}}`);
   w.reserve(tail.length);
   w.bytes.set(tail, w.at);
@@ -131,7 +132,7 @@ function openSeries(w: ByteWriter, index: number, labels: Labels): void {
   writeLabels(w, labels);
 }
 
-function writeLabels(w: ByteWriter, labels: Labels): void {
+export function writeLabels(w: ByteWriter, labels: Labels): void {
   w.ascii("{");
   for (let i = 0; i < labels.length; i += 2) {
     if (i > 0) w.ascii(",");

@@ -1,6 +1,12 @@
 // services/select/query-endpoints.ts: `query` and `query_range`.
 // Order of the checks, defaults and texts are Prometheus' own, so that a client sees the same first error.
-import { InvalidError, type Queryable, type QueryContext, TimeoutError } from "../../libs/model/index.ts";
+import {
+  InvalidError,
+  type LevelChoice,
+  type Queryable,
+  type QueryContext,
+  TimeoutError,
+} from "../../libs/model/index.ts";
 import type { Engine, QueryChoices, QueryProgress, QueryResult, QueryValue } from "../../libs/promql/index.ts";
 import type { ApiRequest, Endpoint } from "./api.ts";
 import type { Form } from "./form.ts";
@@ -26,6 +32,7 @@ export interface QueryEndpointOptions {
   readonly stepsMax: number;
 }
 
+const LEVEL_CHOICES: readonly LevelChoice[] = ["auto", "raw", "1m", "1h"];
 /** The resolution of durations in parameters: what is shorter is none. */
 const NANOSECOND_MS = 1e-6;
 
@@ -88,18 +95,29 @@ function stepParameter(form: Form, spanMs: number, { stepsMax, runner }: QueryEn
 }
 
 function queryChoices(form: Form): QueryChoices {
+  const countSamples = form.get("stats") !== "";
   const trace = form.get("trace") === "1" || form.get("trace") === "true";
-  return { ...lookbackChoice(form), ...(trace ? { trace } : {}) };
+  return {
+    countSamples,
+    ...lookbackChoice(form.get("lookback_delta")),
+    ...levelChoice(form.get("level")),
+    ...(trace ? { trace } : {}),
+  };
 }
 
-function lookbackChoice(form: Form): QueryChoices {
-  const text = form.get("lookback_delta");
-  const countSamples = form.get("stats") !== "";
-  if (text === "") return { countSamples };
+function levelChoice(text: string): QueryChoices {
+  if (text === "") return {};
+  const level = LEVEL_CHOICES.find((one) => one === text);
+  if (level === undefined) throw invalidParameter("level", `got ${JSON.stringify(text)}; want raw, 1m, 1h or auto`);
+  return { level };
+}
+
+function lookbackChoice(text: string): QueryChoices {
+  if (text === "") return {};
   try {
     const lookbackMs = Math.floor(parseDurationText(text));
     // As in Prometheus, 0 and less mean the default.
-    return lookbackMs > 0 ? { countSamples, lookbackMs } : { countSamples };
+    return lookbackMs > 0 ? { lookbackMs } : {};
   } catch (error) {
     throw error instanceof InvalidError
       ? new InvalidError(`error parsing lookback delta duration: ${error.message}`)

@@ -3,6 +3,7 @@ import type { Queryable } from "../../libs/model/index.ts";
 import { ALL_OPTIONS, Engine, STOCK_OPTIONS } from "../../libs/promql/index.ts";
 import type { Readings, Route } from "../../libs/runtime/index.ts";
 import { apiRoutes } from "./api.ts";
+import { exemplarEndpoint } from "./exemplar-endpoint.ts";
 import { featuresEndpoint } from "./features-endpoint.ts";
 import { federateRoutes } from "./federate.ts";
 import { languageEndpoints } from "./language-endpoints.ts";
@@ -26,6 +27,9 @@ export interface SelectOptions extends QueryLimits {
   readonly lookbackMs: number;
   /** Whether queries may use what Prometheus keeps behind feature flags. */
   readonly experimental: boolean;
+  /** Whether counters' functions look at start times, and whether names are dropped at the end of a query only. */
+  readonly useStartTimestamps?: boolean;
+  readonly delayedNameRemoval?: boolean;
   readonly bodyMaxBytes: number;
   /** What is told about the process; left out: nothing that isn't known here. */
   readonly facts?: ProcessFacts;
@@ -44,9 +48,19 @@ export interface SelectApi {
 
 /** The routes of the query API and its counters. */
 export function createSelectApi(options: SelectOptions): SelectApi {
-  const { queryable, nowMs, lookbackMs, facts = NO_FACTS } = options;
+  const {
+    queryable,
+    nowMs,
+    lookbackMs,
+    facts = NO_FACTS,
+    useStartTimestamps = false,
+    delayedNameRemoval = false,
+  } = options;
   const parser = options.experimental ? ALL_OPTIONS : STOCK_OPTIONS;
-  const engine = new Engine({ now: nowMs, monotonicMs: () => performance.now(), lookbackMs, parser });
+  const engine = new Engine({
+    ...{ now: nowMs, monotonicMs: () => performance.now(), lookbackMs, parser },
+    ...{ useStartTimestamps, delayedNameRemoval },
+  });
   const runner = new QueryRunner(options, nowMs);
   const endpoints = [
     ...queryEndpoints({
@@ -63,6 +77,7 @@ export function createSelectApi(options: SelectOptions): SelectApi {
     featuresEndpoint(parser, facts.acceptsWrites),
     statisticsEndpoint(queryable, runner),
     ...metadataEndpoints(queryable, runner),
+    exemplarEndpoint(queryable, runner, parser),
     ...statusEndpoints(options.version),
   ];
   const { bodyMaxBytes, readSamplesMax: samplesMax, readBytesMax: bytesMax } = options;

@@ -1,12 +1,11 @@
 // services/select/status-endpoints.ts: endpoints that clients ask to learn whom they talk to, and what has no data here:
-// rules, alerts and exemplars answer with valid, empty lists after checking their parameters as Prometheus does.
+// rules and alerts answer with valid, empty lists after checking their parameters as Prometheus does.
 import { InvalidError } from "../../libs/model/index.ts";
-import { type Expr, parseExpr, walk } from "../../libs/promql/index.ts";
 import type { ApiRequest, Endpoint } from "./api.ts";
 import { Form } from "./form.ts";
 import { renderData } from "./json.ts";
 import { matcherSets } from "./match-parameter.ts";
-import { invalidParameter, MAX_TIME_MS, MIN_TIME_MS, timeParameter } from "./params.ts";
+import { invalidParameter } from "./params.ts";
 
 /** The Prometheus whose HTTP API we equal; clients choose features by it. Our own version is tidemark_build_info. */
 export const PROMETHEUS_VERSION = "3.14.0";
@@ -23,14 +22,13 @@ export function buildInfo(version: string): object {
   };
 }
 
-/** `status/buildinfo`, `rules`, `alerts`, `query_exemplars`. */
+/** `status/buildinfo`, `rules`, `alerts`. */
 export function statusEndpoints(version: string): Endpoint[] {
   const build = buildInfo(version);
   return [
     { path: "status/buildinfo", acceptsPost: false, answer: () => renderData(build) },
     { path: "rules", acceptsPost: false, answer: rules },
     { path: "alerts", acceptsPost: false, answer: () => renderData({ alerts: [] }) },
-    { path: "query_exemplars", acceptsPost: true, answer: exemplars },
   ];
 }
 
@@ -67,20 +65,4 @@ function checkPage(limit: string, token: string): void {
   if (token !== "") {
     throw invalidParameter("group_next_token", `invalid group_next_token '${token}'. were rule groups changed?`);
   }
-}
-
-function exemplars({ form }: ApiRequest): Uint8Array | "empty" {
-  const startMs = timeParameter(form, "start", MIN_TIME_MS);
-  const endMs = timeParameter(form, "end", MAX_TIME_MS);
-  if (endMs < startMs) throw new InvalidError("end timestamp must not be before start timestamp");
-  return hasSelector(parseExpr(form.get("query"))) ? renderData([]) : "empty";
-}
-
-function hasSelector(expr: Expr): boolean {
-  let found = false;
-  walk(expr, (e) => {
-    found ||= e.kind === "selector";
-    return !found;
-  });
-  return found;
 }

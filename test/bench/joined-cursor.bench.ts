@@ -24,6 +24,7 @@ const TARGETS = 20;
 const SCRAPES = 480;
 const SHARDS = 16;
 const STEPS = 105;
+const NO_SIDE_DATA = { sources: [] };
 const fs = new NodeFileSystem();
 const folder = mkdtempSync(join(tmpdir(), "joined-bench-"));
 process.on("exit", () => rmSync(folder, { recursive: true }));
@@ -141,7 +142,7 @@ for (const [name, leaf] of Object.entries(leaves)) {
     let samples = 0;
     for (let i = 0; i < 40; i++) {
       const started = performance.now();
-      const result = await evaluateLeaf(leaf, context, selector, sources, clock, plans);
+      const result = await evaluateLeaf(leaf, context, selector, sources, NO_SIDE_DATA, clock, plans);
       best = Math.min(best, performance.now() - started);
       samples = result.samplesRead;
     }
@@ -161,7 +162,7 @@ for (const [name, leaf] of Object.entries(leaves)) {
     const fresh = new Selector(catalog, memory);
     for (const how of ["cold", "warm", "warm"] as const) {
       const began = cpuMs();
-      series = (await evaluateLeaf(leaf, context, fresh, storages.blocks!, clock, plans)).seriesCount;
+      series = (await evaluateLeaf(leaf, context, fresh, storages.blocks!, NO_SIDE_DATA, clock, plans)).seriesCount;
       best[how] = Math.min(best[how], cpuMs() - began);
     }
   }

@@ -24,6 +24,7 @@ const nothing: ReplayHandler = {
   samples: () => undefined,
   lateSamples: () => undefined,
   metadata: () => undefined,
+  side: () => undefined,
   deletion: () => undefined,
 };
 

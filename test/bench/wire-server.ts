@@ -20,6 +20,9 @@ class Sink implements IngestSession {
   }
 
   async appendMetadata(): Promise<void> {}
+  async appendSide(): Promise<{ rejections: [] }> {
+    return { rejections: [] };
+  }
   async close(): Promise<void> {}
 }
 

@@ -197,6 +197,7 @@ export function ingestSessionContract(name: string, open: OpenStorage): void {
       await session.close();
       await expect(session.append(writeBatch({ seq: 2 }))).rejects.toThrow(UnavailableError);
       await expect(session.appendMetadata([])).rejects.toThrow(UnavailableError);
+      await expect(session.appendSide(new Uint8Array(0))).rejects.toThrow(UnavailableError);
     });
   });
 }

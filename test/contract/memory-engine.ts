@@ -3,10 +3,12 @@
 import {
   type BatchAck,
   CanceledError,
+  compareExemplars,
   compareLabels,
   compareUtf8,
   compileMatcher,
   decodeSeriesKey,
+  type Exemplar,
   type IngestSession,
   InvalidError,
   isStale,
@@ -26,6 +28,8 @@ import {
   type RawColumn,
   type RawRequest,
   type Rejection,
+  type SeriesExemplars,
+  type SideAck,
   type Statistics,
   type StepColumn,
   type StorageIdentity,
@@ -35,6 +39,7 @@ import {
   withoutLabels,
 } from "../../libs/model/index.ts";
 import type { StorageEngine } from "../../libs/rpc/index.ts";
+import { decodeSideBatch, type NamedSide } from "../../libs/side/index.ts";
 import { type Batch, readBatch } from "./ingest-batch.ts";
 import { naiveStatistics } from "./naive-statistics.ts";
 
@@ -64,6 +69,8 @@ export class MemoryEngine implements StorageEngine {
   readonly nowMs: number;
   readonly durable: () => Promise<void>;
   openSessions = 0;
+  /** Side data as it came. */
+  readonly side: NamedSide[] = [];
   /** Batches in the order they came, with their lengths. */
   readonly batchBytes: number[] = [];
 
@@ -140,6 +147,20 @@ class MemorySession implements IngestSession {
     if (this.#closed) throw new UnavailableError("cannot append: got a closed session");
     for (const entry of entries) this.#engine.metadata.set(`${entry.tenant}/${entry.family}`, entry);
     await this.#engine.durable();
+  }
+
+  /** Batches are kept as they come; a rejection is made of each histogram that is too new. */
+  async appendSide(batch: Uint8Array): Promise<SideAck> {
+    if (this.#closed) throw new UnavailableError("cannot append: got a closed session");
+    const maxMs = this.#engine.nowMs + MAX_FUTURE_MS;
+    let future = 0;
+    for (const part of decodeSideBatch(batch.slice(), this.identity.shardCount)) {
+      this.#engine.side.push(part);
+      future += part.side.histograms.filter(({ timeMs }) => timeMs > maxMs).length;
+    }
+    await this.#engine.durable();
+    if (future === 0) return { rejections: [] };
+    return { rejections: [{ kind: "histogram", reason: "future", count: future, text: `later than ${maxMs}` }] };
   }
 
   async close(): Promise<void> {
@@ -252,6 +273,29 @@ class MemoryQueryable implements Queryable {
     return [...this.#engine.metadata.values()].filter(
       (e) => e.tenant === c.tenant && (family === "" || e.family === family),
     );
+  }
+
+  async exemplars(
+    sets: readonly (readonly Matcher[])[],
+    { minMs, maxMs }: TimeRange,
+    c: QueryContext,
+  ): Promise<SeriesExemplars[]> {
+    await this.#before(c);
+    const compiled = sets.map((set) => set.map(compileMatcher));
+    const found = new Map<string, { labels: Labels; exemplars: Exemplar[] }>();
+    for (const { name, side } of this.#engine.side) {
+      const { tenant, labels } = decodeSeriesKey(name.key);
+      if (tenant !== c.tenant || !compiled.some((set) => matchLabels(set, labels))) continue;
+      const known = found.get(labelsKey(labels)) ?? { labels, exemplars: [] };
+      known.exemplars.push(...side.exemplars.filter(({ timeMs }) => timeMs >= minMs && timeMs <= maxMs));
+      if (known.exemplars.length > 0) found.set(labelsKey(labels), known);
+    }
+    const out = [...found.values()];
+    for (const { exemplars } of out) exemplars.sort(compareExemplars);
+    if (out.reduce((sum, { exemplars }) => sum + exemplars.length, 0) > c.samplesMax) {
+      throw new LimitError("samples", "too many exemplars");
+    }
+    return out;
   }
 }
 

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
   CanceledError,
+  type Labels,
   type Leaf,
   LimitError,
   labelsFromRecord,
@@ -14,6 +15,7 @@ import {
 } from "../../libs/model/index.ts";
 import { bits, bitsOf, contextOf, type OpenStorage, type StorageHarness, TENANT, writeSeries } from "./harness.ts";
 import { register, writeBatch } from "./ingest-batch.ts";
+import { sideBatch } from "./side-batch.ts";
 
 const STEP_MS = 15_000;
 const STEPS = 4;
@@ -224,6 +226,31 @@ export function queryableContract(name: string, open: OpenStorage): void {
       ]);
       expect((await q.series(two, everything, 0, c)).map(labelsKey).length).toBe(2);
       expect((await q.series([], everything, 3, c)).length).toBe(3);
+    });
+
+    test("exemplars of series, by time, tenant and range; beyond the budget a limit", async () => {
+      const session = await storage.target.connect();
+      const exemplars = [0, 1, 2].map((i) => ({ timeMs: start + i, value: i / 2, labels: ["trace_id", `é${i}`] }));
+      const series = (s: string): Labels => labelsFromRecord({ __name__: "m", s });
+      const side = { histograms: [], exemplars, starts: [] };
+      const mine = sideBatch(session.identity, TENANT, [
+        [series("a"), side],
+        [series("b"), { ...side, exemplars: exemplars.slice(0, 1) }],
+      ]);
+      expect(await session.appendSide(mine)).toEqual({ rejections: [] });
+      expect(await session.appendSide(sideBatch(session.identity, "other", [[series("a"), side]]))).toEqual({
+        rejections: [],
+      });
+      const q = storage.queryable;
+      const range = { minMs: start + 1, maxMs: start + 2 };
+      expect(await q.exemplars([[is("s", "a")], [is("s", "b")]], range, contextOf())).toEqual([
+        { labels: series("a"), exemplars: exemplars.slice(1) },
+      ]);
+      expect((await q.exemplars([[is("__name__", "m")]], everything, contextOf())).length).toBe(2);
+      expect(await q.exemplars([[is("s", "c")]], everything, contextOf())).toEqual([]);
+      const few = contextOf({ samplesMax: 2 });
+      await expect(q.exemplars([[is("__name__", "m")]], everything, few)).rejects.toThrow(LimitError);
+      await session.close();
     });
 
     test("statistics are the tenant's own", async () => {

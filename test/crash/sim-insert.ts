@@ -66,6 +66,7 @@ function connection(storage: SimStorage, insert: SimProcess): IngestSession {
     identity: session.identity,
     append: (batch) => whileAlive(session.append(batch)),
     appendMetadata: (entries) => whileAlive(session.appendMetadata(entries)),
+    appendSide: (batch) => whileAlive(session.appendSide(batch)),
     closed: process.ended,
     close: () => session.close(),
   };

@@ -1,6 +1,7 @@
 // test/crash/sim-traffic.ts: what clients send: scrapes in order, late samples, exact repeats, conflicting values, stale markers,
 // odd NaNs, new series, labels in odd orders, samples out of bounds. Everything follows from the seed.
 import type { SeededRandom } from "../../libs/env/index.ts";
+import { exponentialLayout, type FloatHistogram } from "../../libs/model/index.ts";
 import type { WriteMetadata, WriteSeries } from "../e2e/remote-write.ts";
 
 export const TENANTS = ["default", "other"] as const;
@@ -53,11 +54,39 @@ export function seriesKey(tenant: string, pairs: Pairs): string {
   return JSON.stringify([tenant, ...sorted.flat()]);
 }
 
+/** The name in the ledger of a series' histograms. */
+export function histogramsOf(series: string): string {
+  return `${series} histograms`;
+}
+
+function countBits(count: number): bigint {
+  return new BigUint64Array(Float64Array.of(count).buffer)[0]!;
+}
+
+/** A histogram is known by its count: all else follows from it. */
+export function nativeOf(count: number): FloatHistogram {
+  const layout = exponentialLayout(count % 3, 0, count % 5 === 0 ? [1, 2] : [1, 2, 7], []);
+  const rest = layout.positive.length === 2 ? [] : [0];
+  return { layout, hint: 0, count, sum: count * 1.5, zeroCount: 0, buckets: Float64Array.of(1, count - 1, ...rest) };
+}
+
+function nativeSeries({ of, time, bits }: Row): WriteSeries {
+  const count = new Float64Array(BigUint64Array.of(bits).buffer)[0]!;
+  return {
+    labels: of.pairs,
+    times: [],
+    values: new Float64Array(0),
+    histograms: [{ timeMs: time, histogram: nativeOf(count) }],
+  };
+}
+
 /** Composes requests. */
 export class Traffic {
   private readonly random: SeededRandom;
   private readonly known: KnownSeries[] = [];
   private readonly history: Row[] = [];
+  /** Histograms that were sent; their bits are those of their counts. */
+  private readonly natives: Row[] = [];
 
   constructor(random: SeededRandom) {
     this.random = random;
@@ -71,16 +100,37 @@ export class Traffic {
     const tenant = random.pick(TENANTS);
     const rows: Row[] = [];
     for (let parts = 1 + random.below(3); parts > 0; parts--) this.addRows(rows, tenant, now);
+    const natives = random.chance(0.3) ? this.someNatives(tenant, now) : [];
     const outside = random.chance(0.05) ? this.outside(tenant, now) : [];
     this.remember(rows);
     const metadata = random.chance(0.1) ? [{ type: 1, family: `family_${client}`, help: `at ${now}` }] : [];
     return {
       tenant,
-      series: this.toSeries([...rows, ...outside]),
+      series: [...this.toSeries([...rows, ...outside]), ...natives.map(nativeSeries)],
       metadata,
-      samples: rows.map(({ of, time, bits }) => ({ series: of.key, time, bits })),
+      samples: [
+        ...rows.map(({ of, time, bits }) => ({ series: of.key, time, bits })),
+        ...natives.map(({ of, time, bits }) => ({ series: histogramsOf(of.key), time, bits })),
+      ],
       outOfBounds: outside.length,
     };
+  }
+
+  /** Histograms of now, of long ago, the same again, and others at the same time; some of series that have floats as well. */
+  private someNatives(tenant: string, now: number): Row[] {
+    const { random } = this;
+    const mine = this.known.filter((one) => one.tenant === tenant);
+    const old = this.natives.filter((row) => row.of.tenant === tenant && row.time > now - RETENTION_MS / 2);
+    if (mine.length === 0) return [];
+    const rows: Row[] = [];
+    for (let n = 1 + random.below(4); n > 0; n--) {
+      const again = old.length > 0 && random.chance(0.4) ? random.pick(old) : undefined;
+      const time = random.chance(0.7) ? now - (now % 1000) : now - random.below(6 * 3_600_000);
+      const row = again ?? { of: random.pick(mine), time, bits: countBits(1 + random.below(50)) };
+      rows.push(random.chance(0.3) ? { ...row, bits: countBits(1 + random.below(50)) } : row);
+    }
+    for (const row of rows) this.natives[random.below(HISTORY)] = row;
+    return rows;
   }
 
   private addTarget(count: number): void {

@@ -2,19 +2,35 @@
 // Everything follows from the seed. The real Db and the real IngestHandler run; only disk, clock and process table are simulated.
 import { SeededRandom, SimClock, SimFileSystem } from "../../libs/env/index.ts";
 import { MemoryPieceStore } from "../../libs/index/index.ts";
-import { CorruptionError, labelsKey } from "../../libs/model/index.ts";
+import { CorruptionError, type FloatHistogram, labelsKey } from "../../libs/model/index.ts";
+import { compareHistograms } from "../../libs/side/histogram-bytes.ts";
 import { Db } from "../../libs/tsdb/index.ts";
 import type { WriteReply } from "../../services/insert/index.ts";
 import { type Deleted, type FoundSeries, Ledger, type Outcome, wins } from "./ledger.ts";
 import { SimInsert, type SimStorage } from "./sim-insert.ts";
 import { SimProcess } from "./sim-process.ts";
-import { MAX_FUTURE_MS, RETENTION_MS, type SentRequest, seriesKey, TENANTS, Traffic } from "./sim-traffic.ts";
+import {
+  histogramsOf,
+  MAX_FUTURE_MS,
+  nativeOf,
+  RETENTION_MS,
+  type SentRequest,
+  seriesKey,
+  TENANTS,
+  Traffic,
+} from "./sim-traffic.ts";
 
 const DATA_DIR = "/disk/data";
 const CLIENTS = 3;
 const KIB = 1024;
 
 export class Violation extends Error {}
+
+/** A histogram is whole: all of it is what its count says. */
+function expectNative(found: FloatHistogram): void {
+  const wanted = nativeOf(found.count);
+  if (compareHistograms(found, wanted) !== 0) throw new Violation(`another histogram of count ${found.count}`);
+}
 
 export class World {
   readonly fs = new SimFileSystem();
@@ -247,9 +263,14 @@ export class World {
 
   private *exported(): Generator<FoundSeries> {
     for (const tenant of TENANTS) {
-      for (const { labels, times, values } of this.storage!.db.export(tenant, [])) {
+      for (const { labels, times, values, side } of this.storage!.db.export(tenant, [])) {
         const pairs = labels.flatMap((name, i) => (i % 2 === 0 ? [[name, labels[i + 1]!] as const] : []));
-        yield { series: seriesKey(tenant, pairs), times, bits: new BigUint64Array(values.buffer, 0, values.length) };
+        const series = seriesKey(tenant, pairs);
+        yield { series, times, bits: new BigUint64Array(values.buffer, 0, values.length) };
+        const counts = Float64Array.from(side.histograms, ({ histogram }) => histogram!.count);
+        for (const { histogram } of side.histograms) expectNative(histogram!);
+        const sideTimes = Float64Array.from(side.histograms, ({ timeMs }) => timeMs);
+        yield { series: histogramsOf(series), times: sideTimes, bits: new BigUint64Array(counts.buffer) };
       }
     }
   }
@@ -348,13 +369,15 @@ export class World {
       }
       if (this.problem !== undefined) throw this.problem;
     }
-    const { counters, wal, cuts, blocks, forgotten, numbersReused } = this.storage!.db.report();
+    const { counters, wal, cuts, blocks, forgotten, numbersReused, side } = this.storage!.db.report();
     if (forgotten > 0) this.mark("series forgotten");
     if (numbersReused > 0) this.mark("number reused");
     if (first > 0 && wal.segment > first + 1) this.mark("rolls under load");
     if (cuts.blocks > 0) this.mark("cut into blocks");
     if (cuts.merged > 0) this.mark("blocks merged");
     if (blocks.count > 0) this.mark("blocks found");
+    if (side.files > 0) this.mark("files of histograms found");
+    if (counters.sideOutvoted > 0) this.mark("histogram outvoted");
     if (!fs.crashed && this.firstSegment() > 1) this.mark("WAL truncated");
     if (counters.samplesDuplicate > 0) this.mark("repeat dropped");
     if (counters.samplesLate > 0) this.mark("late sample");

@@ -7,6 +7,7 @@ import {
   type Labels,
   labelsKey,
   packHistograms,
+  type Queryable,
   type QueryContext,
   type StepColumn,
 } from "../../libs/model/index.ts";
@@ -25,7 +26,14 @@ import {
 import { almostEqual, type Element, elementOf, elementText, expectedElement, sameElement } from "./elements.ts";
 import { SampleQueryable } from "./sample-queryable.ts";
 import type { Annotated, Command, EvalCommand } from "./script.ts";
-import { samplesOfLoad } from "./script-samples.ts";
+import { type StoredSeries, samplesOfLoad } from "./script-samples.ts";
+
+/** A storage that scripts load and ask. */
+export interface ScriptStorage extends Queryable {
+  /** Grows when leaves read native histograms, where the storage can tell. */
+  readonly nativeMatches: number;
+  store(series: StoredSeries): void | Promise<void>;
+}
 
 /** The outcome of one eval. */
 export interface EvalOutcome {
@@ -41,19 +49,19 @@ export interface EvalOutcome {
 export async function executeScript(
   commands: readonly Command[],
   engine: Engine,
-  open: () => SampleQueryable = () => new SampleQueryable(),
+  open: () => ScriptStorage = () => new SampleQueryable(),
 ): Promise<EvalOutcome[]> {
   const outcomes: EvalOutcome[] = [];
   let storage = open();
   for (const command of commands) {
     if (command.kind === "clear") storage = open();
-    else if (command.kind === "load") for (const series of samplesOfLoad(command)) storage.store(series);
+    else if (command.kind === "load") for (const series of samplesOfLoad(command)) await storage.store(series);
     else outcomes.push(await judge(command, storage, engine));
   }
   return outcomes;
 }
 
-async function judge(command: EvalCommand, storage: SampleQueryable, engine: Engine): Promise<EvalOutcome> {
+async function judge(command: EvalCommand, storage: ScriptStorage, engine: Engine): Promise<EvalOutcome> {
   const before = storage.nativeMatches;
   const failure = await new Judge(command, storage, engine).run();
   const written = command.expected.kind === "series" && command.expected.series.some((s) => hasHistogram(s.values));
@@ -77,7 +85,7 @@ interface Variant {
 
 class Judge {
   readonly #command: EvalCommand;
-  readonly #storage: SampleQueryable;
+  readonly #storage: ScriptStorage;
   readonly #engine: Engine;
   readonly #context: QueryContext = {
     tenant: "default",
@@ -86,7 +94,7 @@ class Judge {
     samplesMax: 10_000,
   };
 
-  constructor(command: EvalCommand, storage: SampleQueryable, engine: Engine) {
+  constructor(command: EvalCommand, storage: ScriptStorage, engine: Engine) {
     this.#command = command;
     this.#storage = storage;
     this.#engine = engine;

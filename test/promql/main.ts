@@ -2,8 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { Engine } from "../../libs/promql/index.ts";
-import { type EvalOutcome, executeScript } from "./execute.ts";
-import type { SampleQueryable } from "./sample-queryable.ts";
+import { type EvalOutcome, executeScript, type ScriptStorage } from "./execute.ts";
 import { parseScript } from "./script.ts";
 
 /** The outcomes of one script file. */
@@ -15,12 +14,13 @@ export interface ScriptReport {
 /** Runs every script of the directories, on storages that `open` makes. Errors: those of reading a directory, and of a script that does not parse. */
 export async function runScripts(
   directories: readonly string[],
-  open?: () => SampleQueryable,
+  open?: () => ScriptStorage,
+  wanted: (name: string) => boolean = () => true,
 ): Promise<ScriptReport[]> {
   const reports: ScriptReport[] = [];
   for (const directory of directories) {
     for (const name of readdirSync(directory).sort()) {
-      if (!name.endsWith(".test")) continue;
+      if (!name.endsWith(".test") || !wanted(name)) continue;
       const file = join(directory, name);
       reports.push({ file, outcomes: await runScript(file, open) });
     }
@@ -28,7 +28,7 @@ export async function runScripts(
   return reports;
 }
 
-async function runScript(file: string, open?: () => SampleQueryable): Promise<EvalOutcome[]> {
+async function runScript(file: string, open?: () => ScriptStorage): Promise<EvalOutcome[]> {
   const engine = new Engine({ now: () => 0, delayedNameRemoval: true, useStartTimestamps: true });
   try {
     return await executeScript(parseScript(readFileSync(file, "utf8")), engine, open);

@@ -17,6 +17,7 @@ import {
   type QueryContext,
   type RawColumn,
   type RawRequest,
+  type SeriesExemplars,
   type Statistics,
   type StepColumn,
   type TimeRange,
@@ -108,6 +109,10 @@ export class MemoryQueryable implements Queryable {
   }
 
   async metadata(): Promise<MetadataEntry[]> {
+    return [];
+  }
+
+  async exemplars(..._: Parameters<Queryable["exemplars"]>): Promise<SeriesExemplars[]> {
     return [];
   }
 

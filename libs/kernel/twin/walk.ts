@@ -30,6 +30,8 @@ export interface Walked {
   readonly symbols: Uint8Array[];
   exemplars: number;
   histograms: number;
+  /** Start times of samples. */
+  starts: number;
   timeRefused: number;
   empty: number;
   refsRefused: number;
@@ -138,6 +140,7 @@ class Walk {
     symbols: [],
     exemplars: 0,
     histograms: 0,
+    starts: 0,
     timeRefused: 0,
     empty: 0,
     refsRefused: 0,
@@ -157,6 +160,7 @@ class Walk {
     for (const field of fields(this.bytes, from, to, known)) {
       if (field.number === 1) value = field.value;
       else if (field.number === 2) time = BigInt.asIntN(64, field.value);
+      else if (field.number === 3 && known === V2_SAMPLE && field.value !== 0n) this.result.starts++;
     }
     if (time > TIME_MAX || time < -TIME_MAX) {
       this.result.timeRefused++;
@@ -275,7 +279,7 @@ function walkSeriesV2(walk: Walk, from: number, to: number): void {
   const times: number[] = [];
   const bits: bigint[] = [];
   const family: [number, number, number] = [0, 0, 0];
-  let histograms = 0;
+  let others = 0;
   let refsBad = false;
   let name: Uint8Array | undefined;
   const takeRef = (ref: bigint): void => {
@@ -309,9 +313,10 @@ function walkSeriesV2(walk: Walk, from: number, to: number): void {
     } else if (field.number === 2) {
       walk.sample(field.from, field.to, V2_SAMPLE, times, bits);
     } else if (field.number === 3) {
-      histograms++;
+      others++;
       result.histograms++;
     } else if (field.number === 4) {
+      others++;
       result.exemplars++;
     } else if (field.number === 5) {
       for (const f of fields(bytes, field.from, field.to, METADATA)) {
@@ -331,7 +336,7 @@ function walkSeriesV2(walk: Walk, from: number, to: number): void {
     walk.push({ labels: concat(labels), times, bits, family });
   } else {
     walk.gathered = gatheredBefore;
-    if (histograms === 0 && result.timeRefused === refusedBefore) result.empty++;
+    if (others === 0 && result.timeRefused === refusedBefore) result.empty++;
   }
 }
 

@@ -44,6 +44,7 @@ class CountingTarget implements IngestTarget {
         });
       },
       appendMetadata: () => Promise.resolve(),
+      appendSide: () => Promise.resolve({ rejections: [] }),
       closed: new Promise(() => {}),
       close: () => Promise.resolve(),
     };

@@ -418,25 +418,30 @@ describe("bad series are refused, their neighbours kept, in both versions", () =
   });
 });
 
-describe("what cannot be stored yet is counted, never dropped in silence", () => {
-  test.each([1, 2] as const)("version %i: exemplars and native histograms", async (version) => {
-    const h = await startInsert(makeStorages(1));
-    const write = version === 1 ? h.v1 : h.v2;
-    const reply = await write([
-      { ...up, exemplars: 2 },
-      { labels: labels("h"), histograms: 3 },
-    ]);
-    expect(reply.status).toBe(400);
-    expect(reply.text).toBe(
-      [
-        "cannot store 2 exemplars, 3 native histograms: got what is listed below; want it corrected or left out; 1 sample stored",
-        "2 exemplars: exemplars are not stored by this version; turn them off in the sender",
-        "3 native histograms: native histograms are not stored by this version; send classic buckets",
-      ].join("\n"),
-    );
-    expect(writtenCounts(reply)).toEqual(version === 2 ? [1, 0, 0] : [undefined, undefined, undefined]);
-    expect(Object.keys(h.storages[0]!.ledger())).toEqual([UP]);
-  });
+const EMPTY_BUCKETS =
+  '1 native histogram: 0 observations found in buckets, but the Count field is 3: histogram\'s observation count should equal the number of observations found in the buckets (in absence of NaN), in {__name__="h"}';
+
+describe("what cannot be stored is counted, never dropped in silence", () => {
+  test.each([1, 2] as const)(
+    "version %i: native histograms that contradict themselves, beside exemplars",
+    async (version) => {
+      const h = await startInsert(makeStorages(1));
+      const write = version === 1 ? h.v1 : h.v2;
+      const reply = await write([
+        { ...up, exemplars: 2 },
+        { labels: labels("h"), histograms: 3 },
+      ]);
+      expect(reply.status).toBe(400);
+      expect(reply.text).toBe(
+        [
+          "cannot store 3 native histograms: got what is listed below; want it corrected or left out; 1 sample, 2 exemplars stored",
+          ...Array.from({ length: 3 }, () => EMPTY_BUCKETS),
+        ].join("\n"),
+      );
+      expect(writtenCounts(reply)).toEqual(version === 2 ? [1, 0, 2] : [undefined, undefined, undefined]);
+      expect(Object.keys(h.storages[0]!.ledger())).toEqual([UP]);
+    },
+  );
 
   test("times beyond ±2^53 ms", async () => {
     const h = await startInsert(makeStorages(1));

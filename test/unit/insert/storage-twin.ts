@@ -10,9 +10,12 @@ import {
   type MetadataEntry,
   placeSeries,
   type Rejection,
+  type SideAck,
+  type SideRejection,
   type StorageIdentity,
   UnavailableError,
 } from "../../../libs/model/index.ts";
+import { decodeSideBatch, type NamedSide } from "../../../libs/side/index.ts";
 import { sipHash } from "../model/siphash-twin.ts";
 
 const HEADER_BYTES = 32;
@@ -47,6 +50,10 @@ export class StorageTwin implements IngestTarget {
   /** What is durable: series by id. */
   readonly series = new Map<string, StoredSeries>();
   readonly metadata: MetadataEntry[] = [];
+  /** Side data in the order it came. */
+  readonly side: NamedSide[] = [];
+  /** Rejections to report of the next side batches. */
+  rejectSide: (parts: readonly NamedSide[]) => readonly SideRejection[] = () => [];
   /** All batches that arrived, refused ones too. */
   readonly batches: DecodedBatch[] = [];
   readonly sessions: TwinSession[] = [];
@@ -202,6 +209,32 @@ class TwinSession implements IngestSession {
         resolve();
       });
     });
+  }
+
+  async appendSide(bytes: Uint8Array): Promise<SideAck> {
+    if (!this.isOpen) throw new UnavailableError("the connection is gone");
+    const parts = decodeSideBatch(bytes.slice(), this.identity.shardCount);
+    const failure = this.storage.failures.shift();
+    if (failure !== undefined) throw failure;
+    for (const { name } of parts) {
+      this.checkKey(hex(name.id), name.key);
+      const { shard, home } = placeSeries(
+        (key) => sipHash(this.identity.hashSeed, key, 16),
+        name.key,
+        this.identity.shardCount,
+      );
+      expect([name.shard, name.homeLow, name.homeHigh]).toEqual([shard, home.low, home.high]);
+    }
+    await new Promise<void>((resolve, reject) => {
+      this.waiting.add(reject);
+      this.storage.whenReleased(() => {
+        this.waiting.delete(reject);
+        resolve();
+      });
+    });
+    const rejections = this.storage.rejectSide(parts);
+    if (rejections.length === 0) this.storage.side.push(...parts);
+    return { rejections };
   }
 
   /** The connection is gone. */

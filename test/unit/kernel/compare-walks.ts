@@ -2,7 +2,15 @@
 import { WalkError, type Walked, type WalkLimits, walkV1, walkV2 } from "../../../libs/kernel/twin/walk.ts";
 import type { GuardedKernel } from "./guarded-kernel.ts";
 
-const COUNTS = ["exemplars", "histograms", "timeRefused", "empty", "refsRefused", "refsRefusedSamples"] as const;
+const COUNTS = [
+  "exemplars",
+  "histograms",
+  "starts",
+  "timeRefused",
+  "empty",
+  "refsRefused",
+  "refsRefusedSamples",
+] as const;
 
 function sameBytes(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean {
   return a.length === b.length && a.every((one, i) => Buffer.compare(one, b[i]!) === 0);

@@ -256,6 +256,7 @@ export class GuardedKernel {
       symbols: pairs(this.word("symbols"), this.word("symbolCount")),
       exemplars: this.word("exemplars"),
       histograms: this.word("histograms"),
+      starts: this.word("starts"),
       timeRefused: this.word("timeRefused"),
       empty: this.word("empty"),
       refsRefused: this.word("refsRefused"),

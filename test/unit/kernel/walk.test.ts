@@ -45,6 +45,7 @@ describe("realistic requests", () => {
       symbols: [],
       exemplars: 0,
       histograms: 0,
+      starts: 0,
       timeRefused: 0,
       empty: 0,
       refsRefused: 0,

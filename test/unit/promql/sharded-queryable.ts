@@ -44,6 +44,10 @@ export class ShardedQueryable implements Queryable {
     return [];
   }
 
+  async exemplars(): Promise<[]> {
+    return [];
+  }
+
   statistics(): Promise<Statistics> {
     return Promise.reject(new Error("no statistics here"));
   }

@@ -37,7 +37,7 @@ describe("messages of one bytes field", () => {
     (length) => {
       const payload = Buffer.alloc(length, 7);
       const { serialize, deserialize } = contracts().appendRequest;
-      const generic = serialize({ batches: payload, metadata: { seq: 5, entries: [] } });
+      const generic = serialize({ batches: payload, metadata: { seq: 5, entries: [] }, side: null });
       const rest = serialize({ metadata: { seq: 5, entries: [] } } as never);
       // An empty field need not be written; the generic encoder does when it is given.
       const expected = length === 0 ? generic.subarray(2) : generic;
@@ -189,6 +189,7 @@ describe("leaves", () => {
     dropName: true,
     useStarts: true,
     countsOnly: true,
+    level: "1h",
     aggregation: { op: "avg", without: true, labels: ["le", ""] },
   };
   const LIMITS = { samplesMax: Number.POSITIVE_INFINITY, seriesMax: 7, bytesMax: 2 ** 40 };
@@ -203,12 +204,13 @@ describe("leaves", () => {
     // Steps that stand still evaluate one time with several arguments.
     const still = { ...leaf, grid: { ...leaf.grid, stepMs: 0 } };
     expect(leafFromMessage(cross(leafToMessage(still)))).toEqual(still);
-    const { aggregation: _, useStarts: _starts, countsOnly: _counts, ...plain } = { ...leaf, args: [] };
+    const { aggregation: _, useStarts: _starts, countsOnly: _counts, level: _level, ...plain } = { ...leaf, args: [] };
     expect(leafFromMessage(cross(leafToMessage(plain)))).toEqual(plain);
   });
 
   test.each<readonly [string, Partial<LeafMessage>, string]>([
     ["a function of a newer version", { rollup: "newest_over_time" }, "unavailable"],
+    ["a level of a newer version", { level: "1d" }, "unavailable"],
     ["a function named like a property", { rollup: "constructor" }, "unavailable"],
     [
       "an aggregation of a newer version",

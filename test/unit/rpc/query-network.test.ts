@@ -58,6 +58,7 @@ async function storageOf(
     labelValues: (...args) => q.labelValues(...args),
     series: (...args) => q.series(...args),
     metadata: (...args) => q.metadata(...args),
+    exemplars: (...args) => q.exemplars(...args),
     statistics: (...args) => q.statistics(...args),
     ...answers,
   };
@@ -151,9 +152,9 @@ describe("answers", () => {
     const unlimited = { ...context, samplesMax: Number.POSITIVE_INFINITY };
     expect(asked).toEqual([
       [LEAF], context,
-      [sets, expect.objectContaining(range), 3], unlimited,
-      ["n", sets, expect.objectContaining(range), 0], unlimited,
-      [[], expect.objectContaining(range), 1], unlimited,
+      [sets, expect.objectContaining(range), 3], context,
+      ["n", sets, expect.objectContaining(range), 0], context,
+      [[], expect.objectContaining(range), 1], context,
       ["f"], unlimited,
     ]); // biome-ignore format: a question and its context per line
   });

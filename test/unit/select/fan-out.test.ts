@@ -128,6 +128,21 @@ describe("answers of several storages", () => {
     expect(families.sort()).toEqual(["m", "n"]);
   });
 
+  test("exemplars are joined by series, each once", async () => {
+    const [a, b] = [await engineOf(), await engineOf()];
+    const one = { labels: ["t", "1"], value: 1, timeMs: NOW };
+    const two = { labels: ["t", "2"], value: 1, timeMs: NOW - 5 };
+    a.queryable.exemplars = async () => [{ labels: ["s", "x"], exemplars: [one] }];
+    b.queryable.exemplars = async () => [
+      { labels: ["s", "x"], exemplars: [two, one] },
+      { labels: ["s", "y"], exemplars: [two] },
+    ];
+    expect(await fanOut(nodesOf(a, b)).exemplars([], RANGE, contextOf())).toEqual([
+      { labels: ["s", "x"], exemplars: [two, one] },
+      { labels: ["s", "y"], exemplars: [two] },
+    ]);
+  });
+
   test("warnings are said once", async () => {
     const warn = (): Promise<LeafResult> =>
       Promise.resolve({ columns: [], seriesCount: 0, samplesRead: 0, warnings: ["w"] });

@@ -12,7 +12,14 @@ describe("opening", () => {
     const fs = new SimFileSystem();
     const first = await openDb(fs);
     expect(first.identity.hashSeed.length).toBe(16);
-    expect(first.replayed.counts).toEqual({ series: 0, samples: 0, lateSamples: 0, metadata: 0, deletions: 0 });
+    expect(first.replayed.counts).toEqual({
+      series: 0,
+      samples: 0,
+      lateSamples: 0,
+      metadata: 0,
+      deletions: 0,
+      side: 0,
+    });
     await first.close();
     const second = await openDb(fs, { random: new SeededRandom(99) });
     expect(second.identity).toEqual(first.identity);

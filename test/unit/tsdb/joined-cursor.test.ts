@@ -20,6 +20,7 @@ import { MetadataStore } from "../../../libs/tsdb/metadata-store.ts";
 import { Quarantine } from "../../../libs/tsdb/quarantine.ts";
 import { DbQuerier } from "../../../libs/tsdb/querier.ts";
 import { Retention } from "../../../libs/tsdb/retention.ts";
+import { SideData } from "../../../libs/tsdb/side-data.ts";
 import { DbStats } from "../../../libs/tsdb/state.ts";
 import { bitsOf, HOLE, STALE } from "../kernel/head-batches.ts";
 import { NOW, TENANT } from "./db-fixture.ts";
@@ -191,6 +192,7 @@ function querierOf(storage: SplitStorage): DbQuerier {
       retention: new Retention({ defaultMs: 24 * 3_600_000 }),
       stats: new DbStats(),
     },
+    side: new SideData(Number.NEGATIVE_INFINITY, 0),
     quarantine: new Quarantine(storage.fs, "/none", () => {}),
     get sources() {
       return storage.sources;
@@ -199,7 +201,7 @@ function querierOf(storage: SplitStorage): DbQuerier {
 }
 
 function exported(storage: SplitStorage, minMs: number, maxMs: number): unknown[] {
-  const all = exportSeries(storage.catalog, storage.sources, TENANT, [], minMs, maxMs);
+  const all = exportSeries(storage.catalog, storage.sources, { sources: [] }, TENANT, [], minMs, maxMs);
   return [...all]
     .filter(({ times }) => times.length > 0)
     .map(({ labels, times, values }) => [labelsKey(labels), Array.from(times), hex(values)] as const)
@@ -314,7 +316,7 @@ describe("a block that is replaced", () => {
     expect(wanted).toEqual([1900, 1920, 1940]);
     const former = storage.sources;
     const running = sums(storage);
-    const reading = exportSeries(storage.catalog, storage.sources, TENANT, [], START, NOW);
+    const reading = exportSeries(storage.catalog, storage.sources, { sources: [] }, TENANT, [], START, NOW);
     expect(reading.next().value!.times.length).toBe(20);
     storage.sources = { ...former, blocks: storage.makeBlocks(samplesOf(0, 10)) };
     for (const block of former.blocks) block.retire();

@@ -17,6 +17,7 @@ import { MetadataStore } from "../../../libs/tsdb/metadata-store.ts";
 import { Quarantine } from "../../../libs/tsdb/quarantine.ts";
 import { DbQuerier } from "../../../libs/tsdb/querier.ts";
 import { Retention } from "../../../libs/tsdb/retention.ts";
+import { SideData } from "../../../libs/tsdb/side-data.ts";
 import { DbStats } from "../../../libs/tsdb/state.ts";
 import { bitsOf, STALE } from "../kernel/head-batches.ts";
 import { NOW, TENANT } from "./db-fixture.ts";
@@ -46,9 +47,11 @@ function querierOf(storage: SplitStorage): { querier: DbQuerier; stats: DbStats 
   const metadata = new MetadataStore();
   const deletions = new Deletions(clock, 0, NO_DELETIONS);
   const retention = new Retention({ defaultMs: 24 * 3_600_000 });
-  const state = { selector, clock, sources, deletions, metadata, quarantine, retention, stats };
+  const state = { selector, clock, sources, deletions, metadata, quarantine, side: NO_SIDE_DATA, retention, stats };
   return { querier: new DbQuerier(state), stats };
 }
+
+const NO_SIDE_DATA = new SideData(Number.NEGATIVE_INFINITY, 0);
 
 interface Row {
   readonly labels: Labels;
@@ -77,7 +80,7 @@ async function streamed(storage: SplitStorage, range = EVERYTHING, asker = conte
 
 function exported(storage: SplitStorage, { minMs, maxMs } = EVERYTHING): Row[] {
   const matchers = [{ type: "=~", name: "__name__", value: "m|é" }] as const;
-  return [...exportSeries(storage.catalog, storage.sources, TENANT, matchers, minMs, maxMs)]
+  return [...exportSeries(storage.catalog, storage.sources, NO_SIDE_DATA, TENANT, matchers, minMs, maxMs)]
     .filter(({ times }) => times.length > 0)
     .map(({ labels, times, values }) => ({ labels, times: Array.from(times), bits: hex(values) }))
     .sort((a, b) => compareLabels(a.labels, b.labels));

@@ -76,7 +76,14 @@ describe("a damaged WAL", () => {
     expect(back.report.damage).toEqual([]);
     expect(back.records).toEqual(records);
     expect(back.series.keys).toEqual(keys);
-    expect(back.report.counts).toEqual({ series: keys.size, samples: 27, lateSamples: 9, metadata: 9, deletions: 0 });
+    expect(back.report.counts).toEqual({
+      series: keys.size,
+      samples: 27,
+      lateSamples: 9,
+      metadata: 9,
+      deletions: 0,
+      side: 0,
+    });
   });
 
   test("truncated at every byte length: groups that are whole are there, the rest is a reported tail", async () => {

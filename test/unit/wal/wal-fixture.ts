@@ -130,6 +130,7 @@ export async function read(
     samples: (body) => keep("samples", body),
     lateSamples: (body) => keep("late", body),
     metadata: (body) => void keep("metadata", body),
+    side: (body) => keep("side", body),
     deletion: (body) => void keep("deletion", body),
   };
   const report = await replay(watched, clock, dataDir, identity, handler, { firstSegment });

@@ -76,6 +76,7 @@ describe("the worker", () => {
         return undefined;
       },
       metadata: () => undefined,
+      side: () => undefined,
       deletion: () => undefined,
     });
     expect(seen.length).toBe(1);

@@ -31,6 +31,7 @@ export const IO_REFS_REFUSED_SAMPLES: usize = 104;
 export const IO_GATHERED: usize = 108; // bytes used of the gather region
 export const IO_SYMBOL_COUNT: usize = 112;
 export const IO_GUESSED: usize = 116; // rows whose labels were taken for what stands before the sample
+export const IO_STARTS: usize = 120; // start times of samples
 
 /** Bytes of a series row. */
 export const ROW: usize = 16;

@@ -97,7 +97,7 @@ function walkSeries(p: usize, end: usize): i32 {
   const first = samples;
   const refusedBefore = timeRefused;
   const labelAt = gather;
-  let withHistogram = false;
+  let withOther = false;
   pendingName = NONE;
   refsBad = false;
   metricType = 0;
@@ -137,10 +137,10 @@ function walkSeries(p: usize, end: usize): i32 {
     if (field == 1) code = walkRefs(body, p);
     else if (field == 2) code = takeSample(body, p, 3);
     else if (field == 5) code = walkMetadata(body, p);
-    else if (field == 4) countExemplar();
     else {
-      countHistogram();
-      withHistogram = true;
+      if (field == 4) countExemplar();
+      else countHistogram();
+      withOther = true;
     }
     if (code != 0) return code;
   }
@@ -151,7 +151,7 @@ function walkSeries(p: usize, end: usize): i32 {
   }
   if (samples == first) {
     setGather(labelAt);
-    if (!withHistogram && timeRefused == refusedBefore) countEmpty();
+    if (!withOther && timeRefused == refusedBefore) countEmpty();
     return 0;
   }
   const code = pushRow(labelAt, <u32>(gather - labelAt), first, 0);

@@ -4,7 +4,7 @@
 import { LIMIT_LABELS, LIMIT_SAMPLES, LIMIT_SERIES, WIRE_TYPE } from "./codes";
 import {
   IO_EMPTY, IO_EXEMPLARS, IO_GATHER, IO_GATHER_CAP, IO_GATHERED, IO_GUESSED, IO_HISTOGRAMS, IO_METADATA_COUNT, IO_OFFSET, IO_REFS_REFUSED,
-  IO_REFS_REFUSED_SAMPLES, IO_ROWS, IO_SAMPLES, IO_SAMPLE_CAP, IO_SERIES, IO_SERIES_CAP, IO_SYMBOL_COUNT, IO_TIMES, IO_TIME_REFUSED,
+  IO_REFS_REFUSED_SAMPLES, IO_ROWS, IO_STARTS, IO_SAMPLES, IO_SAMPLE_CAP, IO_SERIES, IO_SERIES_CAP, IO_SYMBOL_COUNT, IO_TIMES, IO_TIME_REFUSED,
   IO_UNRESOLVED_COUNT, IO_VALUES, ROW,
 } from "./layout";
 import { BYTES, FIXED64, VARINT, clearProblem, next, problem, readTag, readVarint, skipField } from "./wire";
@@ -25,6 +25,7 @@ export let timeRefused: u32 = 0;
 export let empty: u32 = 0;
 export let refsRefused: u32 = 0;
 export let refsRefusedSamples: u32 = 0;
+export let starts: u32 = 0;
 export let gather: usize = 0;
 export let gatherEnd: usize = 0;
 /** Where the field that is being read begins; a malformed message is reported there. */
@@ -57,6 +58,7 @@ export function clearCounts(): void {
   empty = 0;
   refsRefused = 0;
   refsRefusedSamples = 0;
+  starts = 0;
 }
 
 /** Writes the counts back; returns the code it is given. */
@@ -70,6 +72,7 @@ export function endRequest(io: usize, src: usize, code: i32): i32 {
   store<u32>(io, empty, IO_EMPTY);
   store<u32>(io, refsRefused, IO_REFS_REFUSED);
   store<u32>(io, refsRefusedSamples, IO_REFS_REFUSED_SAMPLES);
+  store<u32>(io, starts, IO_STARTS);
   store<u32>(io, <u32>(gather - <usize>load<u32>(io, IO_GATHER)), IO_GATHERED);
   return code;
 }
@@ -158,6 +161,7 @@ export function readSample(p: usize, end: usize, known: u32): i32 {
       if ((tag & 7) != VARINT) return WIRE_TYPE;
       const value = readVarint(body, end);
       if (field == 2) time = <i64>value;
+      else if (value != 0) starts++;
     } else {
       if (field == 1 && (tag & 7) != FIXED64) return WIRE_TYPE;
       skipField(body, end, tag);

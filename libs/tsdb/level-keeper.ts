@@ -1,0 +1,211 @@
+// libs/tsdb/level-keeper.ts: makes, renews, joins and drops blocks of rows as libs/block/plan-levels.ts says, one after another.
+// A step builds blocks first and changes the registry then: a crash or a full disk in between costs the work, and queries go on with samples.
+import {
+  type BlockBuilder,
+  type BlockEntry,
+  blockFileName,
+  blockPath,
+  DAY_MS,
+  type Derivation,
+  derivedOptions,
+  entryOf,
+  heldByLevels,
+  type LevelBlock,
+  type LevelRetention,
+  type LevelStep,
+  planLevels,
+  type RegistryChange,
+} from "../block/index.ts";
+import { errorText, type Random } from "../env/index.ts";
+import { CorruptionError, InvalidError } from "../model/index.ts";
+import { levelBlockOf } from "./fresh-rows.ts";
+import type { StoredBlock } from "./stored-block.ts";
+
+export interface LevelKeeperOptions {
+  readonly builder: BlockBuilder;
+  readonly random: Random;
+  readonly dataDir: string;
+  readonly retentionMs: LevelRetention;
+  readonly nowMs: () => number;
+  /** The live blocks as they are now. */
+  readonly blocks: () => readonly BlockEntry[];
+  readonly stored: ReadonlyMap<string, StoredBlock>;
+  readonly replaceBlocks: (change: RegistryChange) => void;
+  /** Removes files that were built and are not needed. */
+  readonly discard: (entries: readonly BlockEntry[]) => void;
+  readonly onProblem: (problem: string) => void;
+  /** Takes the damaged block that an error is about out of use, if there is one. */
+  readonly isQuarantined: (error: unknown) => boolean;
+  /** Lets others have their turn. */
+  readonly pause: () => Promise<void>;
+}
+
+/** Days settle and blocks expire with time: a plan over many blocks takes milliseconds. */
+const LOOK_AGAIN_MS = 10 * 60_000;
+
+export class LevelKeeper {
+  private readonly options: LevelKeeperOptions;
+  /** Blocks that nothing can be made of; they are tried again after a restart. */
+  private readonly failed = new Set<string>();
+  /** When nothing was to be done. */
+  private idle: { readonly blocks: readonly BlockEntry[]; readonly untilMs: number } = { blocks: [], untilMs: 0 };
+
+  constructor(options: LevelKeeperOptions) {
+    this.options = options;
+  }
+
+  /** As run, but looks for steps only when blocks have changed, or now and then. */
+  async runWhenDue(most: number, isClosing: () => boolean): Promise<number> {
+    const { blocks, nowMs } = this.options;
+    if (this.idle.blocks === blocks() && nowMs() < this.idle.untilMs) return 0;
+    const made = await this.run(most, isClosing);
+    // Fewer than could be made: there were no more, or blocks that can't be read.
+    if (made === 0) this.idle = { blocks: blocks(), untilMs: nowMs() + LOOK_AGAIN_MS };
+    return made;
+  }
+
+  /** Does up to `most` steps; returns how many blocks were made. Errors: those of the builder. */
+  async run(most: number, isClosing: () => boolean): Promise<number> {
+    const { blocks, nowMs, retentionMs, pause } = this.options;
+    let made = 0;
+    let left = most;
+    // Shard by shard: a plan over all blocks would take too long in one piece.
+    for (const shard of new Set(blocks().map((entry) => entry.shard))) {
+      while (left > 0 && !isClosing()) {
+        const steps = planLevels(this.live(new Set([shard])), nowMs(), retentionMs);
+        const step = steps.find((one) => inputsOf(one).every(({ file }) => !this.failed.has(file)));
+        if (step === undefined) break;
+        made += await this.attempt(step);
+        left--;
+      }
+      if (left <= 0 || isClosing()) break;
+      await pause();
+    }
+    return made;
+  }
+
+  /** Does a step; where blocks turn out to be unreadable it is left alone from now on. */
+  private async attempt(step: LevelStep): Promise<number> {
+    try {
+      return await this.act(step);
+    } catch (error) {
+      if (this.options.isQuarantined(error)) return 0;
+      if (!(error instanceof CorruptionError || error instanceof InvalidError)) throw error;
+      for (const { file } of inputsOf(step)) this.failed.add(file);
+      this.options.onProblem(`cannot make rows (${step.kind}): got ${errorText(error)}; want whole blocks`);
+      return 0;
+    }
+  }
+
+  /** Which of these blocks past their retention, and others of their shards, must not go yet. */
+  held(expired: readonly BlockEntry[]): ReadonlySet<BlockEntry> {
+    const { nowMs, retentionMs } = this.options;
+    return heldByLevels(this.live(new Set(expired.map(({ shard }) => shard))), nowMs(), retentionMs);
+  }
+
+  /** What has to change along with the removal of raw blocks that others replace: rows that were made from them. */
+  async withoutRowsOf(raw: readonly BlockEntry[]): Promise<{ add: BlockEntry[]; remove: BlockEntry[] }> {
+    const ids = new Set(raw.map(({ id }) => id));
+    const change: { add: BlockEntry[]; remove: BlockEntry[] } = { add: [], remove: [] };
+    try {
+      for (const { entry, parents, isRows } of this.live(new Set([raw[0]!.shard]))) {
+        const gone = parents.filter((id) => ids.has(id));
+        if (!isRows || gone.length === 0) continue;
+        change.remove.push(entry);
+        if (gone.length === parents.length) continue;
+        const dayMs = Math.floor(raw[0]!.minMs / DAY_MS) * DAY_MS;
+        change.add.push(await this.build(cutOf(dayMs, gone), [entry], entry));
+      }
+    } catch (error) {
+      this.options.discard(change.add);
+      throw error;
+    }
+    return change;
+  }
+
+  /** The live blocks of some shards. */
+  private live(shards: ReadonlySet<number>): LevelBlock[] {
+    const { stored } = this.options;
+    return this.options.blocks().flatMap((entry) => {
+      if (!shards.has(entry.shard)) return [];
+      const block = stored.get(entry.file);
+      return block === undefined ? [] : [levelBlockOf(block, entry)];
+    });
+  }
+
+  private async act(step: LevelStep): Promise<number> {
+    const { replaceBlocks, discard } = this.options;
+    switch (step.kind) {
+      case "drop":
+        replaceBlocks({ remove: step.blocks });
+        return 0;
+      case "rows": {
+        const day = { minMs: step.dayMs, maxMs: step.dayMs + DAY_MS };
+        replaceBlocks({ add: [await this.build({ kind: "rows", level: step.level }, [step.source], day)] });
+        return 1;
+      }
+      case "rest": {
+        const { level, source, rows } = step;
+        const entry = await this.build({ kind: "rest", level }, [source, ...rows], source);
+        if (entry.series === 0) discard([entry]);
+        replaceBlocks({ add: entry.series === 0 ? [] : [entry], remove: [source] });
+        return 1;
+      }
+      case "join": {
+        const [first] = step.inputs as [BlockEntry];
+        const range = { minMs: first.minMs, maxMs: Math.max(...step.inputs.map(({ maxMs }) => maxMs)) };
+        replaceBlocks({ add: [await this.build({ kind: "join" }, step.inputs, range)], remove: step.inputs });
+        return 1;
+      }
+      case "cut": {
+        const { block, dayMs, parents } = step;
+        const entry = await this.build(cutOf(dayMs, parents), [block], block);
+        if (entry.series === 0) discard([entry]);
+        replaceBlocks({ add: entry.series === 0 ? [] : [entry], remove: [block] });
+        return 1;
+      }
+    }
+  }
+
+  /** Errors: those of the builder; CorruptionError when an input was found damaged, and is no longer in use, meanwhile. */
+  private async build(
+    derivation: Derivation,
+    inputs: readonly BlockEntry[],
+    range: Pick<BlockEntry, "minMs" | "maxMs">,
+  ): Promise<BlockEntry> {
+    const { builder, random, dataDir, stored } = this.options;
+    const footers = inputs.map(({ file }) => stored.get(file)!.reader.footer);
+    const options = derivedOptions(derivation, footers, random.bytes(16), range);
+    const path = blockPath(dataDir, blockFileName(options));
+    const paths = inputs.map(({ file }) => blockPath(dataDir, file));
+    const entry = entryOf(options, await builder.merge({ inputs: paths, path, options, derivation }));
+    const gone = inputs.findIndex(({ file }) => !stored.has(file));
+    if (gone < 0) return entry;
+    this.options.discard([entry]);
+    throw new CorruptionError("cannot derive block: got an input that is damaged; want whole ones", paths[gone]!, 0);
+  }
+}
+
+function inputsOf(step: LevelStep): readonly BlockEntry[] {
+  switch (step.kind) {
+    case "drop":
+      return [];
+    case "rows":
+      return [step.source];
+    case "rest":
+      return [step.source, ...step.rows];
+    case "join":
+      return step.inputs;
+    case "cut":
+      return [step.block];
+  }
+}
+
+function cutOf(dayMs: number, parents: readonly string[]): Derivation {
+  return {
+    kind: "cut",
+    fromMs: dayMs,
+    toMs: dayMs + DAY_MS,
+    parents: parents.map((id) => new Uint8Array(Buffer.from(id, "hex"))),
+  };
+}

@@ -1,0 +1,124 @@
+// libs/tsdb/stored-side.ts: a file of side data on this node: which of the node's series it has is found when it is first asked for.
+// It is open as long as somebody uses it: its owner until it is retired, and every query that captured it before.
+import { InternalError } from "../model/index.ts";
+import {
+  NO_SIDE,
+  relevantSide,
+  type SideEntry,
+  type SideFileReader,
+  type SidePart,
+  type SideSeries,
+} from "../side/index.ts";
+import type { BlockMemory, Droppable } from "./block-memory.ts";
+import type { SideSource } from "./side-data.ts";
+
+/** The node's number of the series with a key: of a known one, or one registered with all heads and the catalogue for it. */
+export type NumberOf = (key: Uint8Array) => number;
+
+/** What a series of a file takes in memory, about. */
+const ENTRY_BYTES = 600;
+
+export class StoredSide implements SideSource, Droppable {
+  /** Name of the file. */
+  readonly file: string;
+  readonly reader: SideFileReader;
+  readonly sizeBytes: number;
+  private readonly numberOf: NumberOf;
+  private readonly memory: BlockMemory;
+  private entries: ReadonlyMap<number, SideEntry> | undefined;
+  private users = 1;
+  private retired = false;
+
+  /** Takes the reader over. */
+  constructor(file: string, reader: SideFileReader, numberOf: NumberOf, memory: BlockMemory) {
+    this.memory = memory;
+    this.file = file;
+    this.reader = reader;
+    this.sizeBytes = reader.sizeBytes;
+    this.numberOf = numberOf;
+  }
+
+  get shard(): number {
+    return this.reader.footer.shard;
+  }
+
+  get minMs(): number {
+    return this.reader.footer.minMs;
+  }
+
+  get maxMs(): number {
+    return this.reader.footer.maxMs;
+  }
+
+  overlaps(part: SidePart, lowMs: number, highMs: number): boolean {
+    return this.reader.footer.parts[part].span.overlaps(lowMs, highMs);
+  }
+
+  /** Reads which series there are; all of them are in the catalogue afterwards. Errors: CorruptionError; those of numberOf. */
+  load(): void {
+    if (this.entries !== undefined) return;
+    const entries = new Map<number, SideEntry>();
+    for (const entry of this.reader.directory()) entries.set(this.numberOf(entry.key), entry);
+    this.entries = entries;
+  }
+
+  /** Whether what is in memory of it says something of a series by its number, which therefore must stay the series'. */
+  knows(series: number): boolean {
+    return this.entries?.has(series) ?? false;
+  }
+
+  *seriesWith(part: SidePart, lowMs: number, highMs: number): Generator<number, void> {
+    if (!this.overlaps(part, lowMs, highMs)) return;
+    for (const [series, { parts }] of this.loaded) if (parts[part].span.overlaps(lowMs, highMs)) yield series;
+  }
+
+  read(series: number, lowMs: number, highMs: number): SideSeries {
+    const entry = this.loaded.get(series);
+    return entry === undefined ? NO_SIDE : relevantSide(this.reader.read(entry), lowMs, highMs);
+  }
+
+  private get loaded(): ReadonlyMap<number, SideEntry> {
+    if (this.entries === undefined)
+      throw new InternalError("cannot read side file: got one not loaded; want it loaded");
+    return this.entries;
+  }
+
+  acquire(): void {
+    if (this.users === 0)
+      throw new InternalError("cannot use side file: got one that is closed; want it captured before");
+    this.users++;
+  }
+
+  release(): void {
+    this.users--;
+    if (this.users === 0) this.close();
+    else if (!this.isInUse) this.memory.used(this);
+  }
+
+  get isInUse(): boolean {
+    return this.users > (this.retired ? 0 : 1);
+  }
+
+  get keptBytes(): number {
+    return (this.entries?.size ?? 0) * ENTRY_BYTES;
+  }
+
+  /** Forgets what can be read again. */
+  drop(): void {
+    this.entries = undefined;
+  }
+
+  private close(): void {
+    this.memory.forget(this);
+    this.drop();
+    this.reader.close();
+  }
+
+  /** The owner lets the file go: it is closed when nobody uses it any more. */
+  retire(): void {
+    if (this.retired) return;
+    this.retired = true;
+    this.users--;
+    if (this.users === 0) this.close();
+  }
+}

@@ -1,0 +1,84 @@
+// services/insert/side-delivery.ts: side data of requests on its way to storages: read, sent, counted; and start times are told once.
+import type { RequestView } from "../../libs/kernel/index.ts";
+import type { Hash128, SideRejection } from "../../libs/model/index.ts";
+import type { InsertLimits } from "./limits.ts";
+import type { Refusals } from "./refusals.ts";
+import type { WireVersion } from "./request-form.ts";
+import type { Router } from "./router.ts";
+import { readSide, type SideRequest } from "./side-intake.ts";
+import { SidePlaces } from "./side-places.ts";
+
+/** What became of a request's side data. Counts are exact when there is no problem, else what surely is stored. */
+export interface SideOutcome {
+  readonly histograms: number;
+  readonly exemplars: number;
+  readonly problem: unknown;
+}
+
+export const NOTHING_ASIDE: SideOutcome = { histograms: 0, exemplars: 0, problem: undefined };
+
+export class SideDelivery {
+  private readonly limits: InsertLimits;
+  private places: SidePlaces | undefined;
+
+  constructor(limits: InsertLimits) {
+    this.limits = limits;
+  }
+
+  /** From here on series can be named. */
+  begin(hash128: Hash128, shardCount: number): void {
+    this.places = new SidePlaces(hash128, shardCount, this.limits);
+  }
+
+  /** As readSide. */
+  read(view: RequestView, version: WireVersion, tenant: string, refusals: Refusals): SideRequest | undefined {
+    return this.places === undefined ? undefined : readSide(view, version, tenant, this.places, refusals);
+  }
+
+  /** Storages may have lost what they had. */
+  forgetAll(): void {
+    this.places?.forgetStarts();
+  }
+
+  /** Sends what `read` returned, before anything is awaited. Never rejects. */
+  async send(request: SideRequest, router: Router, refusals: Refusals): Promise<SideOutcome> {
+    const shipments = router.shipSide(request.entries);
+    const settled = await Promise.allSettled(shipments.map(({ ack }) => ack));
+    const stored = { histogram: 0, exemplar: 0 };
+    const rejected = new Map<string, { rejection: SideRejection; count: number }>();
+    let problem: unknown;
+    settled.forEach((result, i) => {
+      if (result.status === "rejected") {
+        problem ??= result.reason;
+        return;
+      }
+      stored.histogram += shipments[i]!.histograms;
+      stored.exemplar += shipments[i]!.exemplars;
+      for (const rejection of result.value.rejections) {
+        const name = `${rejection.kind} ${rejection.reason} ${rejection.text}`;
+        const known = rejected.get(name);
+        rejected.set(name, { rejection, count: (known?.count ?? 0) + rejection.count });
+      }
+    });
+    // Each copy is stored or refused alike.
+    const { ranks } = router;
+    for (const { rejection, count } of rejected.values()) {
+      stored[rejection.kind] -= count;
+      refusals.add(rejection.kind, Math.ceil(count / ranks), rejection.reason, rejection.text);
+    }
+    if (problem === undefined) noteStarts(request);
+    const share = (count: number): number =>
+      ranks === 1 ? count : problem === undefined ? Math.floor(count / ranks) : 0;
+    return { histograms: share(stored.histogram), exemplars: share(stored.exemplar), problem };
+  }
+}
+
+/** Remembers which start times storage has now. */
+function noteStarts({ entries }: SideRequest): void {
+  for (const { place, side } of entries) {
+    const last = side.starts.at(-1);
+    if (last === undefined || last.timeMs < place.sentMs) continue;
+    place.startMs = last.startMs;
+    place.sentMs = last.timeMs;
+  }
+}

@@ -1,0 +1,32 @@
+// test/unit/tsdb/side-fixture.ts: side batches for a storage, and what it holds of a series, looked at from inside.
+import { encodeSeriesKey, type Labels, type SideAck } from "../../../libs/model/index.ts";
+import { mergeSide, type SideSeries } from "../../../libs/side/index.ts";
+import type { Db } from "../../../libs/tsdb/index.ts";
+import type { DbState } from "../../../libs/tsdb/state.ts";
+import { sideBatch } from "../../contract/side-batch.ts";
+import { sipHash } from "../model/siphash-twin.ts";
+import { TENANT } from "./db-fixture.ts";
+
+/** Sends side data of series in one batch, through a session of its own. */
+export async function appendSide(
+  db: Db,
+  parts: readonly (readonly [labels: Labels, side: SideSeries])[],
+): Promise<SideAck> {
+  const session = db.openSession();
+  try {
+    return await session.appendSide(sideBatch(session.identity, TENANT, parts));
+  } finally {
+    await session.close();
+  }
+}
+
+/** Everything that a storage holds of a series beside floats. */
+export function sideOf(db: Db, labels: Labels): SideSeries {
+  const { catalog, side } = (db as unknown as { readonly state: DbState }).state;
+  const id = sipHash(db.identity.hashSeed, encodeSeriesKey(TENANT, labels), 16);
+  for (const source of side.sources) source.load?.();
+  const series = catalog.find(new DataView(id.buffer, id.byteOffset, id.length), 0);
+  return mergeSide(
+    side.sources.map((source) => source.read(series, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY)),
+  );
+}
