@@ -100,7 +100,7 @@ test(`${SEEDS} lives: series keep their side data, and their numbers, while thos
       }
       if (random.chance(0.05)) await during(clock, db.compact());
       // As when memory is short.
-      if (random.chance(0.2)) for (const file of stateOf(db).side.files) if (!file.isInUse) file.drop();
+      if (random.chance(0.02)) for (const file of stateOf(db).side.files) if (!file.isInUse) file.drop();
       if (random.chance(0.03)) {
         reused += db.report().numbersReused;
         if (random.chance(0.5)) await db.close();
