@@ -328,7 +328,7 @@ export class Db {
       };
       opened = state;
       const { stored, openBlock, kernel, numberOf, damaged } = openBlocks(fs, dataDir, state, registry);
-      deletions.tellBlocks(stored.values(), createHash128(identity.hashSeed));
+      deletions.tellBlocks([...stored.values()], createHash128(identity.hashSeed));
       const { random } = options;
       const sideFiles = new SideFiles(state, { fs, dataDir, random, kernel, numberOf, onProblem, isReadOnly });
       state.sources = { ...state.sources, blocks: [...stored.values()] };

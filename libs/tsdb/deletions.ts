@@ -83,7 +83,7 @@ export class Deletions {
   }
 
   /** Tells blocks of the deletions that a crash has kept from them: those of now are those of then. Errors: CorruptionError. */
-  tellBlocks(blocks: Iterable<StoredBlock>, hash128: Hash128): void {
+  tellBlocks(blocks: readonly StoredBlock[], hash128: Hash128): void {
     for (const { undo, deletion, ids } of this.waiting) {
       for (const block of blocks) {
         if (undo) dropTombstones(block, deletion.id);
