@@ -67,11 +67,17 @@ function notTransferable(error: unknown): InvalidError {
 /** Builds in this thread, a piece or a few series in a microtask of its own. */
 export class InlineBlockBuilder implements BlockBuilder {
   private readonly fs: FileSystem;
-  private readonly kernel = new ColumnKernel();
   private readonly queue = new JobQueue();
+  private made: ColumnKernel | undefined;
 
   constructor(fs: FileSystem) {
     this.fs = classifyingFileSystem(fs);
+  }
+
+  /** Takes milliseconds to make: many a simulated storage never builds anything. */
+  private get kernel(): ColumnKernel {
+    this.made ??= new ColumnKernel();
+    return this.made;
   }
 
   build(job: BuildJob): Promise<BlockSummary> {

@@ -143,7 +143,7 @@ describe("a damaged storage", () => {
         }
       }
     }
-  }, 180_000);
+  }, 900_000);
 
   test("the last segment cut at every byte length", async () => {
     const { fs, segments, batchAt } = await small();
@@ -163,7 +163,7 @@ describe("a damaged storage", () => {
         for (const { kind } of db.replayed.damage) expect(kind).toBe("tail");
       });
     }
-  }, 60_000);
+  }, 300_000);
 
   test("an earlier segment cut at every byte length is damage", async () => {
     const { fs, segments, batchAt } = await small();
@@ -183,7 +183,7 @@ describe("a damaged storage", () => {
         if (length < end) expect(damage.length, `${length}`).toBeGreaterThan(0);
       });
     }
-  }, 60_000);
+  }, 300_000);
 
   test.each<[string, (fs: SimFileSystem) => void, RegExp]>([
     ["gone", () => {}, /^missing segment$/],

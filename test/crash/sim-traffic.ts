@@ -59,6 +59,11 @@ export function histogramsOf(series: string): string {
   return `${series} histograms`;
 }
 
+/** Whether a name in the ledger is that of a series' histograms. */
+export function isOfHistograms(series: string): boolean {
+  return series.endsWith(" histograms");
+}
+
 function countBits(count: number): bigint {
   return new BigUint64Array(Float64Array.of(count).buffer)[0]!;
 }

@@ -11,6 +11,7 @@ import { SimInsert, type SimStorage } from "./sim-insert.ts";
 import { SimProcess } from "./sim-process.ts";
 import {
   histogramsOf,
+  isOfHistograms,
   MAX_FUTURE_MS,
   nativeOf,
   RETENTION_MS,
@@ -325,8 +326,8 @@ export class World {
     const minMs = random.chance(0.5) ? -Number.MAX_SAFE_INTEGER : clock.nowMs() - random.below(4 * 3_600_000);
     const maxMs = random.chance(0.5) ? Number.MAX_SAFE_INTEGER : clock.nowMs() - random.below(60_000);
     const matches = (series: string): boolean => {
-      // Histograms are not deleted.
-      if (series === histogramsOf(series.slice(0, -histogramsOf("").length))) return false;
+      // Deletions hide floats only.
+      if (isOfHistograms(series)) return false;
       const parts = JSON.parse(series) as string[];
       const at = parts.indexOf(matchers[0].name, 1);
       return parts[0] === tenant && at % 2 === 1 && parts[at + 1] === matchers[0].value;

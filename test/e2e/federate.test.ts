@@ -152,7 +152,7 @@ describe("refusals", () => {
 
 const command = findEqualPrometheus();
 
-describe.skipIf(command === undefined)("beside a real Prometheus", () => {
+describe.skipIf(command === undefined)("beside a real Prometheus 3", () => {
   let prometheus: RealPrometheus;
   beforeAll(async () => {
     prometheus = await startPrometheus(command!);

@@ -117,7 +117,7 @@ test("a cluster gives the same answers", async () => {
 
 const command = findEqualPrometheus();
 
-describe.skipIf(command === undefined)("beside a real Prometheus", () => {
+describe.skipIf(command === undefined)("beside a real Prometheus 3", () => {
   let prometheus: RealPrometheus;
   beforeAll(async () => {
     prometheus = await startPrometheus(command!);

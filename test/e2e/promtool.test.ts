@@ -92,7 +92,7 @@ describe.skipIf(promtool === undefined)("promtool", () => {
     expect(lines(await run("query", "labels", ...window, tidemark.url, "nothing"))).toEqual([""]);
   });
 
-  test.skipIf(!knows("check", "ready", "--help"))("check healthy and ready", async () => {
+  test.skipIf(!knows("check", "ready", "--help"))("check healthy and ready, of promtool 3", async () => {
     for (const what of ["healthy", "ready"]) {
       const { code, out, error } = await run("check", what, `--url=${tidemark.url}`);
       expect([code, out + error]).toEqual([0, expect.stringContaining("SUCCESS")]);
@@ -106,7 +106,7 @@ describe.skipIf(promtool === undefined)("promtool", () => {
       "sum by (job, instance) (rate(http_requests_total{code=~'5..'}[5m])) / on (job) group_left () sum without (code) (x)",
       "label_replace(http_requests_total{job='a', instance='host-0:9100'}, 'target', '$1', 'instance', '(.*):.*') > bool 5",
       "-sum(a_rather_long_name_of_a_metric{with='labels', and='more', of='them'} offset 5m) ^ another_long_name @ end()",
-    ])("promql format %s", async (query) => {
+    ])("promql format of promtool 3: %s", async (query) => {
     const { out, code } = await run("--experimental", "promql", "format", "--", query);
     expect([code, out.trimEnd()]).toEqual([0, prettyExpr(parseExpr(query))]);
   });

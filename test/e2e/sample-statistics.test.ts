@@ -98,7 +98,7 @@ const QUERIES = [
   "label_replace(up, 'x', '$1', 'job', '(.*)')",
 ];
 
-describe.skipIf(command === undefined)("beside a real Prometheus", () => {
+describe.skipIf(command === undefined)("beside a real Prometheus 3", () => {
   let prometheus: RealPrometheus;
   beforeAll(async () => {
     const features = [...LANGUAGE_FEATURES, "promql-per-step-stats"];

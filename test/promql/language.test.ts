@@ -97,7 +97,7 @@ function longQueries(chance: Chance, count: number): string[] {
   });
 }
 
-describe.skipIf(command === undefined)("parse_query and format_query of a real Prometheus", () => {
+describe.skipIf(command === undefined)("parse_query and format_query of a real Prometheus 3", () => {
   beforeAll(async () => {
     prometheus = await startPrometheus(command!, [`--enable-feature=${LANGUAGE_FEATURES.join(",")}`]);
   });

@@ -34,7 +34,7 @@ const QUERIES = [
   "last_over_time(native[3m])",
 ];
 
-describe.skipIf(found?.modern !== true)("a real Prometheus reads native histograms", () => {
+describe.skipIf(found?.modern !== true)("a real Prometheus 3 reads native histograms", () => {
   test("and answers as we do", { timeout: 120_000 }, async () => {
     const baseMs = Math.floor((Date.now() - 2 * SPAN_MS) / 60_000) * 60_000;
     const storage = new SampleQueryable();
