@@ -10,8 +10,8 @@ import { ROOT } from "./needs.ts";
 const LAYERS = [
   ["model"],
   ["env", "kernel"],
-  ["chunk"],
-  ["index", "wal", "block", "promql", "cluster"],
+  ["chunk", "index"],
+  ["wal", "block", "promql", "cluster"],
   ["side"],
   ["tsdb", "rpc", "runtime"],
 ];

@@ -3,7 +3,7 @@ import type { MessagePort } from "node:worker_threads";
 import type { FileSystem } from "../env/index.ts";
 import type { ColumnKernel } from "../kernel/index.ts";
 import { classifyingFileSystem } from "./disk-errors.ts";
-import { BuildRun, canceled, type MergeTask, runMerge } from "./job.ts";
+import { BuildRun, canceled, type MergeTask, runIndex, runMerge } from "./job.ts";
 import { type BuilderReply, type BuilderRequest, errorParts, PIECES_IN_FLIGHT } from "./job-messages.ts";
 
 /** Serves the port until it is told to close. */
@@ -36,7 +36,7 @@ class BuilderServer {
       return;
     }
     const { job } = request;
-    if (request.kind === "build" || request.kind === "merge") {
+    if (request.kind === "build" || request.kind === "merge" || request.kind === "index") {
       this.job = job;
       this.cancelWanted = false;
     }
@@ -50,6 +50,9 @@ class BuilderServer {
         break;
       case "merge":
         void this.merge(job, request.task);
+        break;
+      case "index":
+        void this.index(job, request.path);
         break;
       case "piece":
         this.attempt(() => {
@@ -90,6 +93,15 @@ class BuilderServer {
     try {
       const summary = await runMerge(this.fs, this.kernel, task, pause, () => this.cancelWanted);
       this.reply({ kind: "done", job, summary });
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  private async index(job: number, path: string): Promise<void> {
+    try {
+      const pieces = await runIndex(this.fs, this.kernel, path, pause, () => this.cancelWanted);
+      this.reply({ kind: "indexed", job, pieces });
     } catch (error) {
       this.fail(error);
     }

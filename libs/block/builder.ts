@@ -2,10 +2,11 @@
 // Jobs run one after another, in the order in which they came. A job leaves a whole, durable block, or nothing.
 import { type MessagePort, Worker } from "node:worker_threads";
 import { errorText, type FileSystem, packageRoot } from "../env/index.ts";
+import type { PieceValue } from "../index/index.ts";
 import { ColumnKernel } from "../kernel/index.ts";
 import { InternalError, InvalidError } from "../model/index.ts";
 import { classifyingFileSystem } from "./disk-errors.ts";
-import { BuildRun, type BuildTask, canceled, type MergeTask, runMerge } from "./job.ts";
+import { BuildRun, type BuildTask, canceled, type MergeTask, runIndex, runMerge } from "./job.ts";
 import { type BuilderReply, type BuilderRequest, errorFrom } from "./job-messages.ts";
 import { type BlockPiece, transferOf } from "./piece.ts";
 import type { BlockSummary } from "./writer.ts";
@@ -31,6 +32,8 @@ export interface MergeJob extends MergeTask {
 export interface BlockBuilder {
   build(job: BuildJob): Promise<BlockSummary>;
   merge(job: MergeJob): Promise<BlockSummary>;
+  /** The pieces of the persistent index of the block at `path`, which are nowhere written. */
+  index(path: string): Promise<PieceValue[]>;
   /** Cancels all jobs, waits for the one at hand to leave, and ends. */
   close(): Promise<void>;
 }
@@ -100,6 +103,11 @@ export class InlineBlockBuilder implements BlockBuilder {
     return this.queue.run(job.signal, (signal) => runMerge(this.fs, this.kernel, job, pause, () => signal.aborted));
   }
 
+  index(path: string): Promise<PieceValue[]> {
+    const pause = async (): Promise<void> => undefined;
+    return this.queue.run(undefined, (signal) => runIndex(this.fs, this.kernel, path, pause, () => signal.aborted));
+  }
+
   close(): Promise<void> {
     return this.queue.end();
   }
@@ -117,7 +125,7 @@ function received(piece: BlockPiece): BlockPiece {
 interface OpenJob {
   readonly job: number;
   readonly next: () => BlockPiece | undefined;
-  readonly settle: (outcome: { summary: BlockSummary } | { error: unknown }) => void;
+  readonly settle: (outcome: { result: BlockSummary | PieceValue[] } | { error: unknown }) => void;
   /** Nothing more is sent: all is, or the job was canceled. */
   ended: boolean;
   /** Why it was canceled. */
@@ -153,6 +161,14 @@ export class ChannelBlockBuilder implements BlockBuilder {
     return this.start((job) => ({ kind: "merge", job, task }), signal, none);
   }
 
+  index(path: string): Promise<PieceValue[]> {
+    return this.start(
+      (job) => ({ kind: "index", job, path }),
+      undefined,
+      () => undefined,
+    );
+  }
+
   async close(): Promise<void> {
     await this.queue.end();
     this.send({ kind: "close" });
@@ -164,11 +180,11 @@ export class ChannelBlockBuilder implements BlockBuilder {
     this.current?.settle({ error: this.failure });
   }
 
-  private start(
+  private start<Result extends BlockSummary | PieceValue[]>(
     order: (job: number) => BuilderRequest,
     signal: AbortSignal | undefined,
     next: () => BlockPiece | undefined,
-  ): Promise<BlockSummary> {
+  ): Promise<Result> {
     return this.queue.run(signal, (either) => {
       if (this.failure !== undefined) throw this.failure;
       return new Promise((resolve, reject) => {
@@ -176,7 +192,7 @@ export class ChannelBlockBuilder implements BlockBuilder {
         const settle: OpenJob["settle"] = (outcome) => {
           either.removeEventListener("abort", onAbort);
           this.current = undefined;
-          if ("summary" in outcome) resolve(outcome.summary);
+          if ("result" in outcome) resolve(outcome.result as Result);
           else reject(outcome.error);
         };
         this.current = { job: ++this.jobs, next, settle, ended: false, error: undefined };
@@ -193,7 +209,8 @@ export class ChannelBlockBuilder implements BlockBuilder {
   private receive(reply: BuilderReply): void {
     const { current } = this;
     if (current === undefined || current.job !== reply.job) return;
-    if (reply.kind === "done") current.settle({ summary: reply.summary });
+    if (reply.kind === "done") current.settle({ result: reply.summary });
+    else if (reply.kind === "indexed") current.settle({ result: reply.pieces });
     else if (reply.kind === "failed") current.settle({ error: current.error ?? errorFrom(reply.error) });
     else if (!current.ended) this.sendNext(current);
   }

@@ -11,7 +11,7 @@ import {
   NO_INDEX,
 } from "../kernel/index.ts";
 import { ByteSink, ByteSource, putInteger } from "./byte-stream.ts";
-import type { ColumnEntry } from "./column-entry.ts";
+import type { ColumnEntry, DecodedColumn } from "./column-entry.ts";
 import { copyField, integerOf, readNumber, type Scale, writeNumber } from "./header-number.ts";
 
 /** The streams of a page, in order. A statistic has a stream of tags and one of numbers. */
@@ -146,7 +146,7 @@ export function decodeHeaderPage(
   path: string,
   offset: number,
   countOf?: (times: number) => number,
-): ColumnEntry[] {
+): DecodedColumn[] {
   const lengths = STREAMS.map(() => source.uvarint());
   const s = Object.fromEntries(
     STREAMS.map((name, i) => [name, new ByteSource(source.raw(lengths[i]!), `header stream ${name}`, path, offset)]),
@@ -167,7 +167,7 @@ function readEntry(
   header: ColumnHeader,
   column: number,
   countOf?: (times: number) => number,
-): ColumnEntry {
+): DecodedColumn {
   const { bytes, view } = header;
   const ownCount = countOf === undefined ? s.counts.uvarint() : 0;
   const packed = s.kinds.u8();
@@ -227,7 +227,7 @@ function readEntry(
   readNumber(s.sum, s.sumN, scale, sumAnchor(samples, anchor), view, FIELD.SUM);
   readNumber(s.resetSum, s.resetSumN, scale, 0, view, FIELD.RESET_SUM);
   view.setUint32(FIELD.RESETS, resets, true);
-  return { header, checksum, times, reference };
+  return { header, checksum, times, reference, offset: 0 };
 }
 
 function readIndexes(s: Record<Stream, ByteSource>, view: DataView, count: number): void {

@@ -17,6 +17,7 @@ export { classifyingFileSystem } from "./disk-errors.ts";
 export { foldSamples } from "./fold-rows.ts";
 export { BLOCK_ID_BYTES, type BlockOptions, type Footer, LEVELS, type Level, type TenantEntry } from "./footer.ts";
 export { decodeHeaderPage, encodeHeaderPage } from "./header-page.ts";
+export { piecesOf } from "./index-pieces.ts";
 export type { Floor, InputTombstones } from "./job.ts";
 export { mergeBlocks, mergeColumns, mergedOptions, planTimes, type TimesPlan } from "./merge.ts";
 export { packPage, pageOf, readChecked } from "./page.ts";

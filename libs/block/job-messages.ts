@@ -1,5 +1,6 @@
 // libs/block/job-messages.ts: what a builder and its worker say to each other. Messages name their job: one that comes late is dropped.
 import { errorText } from "../env/index.ts";
+import type { PieceValue } from "../index/index.ts";
 import {
   AppError,
   CanceledError,
@@ -16,6 +17,7 @@ import type { BlockSummary } from "./writer.ts";
 export type BuilderRequest =
   | { readonly kind: "build"; readonly job: number; readonly task: BuildTask }
   | { readonly kind: "merge"; readonly job: number; readonly task: MergeTask }
+  | { readonly kind: "index"; readonly job: number; readonly path: string }
   /** Answers a "want"; the buffers are transferred. */
   | { readonly kind: "piece"; readonly job: number; readonly piece: BlockPiece }
   /** Answers a "want": there are no more. */
@@ -27,6 +29,7 @@ export type BuilderReply =
   /** One more piece may be sent. */
   | { readonly kind: "want"; readonly job: number }
   | { readonly kind: "done"; readonly job: number; readonly summary: BlockSummary }
+  | { readonly kind: "indexed"; readonly job: number; readonly pieces: PieceValue[] }
   /** Nothing is left of the job. */
   | { readonly kind: "failed"; readonly job: number; readonly error: ErrorParts };
 

@@ -1,10 +1,12 @@
 // libs/block/job.ts: the work of a builder: writes a block of pieces, or merges blocks, in steps that leave nothing when they are not finished.
 // The same code runs in the worker (builder-worker.ts) and inline. Invariant: a block that is there is never written over.
 import type { FileSystem } from "../env/index.ts";
+import type { PieceValue } from "../index/index.ts";
 import type { ColumnKernel } from "../kernel/index.ts";
 import { CanceledError, InvalidError } from "../model/index.ts";
 import { type Derivation, deriveSteps } from "./derive.ts";
 import type { BlockOptions } from "./footer.ts";
+import { piecesInSteps } from "./index-pieces.ts";
 import { type LeftOut, mergedOptions, mergeSteps } from "./merge.ts";
 import { type BlockPiece, PieceReader } from "./piece.ts";
 import { BlockReader } from "./reader.ts";
@@ -140,6 +142,27 @@ export async function runMerge(
     throw error;
   } finally {
     for (const reader of readers) reader.close();
+  }
+}
+
+/** Makes the pieces of a block; as runMerge otherwise. */
+export async function runIndex(
+  fs: FileSystem,
+  kernel: ColumnKernel,
+  path: string,
+  pause: () => Promise<void>,
+  isCanceled: () => boolean,
+): Promise<PieceValue[]> {
+  const reader = new BlockReader(fs, path, kernel);
+  try {
+    for (const steps = piecesInSteps(reader); ; ) {
+      const { done, value } = steps.next();
+      if (done === true) return value;
+      await pause();
+      if (isCanceled()) throw canceled();
+    }
+  } finally {
+    reader.close();
   }
 }
 

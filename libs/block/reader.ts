@@ -2,15 +2,16 @@
 // Opening reads the footer; pages are read when first needed, and some are kept. Every byte's checksum is verified when it is read.
 import { crc32 } from "node:zlib";
 import type { FileSystem, OpenFile } from "../env/index.ts";
+import type { PairRows } from "../index/index.ts";
 import type { ColumnKernel } from "../kernel/index.ts";
 import { CorruptionError, decodeSeriesKey, InternalError, InvalidError, type Labels } from "../model/index.ts";
 import { ByteSource } from "./byte-stream.ts";
 import { REFERENCE_DEPTH_MAX } from "./column-cache.ts";
-import type { ColumnEntry, StoredColumn } from "./column-entry.ts";
+import type { DecodedColumn, StoredColumn } from "./column-entry.ts";
 import { type Footer, readFooter, type TenantEntry } from "./footer.ts";
 import { decodeHeaderPage } from "./header-page.ts";
 import { type PageEntry, pageOf, readChecked, readPage } from "./page.ts";
-import { decodeSeriesPage } from "./series-page.ts";
+import { decodeSeriesPage, decodeSeriesRows } from "./series-page.ts";
 import { compareBytes } from "./writer.ts";
 
 const NOTHING = new Uint8Array(0);
@@ -125,6 +126,14 @@ export class BlockReader {
     return keys;
   }
 
+  /** The labels of a page's series; nothing of it is kept. */
+  rowsOfPage(number: number): PairRows {
+    const page = this.footer.seriesPages[number]!;
+    const bytes = readPage(this.file, page, `series page ${number}`);
+    const source = new ByteSource(bytes, `series page ${number}`, this.path, page.offset);
+    return decodeSeriesRows(source, page.count, this.path, page.offset);
+  }
+
   /** The key of a series. Series are numbered from 0 in the order of their keys. */
   key(series: number): Uint8Array {
     this.checkSeries(series);
@@ -151,13 +160,13 @@ export class BlockReader {
   }
 
   /** Gives a page's entries the places of their payloads. */
-  private placed(entries: readonly ColumnEntry[], page: PageEntry): StoredColumn[] {
+  private placed(entries: DecodedColumn[], page: PageEntry): StoredColumn[] {
     let offset = page.payloadOffset;
-    return entries.map((entry) => {
-      const column = { ...entry, offset };
+    for (const entry of entries) {
+      entry.offset = offset;
       offset += entry.header.payloadBytes;
-      return column;
-    });
+    }
+    return entries;
   }
 
   /** The headers of a page. */

@@ -1,5 +1,6 @@
 // libs/block/series-page.ts: the keys of up to 512 series, label by label: what a name's values are, and which of them each series has.
 // FORMAT.md, "Series pages". 5.5 B per series of a node_exporter; keys one after another with shared prefixes would take 7.9.
+import type { PairRows } from "../index/index.ts";
 import { encodeKeyParts, splitSeriesKey } from "../model/index.ts";
 import { ByteSink, ByteSource } from "./byte-stream.ts";
 
@@ -78,8 +79,14 @@ interface ReadColumn {
   readonly choices: ByteSource;
 }
 
-/** Decodes the keys of a page of `count` series. Errors: CorruptionError. */
-export function decodeSeriesPage(source: ByteSource, count: number, path: string, offset: number): Uint8Array[] {
+/** What a page says, before it is made out for each series. */
+interface PageParts {
+  readonly schemas: readonly Uint8Array[][];
+  readonly schemaOf: readonly number[];
+  readonly names: ReadonlyMap<string, ReadColumn>;
+}
+
+function readParts(source: ByteSource, count: number, path: string, offset: number): PageParts {
   const schemaCount = source.uvarint();
   if (schemaCount > count) throw source.damage(`${schemaCount} schemas`, `at most ${count}`);
   const schemas = Array.from({ length: schemaCount }, () => readTexts(source, PARTS_MAX));
@@ -92,6 +99,12 @@ export function decodeSeriesPage(source: ByteSource, count: number, path: string
     names.set(textOf(name), { values, choices: new ByteSource(choices, "label choices", path, offset) });
   }
   source.end();
+  return { schemas, schemaOf, names };
+}
+
+/** Decodes the keys of a page of `count` series. Errors: CorruptionError. */
+export function decodeSeriesPage(source: ByteSource, count: number, path: string, offset: number): Uint8Array[] {
+  const { schemas, schemaOf, names } = readParts(source, count, path, offset);
   // Each schema's names looked up once, not once per series.
   const resolved = schemas.map(([tenant = new Uint8Array(0), ...labels]) => ({
     tenant,
@@ -99,7 +112,7 @@ export function decodeSeriesPage(source: ByteSource, count: number, path: string
   }));
   const keys = schemaOf.map((number) => {
     const schema = resolved[number];
-    if (schema === undefined) throw source.damage(`schema ${number}`, `one below ${schemaCount}`);
+    if (schema === undefined) throw source.damage(`schema ${number}`, `one below ${schemas.length}`);
     const parts: Uint8Array[] = [schema.tenant];
     for (const { name, column } of schema.labels) {
       const value = column?.values[column.choices.uvarint()];
@@ -110,4 +123,55 @@ export function decodeSeriesPage(source: ByteSource, count: number, path: string
   });
   for (const { choices } of names.values()) choices.end();
   return keys;
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/**
+ * Decodes the labels of a page of `count` series, each pair of name and value once: an order of magnitude less work than the keys. Errors:
+ * CorruptionError, also for labels that are no text.
+ */
+export function decodeSeriesRows(source: ByteSource, count: number, path: string, offset: number): PairRows {
+  const { schemas, schemaOf, names } = readParts(source, count, path, offset);
+  const pairNames: string[] = [];
+  const pairValues: string[] = [];
+  const decode = (bytes: Uint8Array): string => {
+    try {
+      return decoder.decode(bytes);
+    } catch {
+      throw source.damage("a label that is no text", "UTF-8");
+    }
+  };
+  /** By name: its column, and the number of its first pair. */
+  const columns = new Map<string, { first: number; size: number; choices: ByteSource }>();
+  for (const [key, { values, choices }] of names) {
+    const name = decode(Buffer.from(key, "latin1"));
+    columns.set(key, { first: pairNames.length, size: values.length, choices });
+    for (const value of values) {
+      pairNames.push(name);
+      pairValues.push(decode(value));
+    }
+  }
+  const resolved = schemas.map(([, ...labels]) => labels.map((name) => columns.get(textOf(name))));
+  const starts = new Uint32Array(count + 1);
+  let total = 0;
+  for (let i = 0; i < count; i++) {
+    const schema = resolved[schemaOf[i]!];
+    if (schema === undefined) throw source.damage(`schema ${schemaOf[i]}`, `one below ${schemas.length}`);
+    total += schema.length;
+    starts[i + 1] = total;
+  }
+  const pairs = new Uint32Array(total);
+  let at = 0;
+  for (let i = 0; i < count; i++) {
+    for (const column of resolved[schemaOf[i]!]!) {
+      const choice = column?.choices.uvarint() ?? 0;
+      if (column === undefined || choice >= column.size) {
+        throw source.damage("a label without a value", "one of its name's values");
+      }
+      pairs[at++] = column.first + choice;
+    }
+  }
+  for (const { choices } of names.values()) choices.end();
+  return { starts, pairs, names: pairNames, values: pairValues };
 }

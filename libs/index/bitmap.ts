@@ -8,16 +8,25 @@ export interface Bitmap {
   readonly size: number;
   add(value: number): unknown;
   addMany(values: Uint32Array): unknown;
+  /** Adds from … end − 1. */
+  addRange(from: number, end: number): unknown;
+  remove(value: number): unknown;
   has(value: number): boolean;
   andInPlace(other: Bitmap): unknown;
   andNotInPlace(other: Bitmap): unknown;
   orInPlace(other: Bitmap): unknown;
   clone(): Bitmap;
   toUint32Array(): Uint32Array;
+  /** Packs runs; to be called before `serialize`. */
+  runOptimize(): unknown;
+  serialize(format: "portable"): Uint8Array;
   dispose(): unknown;
 }
 
-type BitmapClass = new (values?: Uint32Array) => Bitmap;
+interface BitmapClass {
+  new (values?: Uint32Array): Bitmap;
+  deserialize(bytes: Uint8Array, format: "portable"): Bitmap;
+}
 
 const require = createRequire(import.meta.url);
 
@@ -32,6 +41,11 @@ const RoaringBitmap = (
 
 export function createBitmap(values?: Uint32Array): Bitmap {
   return values === undefined ? new RoaringBitmap() : new RoaringBitmap(values);
+}
+
+/** The bitmap that was serialized; its bytes must be known to be whole. */
+export function bitmapOf(bytes: Uint8Array): Bitmap {
+  return RoaringBitmap.deserialize(bytes, "portable");
 }
 
 function chooseImplementation(): "native" | "wasm" {

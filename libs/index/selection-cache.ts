@@ -1,7 +1,6 @@
 // libs/index/selection-cache.ts: what matchers selected lately, and how queries grouped it.
 // Dashboards ask the same selectors again and again while new series come rarely, so most queries find their series here.
-// Invariants: an entry is only used while its tenant has as many series as when it was made (series are never removed, and
-// labels never change); the entries hold at most SELECTION_SERIES_MAX series together, the least recently used go first.
+// Invariants: an entry is only used while its tenant's series are those of when it was made; the entries hold at most SELECTION_SERIES_MAX series together, the least recently used go first.
 import type { Labels, Matcher } from "../model/index.ts";
 
 /** Series numbers in all cached selections together: 4 MiB, and as much again for each kept grouping. */
@@ -19,7 +18,7 @@ export interface SeriesGroups {
 
 interface Selection {
   readonly series: Uint32Array;
-  /** How many series the tenant had. */
+  /** The version of the tenant's series. */
   readonly version: number;
   readonly groupings: Map<string, SeriesGroups>;
 }
@@ -35,7 +34,7 @@ export class SelectionCache {
     return this.held * 4;
   }
 
-  /** What the matchers select, when it is known for a tenant that has `version` series. */
+  /** What the matchers select, when it is known for this version of the tenant's series. */
   find(key: string, version: number): Uint32Array | undefined {
     const known = this.selections.get(key);
     if (known === undefined) return undefined;

@@ -3,7 +3,7 @@
 
 const NONE = 0xffffffff;
 
-/** Ids by series number and the reverse. Series numbers are given by the caller, dense from 0. */
+/** Ids by series number and the reverse. Series numbers are given by the caller, from 0 without great gaps. */
 export class SeriesIds {
   private ids = new Uint32Array(4 * 1024);
   private slots = new Uint32Array(2048).fill(NONE);
@@ -44,6 +44,22 @@ export class SeriesIds {
     if ((this.used + 1) * 2 > this.slots.length) this.rehash();
     this.place(series);
     this.used++;
+  }
+
+  /** Forgets the id of a series that is here. */
+  remove(series: number): void {
+    const mask = this.slots.length - 1;
+    let hole = this.ids[series * 4]! & mask;
+    while (this.slots[hole] !== series) hole = (hole + 1) & mask;
+    // What stands behind moves up where it may, so that no search ends too early.
+    for (let slot = (hole + 1) & mask; this.slots[slot] !== NONE; slot = (slot + 1) & mask) {
+      const wanted = this.ids[this.slots[slot]! * 4]! & mask;
+      if (((slot - wanted) & mask) < ((slot - hole) & mask)) continue;
+      this.slots[hole] = this.slots[slot]!;
+      hole = slot;
+    }
+    this.slots[hole] = NONE;
+    this.used--;
   }
 
   /** Copies the id of `series` to `out` at `at`. */

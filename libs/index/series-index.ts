@@ -1,4 +1,4 @@
-// libs/index/series-index.ts: the inverted index of the head: labels ↔ series, per tenant, in memory.
+// libs/index/series-index.ts: the inverted index of the series in heads: labels ↔ series, per tenant, in memory.
 // A label pair (tenant, name, value) has a number; a series is the list of its pairs' numbers in an arena of u32, a
 // posting list says which series carry a pair. Strings exist once per distinct pair, objects never per series.
 import {
@@ -10,8 +10,10 @@ import {
   type Matcher,
 } from "../model/index.ts";
 import { type Bitmap, createBitmap } from "./bitmap.ts";
+import { addTexts, divide, type SeriesPairs } from "./divide.ts";
 import { PostingTable } from "./postings.ts";
 import { SelectionCache, type SeriesGroups, selectionKey } from "./selection-cache.ts";
+import type { SeriesTable } from "./series-table.ts";
 
 /** One label name of one tenant: its values and, for each, the number of the pair. */
 interface NameEntry {
@@ -25,6 +27,8 @@ interface TenantEntry {
   readonly names: Map<string, NameEntry>;
   /** Posting list of all the tenant's series. */
   readonly all: number;
+  /** Grows with each series that comes or is retired. */
+  version: number;
   sortedNames: string[] | undefined;
 }
 
@@ -32,20 +36,28 @@ const PAIRS_CHUNK = 1 << 16;
 /** Their numbers have 16 bits. */
 const TENANTS_MAX = 65_536;
 
-/** Label sets of series, found by matchers. Series numbers ascend as they are added. */
-export class SeriesIndex {
+/**
+ * Label sets of series, found by matchers. A series leaves in two steps: once it is retired nothing finds it, but who has its number still gets its
+ * labels; once it is freed its number and its labels' memory serve other series.
+ */
+export class SeriesIndex implements SeriesPairs {
   private readonly tenants = new Map<string, TenantEntry>();
   private readonly postings = new PostingTable();
   /** By pair number. */
   private readonly pairNames: NameEntry[] = [];
   private readonly pairValues: string[] = [];
+  /** By pair number: series that carry it, retired ones included. */
+  private pairUses = new Uint32Array(1024);
+  private readonly freePairs: number[] = [];
+  /** Words of the arena that no series needs any more. */
+  private garbage = 0;
   /** By series: where its pairs begin in the arena, and how many they are. */
-  private starts = new Uint32Array(1024);
-  private lengths = new Uint16Array(1024);
+  starts = new Uint32Array(1024);
+  lengths = new Uint16Array(1024);
   /** By series: the tenant's place in tenantList. */
   private owners = new Uint16Array(1024);
   private readonly tenantList: string[] = [];
-  private arena = new Uint32Array(PAIRS_CHUNK);
+  arena = new Uint32Array(PAIRS_CHUNK);
   private arenaUsed = 0;
   private seriesCount = 0;
   private readonly selections = new SelectionCache();
@@ -58,10 +70,24 @@ export class SeriesIndex {
     return this.pairValues.length;
   }
 
+  /** Label pairs that some series carries, tenants counted. */
+  get pairsInUse(): number {
+    return this.pairValues.length - this.freePairs.length;
+  }
+
+  nameOf(pair: number): string {
+    return this.pairNames[pair]!.name;
+  }
+
+  valueOf(pair: number): string {
+    return this.pairValues[pair]!;
+  }
+
   /** Bytes in typed arrays; strings and maps of the distinct pairs come on top. */
   get sizeBytes(): number {
     const columns = this.starts.byteLength + this.lengths.byteLength + this.owners.byteLength;
-    return this.postings.sizeBytes + columns + this.arena.byteLength + this.selections.sizeBytes;
+    const arenas = this.arena.byteLength + this.pairUses.byteLength;
+    return this.postings.sizeBytes + columns + arenas + this.selections.sizeBytes;
   }
 
   tenantNames(): readonly string[] {
@@ -73,7 +99,7 @@ export class SeriesIndex {
     return this.tenantList[this.owners[series]!]!;
   }
 
-  /** Adds series number `series` (greater than every number before it) with its labels. */
+  /** Adds a series with its labels, under a number that is not in use. */
   add(tenant: string, series: number, labels: Labels): void {
     const owner = this.tenantEntry(tenant);
     const count = labels.length / 2;
@@ -85,9 +111,62 @@ export class SeriesIndex {
       const pair = this.pairNumber(owner, labels[i]!, labels[i + 1]!);
       this.arena[this.arenaUsed++] = pair;
       this.postings.add(pair, series);
+      this.pairUses[pair]!++;
     }
     this.postings.add(owner.all, series);
     this.seriesCount++;
+    owner.version++;
+  }
+
+  /** Nothing finds the series any more; its labels can still be had by its number. */
+  retire(series: number): void {
+    const owner = this.tenants.get(this.tenantOf(series))!;
+    const end = this.starts[series]! + this.lengths[series]!;
+    for (let i = this.starts[series]!; i < end; i++) {
+      const pair = this.arena[i]!;
+      this.postings.remove(pair, series);
+      if (this.postings.size(pair) > 0) continue;
+      this.pairNames[pair]!.sorted = undefined;
+      owner.sortedNames = undefined;
+    }
+    this.postings.remove(owner.all, series);
+    this.seriesCount--;
+    owner.version++;
+  }
+
+  /** Gives the memory of a retired series to others; its number may be added again. */
+  free(series: number): void {
+    const owner = this.tenants.get(this.tenantOf(series))!;
+    const end = this.starts[series]! + this.lengths[series]!;
+    for (let i = this.starts[series]!; i < end; i++) {
+      const pair = this.arena[i]!;
+      if (--this.pairUses[pair]! > 0) continue;
+      const entry = this.pairNames[pair]!;
+      entry.values.delete(this.pairValues[pair]!);
+      if (entry.values.size === 0) owner.names.delete(entry.name);
+      this.pairValues[pair] = "";
+      this.freePairs.push(pair);
+    }
+    this.garbage += this.lengths[series]!;
+    this.lengths[series] = 0;
+    if (this.garbage > PAIRS_CHUNK && this.garbage > this.arenaUsed / 2) this.compact();
+  }
+
+  /** Moves what series need of the arena together. */
+  private compact(): void {
+    const arena = new Uint32Array(this.arena.length);
+    let used = 0;
+    for (let series = 0; series < this.starts.length; series++) {
+      const length = this.lengths[series]!;
+      if (length === 0) continue;
+      const start = this.starts[series]!;
+      arena.set(this.arena.subarray(start, start + length), used);
+      this.starts[series] = used;
+      used += length;
+    }
+    this.arena = arena;
+    this.arenaUsed = used;
+    this.garbage = 0;
   }
 
   /** The labels of a series, sorted by name. */
@@ -122,45 +201,7 @@ export class SeriesIndex {
    */
   groupKeys(series: Uint32Array, names: readonly string[], without: boolean): SeriesGroups {
     const key = JSON.stringify([without, ...names]);
-    return this.selections.grouping(series, key, () => this.divide(series, names, without));
-  }
-
-  private divide(series: Uint32Array, names: readonly string[], without: boolean): SeriesGroups {
-    const groupOf = new Uint32Array(series.length);
-    if (names.length === 0 && !without) return { groupOf, labels: series.length === 0 ? [] : [[]] };
-    const wanted = new Set(names);
-    const labels: Labels[] = [];
-    // Groups are found by walking a trie of pair numbers: Map per node only where groups really differ.
-    const root: GroupNode = { next: new Map(), group: -1 };
-    // By pair number: what is known about its name. A look-up by name for each label of each series would cost more.
-    const fates = new Uint8Array(this.pairValues.length);
-    const { arena } = this;
-    for (let s = 0; s < series.length; s++) {
-      const start = this.starts[series[s]!]!;
-      const end = start + this.lengths[series[s]!]!;
-      let node = root;
-      for (let i = start; i < end; i++) {
-        const pair = arena[i]!;
-        let fate = fates[pair]!;
-        if (fate === 0) {
-          fate = wanted.has(this.pairNames[pair]!.name) !== without ? KEPT : LEFT_OUT;
-          fates[pair] = fate;
-        }
-        if (fate === LEFT_OUT) continue;
-        let child = node.next.get(pair);
-        if (child === undefined) {
-          child = { next: new Map(), group: -1 };
-          node.next.set(pair, child);
-        }
-        node = child;
-      }
-      if (node.group < 0) {
-        node.group = labels.length;
-        labels.push(this.restrictedLabels(series[s]!, wanted, without));
-      }
-      groupOf[s] = node.group;
-    }
-    return { groupOf, labels };
+    return this.selections.grouping(series, key, () => divide(series, this, names, without));
   }
 
   /**
@@ -171,7 +212,7 @@ export class SeriesIndex {
     const owner = this.tenants.get(tenant);
     if (owner === undefined) return new Uint32Array(0);
     const key = selectionKey(tenant, matchers);
-    const version = this.postings.size(owner.all);
+    const { version } = owner;
     const known = this.selections.find(key, version);
     if (known !== undefined) return known;
     const found = this.search(owner, matchers);
@@ -215,39 +256,66 @@ export class SeriesIndex {
     }
   }
 
-  /** Sorted label names of all the tenant's series, or of the given ones. */
-  labelNames(tenant: string, series?: Uint32Array): string[] {
+  /** Sorted label names of all the tenant's series. */
+  labelNames(tenant: string): readonly string[] {
     const owner = this.tenants.get(tenant);
     if (owner === undefined) return [];
-    if (series === undefined) {
-      owner.sortedNames ??= [...owner.names.keys()].sort(compareUtf8);
-      return owner.sortedNames;
-    }
-    const found = new Set<string>();
-    for (const one of series) {
-      const start = this.starts[one]!;
-      for (let i = 0; i < this.lengths[one]!; i++) found.add(this.pairNames[this.arena[start + i]!]!.name);
-    }
-    return [...found].sort(compareUtf8);
+    owner.sortedNames ??= [...owner.names.values()]
+      .filter(({ values }) => this.isCarried(values))
+      .map(({ name }) => name)
+      .sort(compareUtf8);
+    return owner.sortedNames;
   }
 
-  /** Sorted values of a label over all the tenant's series, or over the given ones. */
-  labelValues(tenant: string, name: string, series?: Uint32Array): string[] {
+  /** Sorted values of a label over all the tenant's series. */
+  labelValues(tenant: string, name: string): readonly string[] {
     const entry = this.tenants.get(tenant)?.names.get(name);
     if (entry === undefined) return [];
-    if (series === undefined) {
-      entry.sorted ??= [...entry.values.keys()].sort(compareUtf8);
-      return entry.sorted;
-    }
-    const found = new Set<string>();
-    for (const one of series) {
-      const start = this.starts[one]!;
-      for (let i = 0; i < this.lengths[one]!; i++) {
-        const pair = this.arena[start + i]!;
-        if (this.pairNames[pair] === entry) found.add(this.pairValues[pair]!);
+    entry.sorted ??= [...entry.values.keys()]
+      .filter((value) => this.postings.size(entry.values.get(value)!) > 0)
+      .sort(compareUtf8);
+    return entry.sorted;
+  }
+
+  /** Whether any series that is not retired has one of a name's values. */
+  private isCarried(values: ReadonlyMap<string, number>): boolean {
+    for (const pair of values.values()) if (this.postings.size(pair) > 0) return true;
+    return false;
+  }
+
+  /** Adds the label names of these series. */
+  addNames(series: Uint32Array, to: Set<string>): void {
+    addTexts(series, this, (pair) => this.pairNames[pair]!.name, to);
+  }
+
+  /** Adds the values that these series have of a label. */
+  addValues(name: string, series: Uint32Array, to: Set<string>): void {
+    addTexts(series, this, (pair) => (this.pairNames[pair]!.name === name ? this.pairValues[pair] : undefined), to);
+  }
+
+  /** Notes for each of these series that the table has, too, where in `series` it is, by its number in the table. */
+  findIn(table: SeriesTable, series: Uint32Array, indexOf: Uint32Array): void {
+    // By pair number here: one more than the pair's number there, 0 for not looked up, -1 for unknown.
+    const pairOf = new Int32Array(this.pairValues.length);
+    let pairs = new Uint32Array(64);
+    for (let i = 0; i < series.length; i++) {
+      const start = this.starts[series[i]!]!;
+      const length = this.lengths[series[i]!]!;
+      if (length > pairs.length) pairs = new Uint32Array(length * 2);
+      let k = 0;
+      for (; k < length; k++) {
+        const pair = this.arena[start + k]!;
+        if (pairOf[pair] === 0) {
+          const found = table.findPair(this.pairNames[pair]!.name, this.pairValues[pair]!);
+          pairOf[pair] = found < 0 ? -1 : found + 1;
+        }
+        if (pairOf[pair]! < 0) break;
+        pairs[k] = pairOf[pair]! - 1;
       }
+      if (k < length) continue;
+      const found = table.find(pairs, length);
+      if (found >= 0) indexOf[found] = i;
     }
-    return [...found].sort(compareUtf8);
   }
 
   /** How many series a tenant has. */
@@ -260,7 +328,11 @@ export class SeriesIndex {
   *pairsOfName(tenant: string, name: string): Generator<{ readonly value: string; readonly seriesCount: number }> {
     const entry = this.tenants.get(tenant)?.names.get(name);
     if (entry === undefined) return;
-    for (const [value, pair] of entry.values) yield { value, seriesCount: this.postings.size(pair) };
+    for (const [value, pair] of entry.values) {
+      const seriesCount = this.postings.size(pair);
+      // Retired series may have been the last.
+      if (seriesCount > 0) yield { value, seriesCount };
+    }
   }
 
   dispose(): void {
@@ -297,13 +369,6 @@ export class SeriesIndex {
     return out;
   }
 
-  private restrictedLabels(series: number, names: ReadonlySet<string>, without: boolean): Labels {
-    const all = this.labelsOf(series);
-    const out: string[] = [];
-    for (let i = 0; i < all.length; i += 2) if (names.has(all[i]!) !== without) out.push(all[i]!, all[i + 1]!);
-    return out;
-  }
-
   /** Whether a series of this tenant can be added; a tenant too many can't. */
   hasRoomFor(tenant: string): boolean {
     return !this.isFullOfTenants || this.tenants.has(tenant);
@@ -330,7 +395,7 @@ export class SeriesIndex {
       const all = this.pairValues.length;
       this.pairValues.push("");
       this.pairNames.push({ name: "", values: new Map(), sorted: undefined });
-      owner = { number: this.tenantList.length, names: new Map(), all, sortedNames: undefined };
+      owner = { number: this.tenantList.length, names: new Map(), all, version: 0, sortedNames: undefined };
       this.tenantList.push(tenant);
       this.tenants.set(tenant, owner);
     }
@@ -346,11 +411,20 @@ export class SeriesIndex {
     }
     let pair = entry.values.get(value);
     if (pair === undefined) {
-      pair = this.pairValues.length;
-      this.pairValues.push(value);
-      this.pairNames.push(entry);
+      pair = this.freePairs.pop() ?? this.pairValues.length;
+      this.pairValues[pair] = value;
+      this.pairNames[pair] = entry;
       entry.values.set(value, pair);
+      if (pair >= this.pairUses.length) {
+        const uses = new Uint32Array(pair * 2);
+        uses.set(this.pairUses);
+        this.pairUses = uses;
+      }
+    }
+    // Also one that only retired series had.
+    if (this.postings.size(pair) === 0) {
       entry.sorted = undefined;
+      owner.sortedNames = undefined;
     }
     return pair;
   }
@@ -374,13 +448,4 @@ export class SeriesIndex {
       this.arena = arena;
     }
   }
-}
-
-/** In SeriesIndex.divide: whether the labels of a pair's name tell groups apart; 0 is not known yet. */
-const KEPT = 1;
-const LEFT_OUT = 2;
-
-interface GroupNode {
-  readonly next: Map<number, GroupNode>;
-  group: number;
 }

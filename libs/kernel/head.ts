@@ -4,7 +4,7 @@
 // assembly/lib/head-layout.ts.
 // One memory of fixed size: pages that were never touched cost no RSS. Views returned by reads are valid until the next
 // call.
-import { InvalidError } from "../model/index.ts";
+import { InternalError, InvalidError } from "../model/index.ts";
 import {
   CONTROL_WORDS as C,
   CONTROL_AT,
@@ -64,6 +64,7 @@ const TIME_MAX = 2 ** 53;
 /** Pages of a dictionary's directory, and references of a page. */
 const DIRECTORY_PAGES = 4096;
 const PAGE_REFERENCES = 1024;
+const PAGES_PER_STEP = 128;
 
 export interface HeadKernelOptions {
   /**
@@ -171,6 +172,21 @@ export class HeadDictionary {
     return true;
   }
 
+  /** Makes references unknown again whose series has a 1 here, in steps of well under a millisecond. */
+  *forgetSeries(gone: Uint8Array): Generator<void> {
+    for (let page = 0; page < DIRECTORY_PAGES; page++) {
+      if (page % PAGES_PER_STEP === 0) yield;
+      // Dropped meanwhile.
+      if (this.address === 0) return;
+      const at = this.words[this.address / 4 + page]! / 4;
+      if (at === 0) continue;
+      for (let i = at; i < at + PAGE_REFERENCES; i++) {
+        const entry = this.words[i]!;
+        if (entry > 0 && entry < REFUSED_COLLISION && gone[entry - 1] === 1) this.words[i] = 0;
+      }
+    }
+  }
+
   /** Makes a reference unknown again. */
   forget(ref: number): void {
     this.kernel.setReference(this.address, ref, 0);
@@ -235,6 +251,19 @@ export class HeadKernel {
   addSeries(homeHigh: number, homeLow: number): number {
     const group = this.groupOfHome(homeHigh >>> 0, homeLow >>> 0);
     return group < 0 ? -1 : this.kernel.addSeries(group) | 0;
+  }
+
+  /** Gives a series that has no samples here another home. Returns false where there is no room for the home. */
+  rehome(series: number, homeHigh: number, homeLow: number): boolean {
+    if (series >= this.seriesCount || this.hasSamples(series)) {
+      throw new InternalError(
+        `cannot rehome series: got number ${series} of ${this.seriesCount}; want one without samples`,
+      );
+    }
+    const group = this.groupOfHome(homeHigh >>> 0, homeLow >>> 0);
+    if (group < 0) return false;
+    this.words[this.hotBase + series * HOT_WORDS + H_GROUP] = group;
+    return true;
   }
 
   /** Whether addSeries surely takes another series, whatever its home. */

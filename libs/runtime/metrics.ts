@@ -64,7 +64,7 @@ export const METRICS = {
   },
   tidemark_owner_dictionary_bytes: { type: "gauge", labels: ["owner"], help: "Memory of a connection's references." },
 
-  tidemark_storage_series: { type: "gauge", help: "Series stored." },
+  tidemark_storage_series: { type: "gauge", help: "Series that are written." },
   tidemark_storage_series_limit: { type: "gauge", help: "Series that may be stored (--series-max)." },
   tidemark_storage_tenant_series_limit: {
     type: "gauge",
@@ -139,6 +139,21 @@ export const METRICS = {
   tidemark_disk_free_bytes: { type: "gauge", help: "Free room on the data directory's disk." },
   tidemark_disk_reserve_bytes: { type: "gauge", help: "Room kept free there (--disk-reserve)." },
   tidemark_storage_writable: { type: "gauge", help: "1 while writes are taken; the log and the answers say why not." },
+  tidemark_storage_series_forgotten_total: {
+    type: "counter",
+    help: "Series that left the catalogue because nobody wrote them.",
+  },
+  tidemark_storage_series_numbers: {
+    type: "gauge",
+    help: "Series numbers in use, or waiting to pass to another series.",
+  },
+  tidemark_index_bytes: { type: "gauge", help: "Size of the persistent index on disk." },
+  tidemark_index_blocks: { type: "gauge", help: "Live blocks whose series are in the persistent index." },
+  tidemark_index_blocks_missing: { type: "gauge", help: "Live blocks that are to be put into the persistent index." },
+  tidemark_index_rebuilt_total: {
+    type: "counter",
+    help: "Blocks put into the persistent index again because it had lost them.",
+  },
   tidemark_blocks_cut_total: { type: "counter", help: "Blocks written from heads." },
   tidemark_blocks_cut_samples_total: { type: "counter", help: "Samples written from heads into blocks." },
   tidemark_blocks_merged_total: { type: "counter", help: "Blocks that were merged into larger ones." },

@@ -62,6 +62,10 @@ export class SideStore {
     return [...this.series.keys()];
   }
 
+  has(series: number): boolean {
+    return this.series.has(series);
+  }
+
   /** The days, by their starts, that a series has something of; like windows they are (start, end]. */
   daysOf(series: number, dayMs: number): number[] {
     const found = this.series.get(series);

@@ -4,11 +4,8 @@
 // registry names the blocks the WAL has everything; a crash or a full disk anywhere costs the work, never a sample.
 import {
   type BlockEntry,
-  type BlockOptions,
-  type BlockPiece,
   blockFileName,
   blockPath,
-  DAY_MS,
   entryOf,
   type Floor,
   mergedOptions,
@@ -16,20 +13,19 @@ import {
   planMerges,
   planShrink,
   type RegistryChange,
-  type Tombstone,
-  withTombstones,
 } from "../block/index.ts";
 import { errorText } from "../env/index.ts";
 import { InternalError, UnavailableError } from "../model/index.ts";
 import type { SideStore } from "../side/index.ts";
+import { BlockIndexer } from "./block-indexer.ts";
 import { type CutReport, nothingDone } from "./cut-report.ts";
 import type { CutterOptions } from "./cutter-options.ts";
 import { inheritRows } from "./fresh-rows.ts";
-import { HeadPieces, RangeTooLong, seriesByShard } from "./head-pieces.ts";
-import { HiddenPieces } from "./hidden-pieces.ts";
+import { HeadBlocks, type IsDue } from "./head-blocks.ts";
 import { LevelKeeper } from "./level-keeper.ts";
 import { linkAside } from "./quarantine-folder.ts";
 import { linkSnapshot } from "./snapshot.ts";
+import { SourcesPin } from "./sources.ts";
 import type { StoredBlock } from "./stored-block.ts";
 import type { StoredSide } from "./stored-side.ts";
 import type { FrozenHead } from "./windows.ts";
@@ -43,15 +39,6 @@ interface Cut {
   readonly segment: number;
 }
 
-/** What a block is built from. */
-interface Pieces {
-  next(): BlockPiece | undefined;
-  /** What is hidden of the block; absent when nothing is. */
-  tombstones?(): Tombstone[];
-}
-
-type IsDue = (deletion: string) => boolean;
-
 /** Merges read and write what they merge: a few at a time leave room for the next cut. */
 const MERGES_PER_TICK = 4;
 const LEVEL_STEPS_PER_TICK = 4;
@@ -64,8 +51,12 @@ export class Cutter {
   private running: Promise<unknown> = Promise.resolve();
   private busy = false;
   private closing = false;
+  /** Heads whose samples are in blocks, but which queries still read. */
+  private busyHeads = 0;
   private readonly levels: LevelKeeper;
   private readonly isDue: IsDue;
+  private readonly indexer: BlockIndexer;
+  private readonly blocks: HeadBlocks;
   /** Damaged blocks that are to be put aside. */
   private readonly damaged = new Set<BlockEntry>();
   /** A new storage has no window before the one that it was opened in. */
@@ -73,6 +64,8 @@ export class Cutter {
 
   constructor(options: CutterOptions) {
     this.options = options;
+    this.indexer = new BlockIndexer(options, () => this.closing);
+    this.blocks = new HeadBlocks(options);
     options.state.quarantine.attach((path) => this.takeOut(path));
     options.state.onPressure = () => this.relieve();
     const { state, windowMs, isNew, registry, builder, random, dataDir, stored, onProblem } = options;
@@ -128,7 +121,7 @@ export class Cutter {
     this.options.state.blockMemory.sweep();
     void this.exclusively(async (report) => {
       // First, because it makes room for the rest.
-      this.expire(report);
+      await this.expire(report);
       await this.endWindowWhenDue();
       const { windows, side, clock } = this.options.state;
       const isDue =
@@ -139,6 +132,8 @@ export class Cutter {
       await this.merge(report, MERGES_PER_TICK);
       await this.options.sideFiles.merge();
       report.rows += await this.levels.runWhenDue(LEVEL_STEPS_PER_TICK, () => this.closing);
+      await this.indexer.indexNew();
+      await this.indexer.reindex();
     }).catch(() => undefined);
   }
 
@@ -166,12 +161,12 @@ export class Cutter {
   /** Merges and expires whatever the plan says now. Errors: as flush. */
   compact(): Promise<CutReport> {
     return this.exclusively(async (report) => {
-      this.expire(report);
+      await this.expire(report);
       await this.merge(report, Number.POSITIVE_INFINITY);
       while (!this.closing && (await this.options.sideFiles.merge()));
       report.rows += await this.levels.run(Number.POSITIVE_INFINITY, () => this.closing);
       // What had to wait for rows.
-      this.expire(report);
+      await this.expire(report);
     });
   }
 
@@ -279,7 +274,12 @@ export class Cutter {
     let made: StoredSide[] = [];
     try {
       made = await sideFiles.cut(cut.side);
-      for (const frozen of cut.frozen) await this.build(frozen, entries, isDue);
+      for (const { head } of cut.frozen) await this.blocks.build(head, entries, isDue);
+      // A query may have begun before the blocks are known, and read these heads: what they hold stays in the catalogue until a later cut.
+      await state.forgetting.see(
+        cut.frozen.map(({ head }) => head),
+        cut.side,
+      );
     } catch (error) {
       this.discard(entries);
       sideFiles.discard(made);
@@ -296,20 +296,43 @@ export class Cutter {
     windows.release(cut.frozen);
     state.side.adopt(made, cut.side);
     this.replaceSources();
-    for (const { head } of cut.frozen) head.whenIdle(() => void windows.recycle(head));
+    const olderAreRead = this.busyHeads > 0;
+    this.busyHeads += cut.frozen.length;
+    for (const { head } of cut.frozen) {
+      head.whenIdle(() => {
+        this.busyHeads--;
+        void windows.recycle(head);
+      });
+    }
     for (const entry of entries) {
       report.blocks++;
       report.samples += entry.samples;
       report.sizeBytes += entry.sizeBytes;
     }
+    this.indexer.note(entries, []);
+    await this.indexer.indexNew();
+    if (!olderAreRead) await this.forget();
+    await state.forgetting.release(walFrom);
     await wal.truncate(walFrom);
+  }
+
+  /** Retires the series that were not written for a while. */
+  private async forget(): Promise<void> {
+    const { state, windowMs } = this.options;
+    const { clock, forgetting, wal } = state;
+    const gone = await forgetting.retire(clock.nowMs() - windowMs / 2);
+    if (gone.length === 0) return;
+    const { pin } = state.sources;
+    state.sources = { ...state.sources, pin: new SourcesPin() };
+    forgetting.wait(gone, wal.currentSegment, pin);
   }
 
   /** Puts side data into files before its window ends, because there is much of it. The WAL keeps it all the same, until the window is cut. */
   private async spillSide(): Promise<void> {
-    const { side } = this.options.state;
+    const { side, forgetting } = this.options.state;
     const frozen = side.windows.freezeAll();
     try {
+      await forgetting.see([], frozen);
       side.adopt(await this.options.sideFiles.cut(frozen), frozen);
     } catch (error) {
       side.windows.thaw(frozen);
@@ -350,75 +373,7 @@ export class Cutter {
     await state.wal.truncate(walFrom);
   }
 
-  private async build({ head }: FrozenHead, entries: BlockEntry[], isDue: IsDue): Promise<void> {
-    const { catalog } = this.options.state;
-    // Blocks don't reach over midnight, so that a day can be merged.
-    const days = head.spans(DAY_MS);
-    for (const [shard, series] of seriesByShard(head, catalog)) {
-      const hidden = series.filter((one) => (head.hiddenSamples?.layersOf(one) ?? 0) > 0);
-      const layers = Math.max(0, ...hidden.map((one) => head.hiddenSamples!.layersOf(one)));
-      for (const { firstMs, lastMs } of days) {
-        const visible = (from: number, to: number): Pieces => new HeadPieces(head, catalog, series, from, to);
-        await this.buildRange(shard, visible, firstMs - 1, lastMs, entries);
-        for (let layer = 0; layer < layers; layer++) {
-          const pieces = (from: number, to: number): Pieces =>
-            new HiddenPieces(head, catalog, hidden, layer, from, to, isDue);
-          await this.buildRange(shard, pieces, firstMs - 1, lastMs, entries);
-        }
-      }
-    }
-  }
-
-  /** Builds the block of a shard's samples in (fromMs, toMs]: none when there are none, two when a series has too many for one. */
-  private async buildRange(
-    shard: number,
-    piecesOf: (fromMs: number, toMs: number) => Pieces,
-    fromMs: number,
-    toMs: number,
-    entries: BlockEntry[],
-  ): Promise<void> {
-    const { state, builder, dataDir } = this.options;
-    const pieces = piecesOf(fromMs, toMs);
-    const options = this.optionsOf(shard, fromMs, toMs);
-    const path = blockPath(dataDir, blockFileName(options));
-    try {
-      const first = pieces.next();
-      if (first === undefined) return;
-      let waiting: BlockPiece | undefined = first;
-      const next = (): BlockPiece | undefined => {
-        const piece = waiting ?? pieces.next();
-        waiting = undefined;
-        return piece;
-      };
-      const entry = entryOf(options, await builder.build({ path, options, next }));
-      entries.push(withTombstones(entry, pieces.tombstones?.() ?? []));
-      await state.clock.sleep(0);
-    } catch (error) {
-      if (!(error instanceof RangeTooLong)) throw error;
-      const middleMs = Math.floor(fromMs + (toMs - fromMs) / 2);
-      await this.buildRange(shard, piecesOf, fromMs, middleMs, entries);
-      await this.buildRange(shard, piecesOf, middleMs, toMs, entries);
-    }
-  }
-
-  private optionsOf(shard: number, minMs: number, maxMs: number): BlockOptions {
-    const { state, random } = this.options;
-    const { shardCount, hashSeed } = state.identity;
-    return {
-      id: random.bytes(16),
-      shard,
-      shardCount,
-      hashSeed,
-      level: "raw",
-      minMs,
-      maxMs,
-      walPosition: [0n, 0n],
-      parents: [],
-      columnsPerSeries: 1,
-    };
-  }
-
-  private expire(report: CutReport): void {
+  private async expire(report: CutReport): Promise<void> {
     const { registry, state } = this.options;
     this.options.sideFiles.expire();
     const raw = registry.blocks.filter((block) => block.level === "raw");
@@ -430,6 +385,7 @@ export class Cutter {
     if (expired.length > 0) this.replaceBlocks({ remove: expired });
     report.expired += expired.length;
     this.shrink(report);
+    await this.indexer.indexNew();
   }
 
   /** Drops the oldest blocks when all together are too large; nothing that is as old is to be seen or written any more. */
@@ -491,6 +447,7 @@ export class Cutter {
       const rows = await this.rowsBeside(plan.inputs, made);
       if (rows === undefined) continue;
       this.replaceBlocks({ add: [...made, ...rows.add], remove: [...plan.inputs, ...rows.remove] });
+      await this.indexer.indexNew();
       report.merged += plan.inputs.length;
     }
   }
@@ -525,11 +482,12 @@ export class Cutter {
   replaceBlocks(change: RegistryChange): void {
     const { stored } = this.options;
     const opened = this.replaceRegistry(change);
-    const gone = (change.remove ?? []).map(({ file }) => stored.get(file));
+    const gone = (change.remove ?? []).map(({ file }) => stored.get(file)).filter((block) => block !== undefined);
     for (const { file } of change.remove ?? []) stored.delete(file);
     for (const [file, block] of opened) stored.set(file, block);
     this.replaceSources();
-    for (const block of gone) block?.retire();
+    for (const block of gone) block.retire();
+    this.indexer.note(change.add ?? [], gone);
   }
 
   /** Makes a change durable; returns the blocks it adds, opened. A change that the disk had no room for leaves nothing. */
@@ -574,6 +532,6 @@ export class Cutter {
     const { state, stored } = this.options;
     const blocks = [...stored.values()];
     inheritRows(state.sources.blocks, blocks);
-    state.sources = { heads: state.windows.heads, blocks };
+    state.sources = { ...state.sources, heads: state.windows.heads, blocks };
   }
 }

@@ -17,7 +17,8 @@ import {
   type Random,
   type Timer,
 } from "../env/index.ts";
-import { bitmapImplementation } from "../index/index.ts";
+import { bitmapImplementation, type PieceStore } from "../index/index.ts";
+import { createHash128 } from "../kernel/index.ts";
 import {
   CorruptionError,
   type Deletable,
@@ -49,18 +50,23 @@ import { Deleter } from "./deleter.ts";
 import { Deletions } from "./deletions.ts";
 import { DiskReserve, type Reserve } from "./disk-reserve.ts";
 import { type ExportedSeries, exportSeries } from "./export.ts";
+import { Forgetting } from "./forgetting.ts";
 import type { HeadStats } from "./head.ts";
 import { HeadBudget } from "./head-budget.ts";
+import { openIndex } from "./index-folder.ts";
 import { MetadataStore } from "./metadata-store.ts";
 import { openBlocks } from "./open-blocks.ts";
+import type { PieceIndex, PieceStats } from "./piece-index.ts";
 import { Quarantine } from "./quarantine.ts";
 import { DbQuerier } from "./querier.ts";
 import { recover } from "./recover.ts";
 import { Retention } from "./retention.ts";
+import { Selector } from "./selector.ts";
 import { type SeriesLimit, SeriesLimits } from "./series-limits.ts";
 import { DbSession } from "./session.ts";
 import { SideData } from "./side-data.ts";
 import { SideFiles } from "./side-files.ts";
+import { SourcesPin } from "./sources.ts";
 import { type DbState, DbStats } from "./state.ts";
 import { Windows } from "./windows.ts";
 
@@ -118,6 +124,8 @@ export interface DbOptions {
   readonly onNotice?: (notice: string) => void;
   /** Hears of what could not be done and is tried again. */
   readonly onProblem?: (problem: string) => void;
+  /** Where the persistent index lies; by default in level below the data directory, or, with an inline WAL, in memory. */
+  readonly pieceStore?: PieceStore;
   readonly walSegmentBytes?: number;
   /** Limit of what may wait for the disk. */
   readonly walBufferBytes?: number;
@@ -129,6 +137,10 @@ export interface DbReport {
   readonly head: HeadStats;
   readonly seriesCount: number;
   readonly seriesMax: number;
+  /** Numbers that series have or had and that may pass to others; how many did, and how many series were forgotten since the start. */
+  readonly catalogNumbers: number;
+  readonly numbersReused: number;
+  readonly forgotten: number;
   readonly tenantSeriesMax: number;
   /** New series refused, by the flag that refused them. */
   readonly seriesRefused: Readonly<Record<SeriesLimit, number>>;
@@ -153,6 +165,8 @@ export interface DbReport {
     readonly damagedBytes: number;
     readonly quarantined: number;
   };
+  /** The persistent index: blocks in it, blocks that are to be, blocks that were put in again, and its size on disk. */
+  readonly index: Readonly<PieceStats> & { readonly missing: number; readonly sizeBytes: number };
   /** Histograms, exemplars and start times: not yet in files, and in them. */
   readonly side: { readonly memoryBytes: number; readonly files: number; readonly sizeBytes: number };
   readonly levels: readonly { readonly level: Level; readonly count: number; readonly sizeBytes: number }[];
@@ -212,6 +226,7 @@ export class Db {
   static async open(options: DbOptions): Promise<Db> {
     const { fs, clock, dataDir } = options;
     let cutter: Cutter | undefined;
+    let pieces: PieceIndex | undefined;
     const { lock, whyNot } = await lockIfWritable(fs, clock, options.processes, dataDir);
     try {
       const { shardCount, clusterId, nodeId, hashSeed } = options;
@@ -290,30 +305,34 @@ export class Db {
         ...(options.tenantRetentionMs === undefined ? {} : { byTenant: options.tenantRetentionMs }),
       });
       retention.cutoffMs = registry.cutoffMs;
+      const blockMemory = new BlockMemory(clock, options.headMemoryBytes / BLOCK_MEMORY_SHARE, BLOCK_IDLE_MS);
+      pieces = await openIndex(options, onProblem);
       const { longestMs } = retention;
       const { rowRetentionMs = { "1m": longestMs, "1h": longestMs } } = options;
       const state: DbState = {
         ...{ identity, clock, windows, catalog, metadata, deletions, side, wal, stats, retention, maxFutureMs, budget },
         limits: new SeriesLimits({ seriesMax, tenantSeriesMax, budget }),
+        forgetting: new Forgetting(catalog, windows, side, clock, replayed.end.segment),
         levelRetentionMs: {
           raw: longestMs,
           "1m": Math.max(longestMs, rowRetentionMs["1m"]),
           "1h": Math.max(longestMs, rowRetentionMs["1h"]),
         },
-        sources: { heads: windows.heads, blocks: [] },
+        sources: { heads: windows.heads, blocks: [], pin: new SourcesPin() },
         quarantine,
         reserve,
-        blockMemory: new BlockMemory(clock, options.headMemoryBytes / BLOCK_MEMORY_SHARE, BLOCK_IDLE_MS),
+        ...{ blockMemory, pieces, selector: new Selector(catalog, blockMemory) },
         sessions: new Set(),
         closing: false,
         onPressure: () => {},
       };
       opened = state;
       const { stored, openBlock, kernel, numberOf, damaged } = openBlocks(fs, dataDir, state, registry);
-      deletions.tellBlocks([...stored.values()], catalog);
+      deletions.tellBlocks([...stored.values()], createHash128(identity.hashSeed));
       const { random } = options;
       const sideFiles = new SideFiles(state, { fs, dataDir, random, kernel, numberOf, onProblem, isReadOnly });
-      state.sources = { heads: windows.heads, blocks: [...stored.values()] };
+      state.sources = { ...state.sources, blocks: [...stored.values()] };
+      await pieces.compare([...stored.values()].map(({ reader }) => reader.footer));
       const failure = new Promise<Error>((resolve) => {
         const builder = options.walMode === "worker" ? new WorkerBlockBuilder() : new InlineBlockBuilder(fs);
         const { windowMs = WINDOW_MS, lateWindowMs = LATE_WINDOW_MS } = options;
@@ -347,6 +366,7 @@ export class Db {
       cutter!.putAside(damaged.filter(({ error }) => error instanceof CorruptionError).map(({ entry }) => entry));
       return new Db(state, lock, replayed, cutter!, deleter, registry, sideFiles, failure);
     } catch (error) {
+      await pieces?.close();
       lock.release();
       throw error;
     }
@@ -421,7 +441,10 @@ export class Db {
       tenantSeriesMax: state.limits.tenantSeriesMax,
       seriesRefused: state.limits.refused,
       earlySeals: state.budget.earlySeals,
-      labelPairs: catalog.index.pairCount,
+      labelPairs: catalog.index.pairsInUse,
+      catalogNumbers: catalog.seriesEnd,
+      numbersReused: catalog.reused,
+      forgotten: state.forgetting.retired,
       catalogBytes: catalog.sizeBytes,
       sessions: state.sessions.size,
       wal: {
@@ -443,6 +466,7 @@ export class Db {
         damagedBytes: missing.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
         quarantined: state.quarantine.foundCount,
       },
+      index: { ...state.pieces.stats, missing: state.pieces.missing, sizeBytes: state.pieces.sizeBytes },
       side: state.side.report(),
       levels: LEVELS.map((level) => {
         const own = registry.blocks.filter((block) => block.level === level);
@@ -463,9 +487,10 @@ export class Db {
     await this.cutter.close();
     await this.state.wal.close();
     const { blocks } = this.state.sources;
-    this.state.sources = { heads: this.state.windows.heads, blocks: [] };
+    this.state.sources = { ...this.state.sources, blocks: [] };
     for (const block of blocks) block.retire();
     this.sideFiles.close();
+    await this.state.pieces.close();
     this.state.catalog.index.dispose();
     this.lock.release();
   }

@@ -1,10 +1,12 @@
 // libs/tsdb/deleter.ts: what is asked of deletions: to make one, to undo one, to list them. Each is done alone, between cuts and merges, and is
 // durable before it is answered: its record is in the log; blocks are told in the registry, at once or with its next change.
 import type { RegistryChange } from "../block/index.ts";
+import { createHash128 } from "../kernel/index.ts";
 import {
   type Deletable,
   type Deletion,
   type DeletionRequest,
+  type Hash128,
   InvalidError,
   type PendingDeletion,
   type QueryContext,
@@ -13,7 +15,7 @@ import {
 import { RECORD } from "../wal/index.ts";
 import type { Cutter } from "./cutter.ts";
 import { type DeletionRecord, deletionBytesMax, encodeDeletion } from "./deletion-record.ts";
-import { addTombstone, type Deletions, dropTombstones, idsOf } from "./deletions.ts";
+import { addTombstone, type Deletions, dropTombstones, idBytes, idText } from "./deletions.ts";
 import { LeafBlock } from "./leaf-blocks.ts";
 import { Pace } from "./pace.ts";
 import { CapturedSources } from "./sources.ts";
@@ -32,6 +34,7 @@ export type DeletionCheck = (series: Uint32Array, minMs: number, maxMs: number) 
 
 export class Deleter implements Deletable {
   private readonly state: DbState;
+  private readonly hash128: Hash128;
   private readonly known: Deletions;
   private readonly cutter: Cutter;
   private readonly checks: readonly DeletionCheck[];
@@ -39,6 +42,7 @@ export class Deleter implements Deletable {
   constructor(state: DbState, cutter: Cutter, checks: readonly DeletionCheck[] = []) {
     this.checks = checks;
     this.state = state;
+    this.hash128 = createHash128(state.identity.hashSeed);
     this.known = state.deletions;
     this.cutter = cutter;
   }
@@ -112,6 +116,7 @@ export class Deleter implements Deletable {
     await this.cutter.cleanTombstones();
   }
 
+  /** Series of the catalogue. */
   private select({ tenant, sets }: DeletionRequest): Uint32Array {
     const { index } = this.state.catalog;
     const found = new Set<number>();
@@ -119,28 +124,32 @@ export class Deleter implements Deletable {
     return Uint32Array.from(found).sort();
   }
 
-  /** Where blocks have samples to be hidden: ascending places. Blocks and their series stay what they are meanwhile. */
+  /** Where blocks have samples to be hidden: ascending places; and the ids of their series. Blocks stay what they are meanwhile. */
   private async findInBlocks(
-    request: DeletionRequest,
+    { tenant, sets }: DeletionRequest,
     captured: CapturedSources,
     pace: Pace,
-  ): Promise<Map<StoredBlock, { places: Uint32Array; series: Uint32Array }>> {
+  ): Promise<FoundInBlocks> {
     const { lowMs, highMs } = captured;
-    const found = new Map<StoredBlock, { places: Uint32Array; series: Uint32Array }>();
-    const loaded = await captured.load(pace);
-    const selected = this.select(request);
-    for (const { block, series: table } of loaded) {
-      const { indexes, places } = table.intersect(selected);
-      if (pace.isDue) await pace.rest();
-      if (places.length === 0) continue;
-      const within = new LeafBlock(block, lowMs, highMs);
-      const { timeColumns } = await within.lookUp(places, pace);
-      const has = (i: number): boolean => within.timesOf(timeColumns[i]!).times.length > 0;
-      const hits = { places: places.filter((_, i) => has(i)).sort(), series: indexes.filter((_, i) => has(i)) };
-      if (hits.places.length === 0) continue;
-      found.set(block, { ...hits, series: hits.series.map((index) => selected[index]!) });
+    const byBlock = new Map<StoredBlock, Set<number>>();
+    const ids = new Set<string>();
+    for (const set of sets) {
+      const { blocks } = await this.state.selector.select(captured.blocks, tenant, set, pace);
+      for (const { block, places } of blocks) {
+        if (pace.isDue) await pace.rest();
+        const within = new LeafBlock(block, lowMs, highMs);
+        const { timeColumns } = await within.lookUp(places, pace);
+        for (const [i, place] of places.entries()) {
+          if (within.timesOf(timeColumns[i]!).times.length === 0) continue;
+          const hits = byBlock.get(block) ?? new Set();
+          byBlock.set(block, hits.add(place));
+          ids.add(idText(this.hash128(block.reader.key(place))));
+          if (pace.isDue) await pace.rest();
+        }
+      }
     }
-    return found;
+    const ascending = (hits: Set<number>): Uint32Array => Uint32Array.from(hits).sort();
+    return { places: new Map([...byBlock].map(([block, hits]) => [block, ascending(hits)])), ids };
   }
 
   /** In one go: what is written before and after is told apart by the place of the record in the log. */
@@ -148,33 +157,35 @@ export class Deleter implements Deletable {
     request: DeletionRequest,
     minMs: number,
     maxMs: number,
-    inBlocks: ReadonlyMap<StoredBlock, { places: Uint32Array; series: Uint32Array }>,
+    inBlocks: FoundInBlocks,
   ): DeletionRecord | undefined {
     const { state, known: deletions } = this;
     const { id, tenant, selectors } = request;
     const selected = this.select(request);
-    if (selected.length > DELETION_SERIES_MAX) {
+    const idOf = (series: number): string => {
+      const bytes = new Uint8Array(16);
+      state.catalog.copyId(series, new DataView(bytes.buffer), 0);
+      return idText(bytes);
+    };
+    const all = new Set(inBlocks.ids);
+    for (const series of selected) all.add(idOf(series));
+    if (all.size > DELETION_SERIES_MAX) {
       throw new InvalidError(
-        `cannot delete series: got ${selected.length} series; want at most ${DELETION_SERIES_MAX} at once`,
+        `cannot delete series: got ${all.size} series; want at most ${DELETION_SERIES_MAX} at once`,
       );
     }
     for (const check of this.checks) check(selected, minMs, maxMs);
-    state.wal.admit(deletionBytesMax(selectors, selected.length));
-    const hit = new Set<number>();
-    for (const { series } of inBlocks.values()) for (const one of series) hit.add(one);
+    state.wal.admit(deletionBytesMax(selectors, all.size));
+    const hit = new Set(inBlocks.ids);
     for (const head of state.windows.heads) {
-      for (const series of selected) if (head.hide(series, id, minMs, maxMs)) hit.add(series);
+      for (const series of selected) if (head.hide(series, id, minMs, maxMs)) hit.add(idOf(series));
     }
     if (hit.size === 0) return undefined;
     const madeMs = state.clock.nowMs();
     const deletion: Deletion = { id, tenant, selectors, minMs, maxMs, madeMs, series: hit.size };
-    const ids = idsOf(
-      [...hit].sort((a, b) => a - b),
-      state.catalog,
-    );
-    const record = { number: deletions.last + 1, undo: false, deletion, ids };
+    const record = { number: deletions.last + 1, undo: false, deletion, ids: idBytes(hit) };
     this.log(record);
-    for (const [block, { places }] of inBlocks) addTombstone(block, deletion, places);
+    for (const [block, places] of inBlocks.places) addTombstone(block, deletion, places);
     deletions.note(record);
     return record;
   }
@@ -192,6 +203,12 @@ export class Deleter implements Deletable {
       this.cutter.onProblem(error.message);
     }
   }
+}
+
+interface FoundInBlocks {
+  readonly places: ReadonlyMap<StoredBlock, Uint32Array>;
+  /** As texts. */
+  readonly ids: ReadonlySet<string>;
 }
 
 const NO_CHANGE: RegistryChange = {};

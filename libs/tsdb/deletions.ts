@@ -12,6 +12,7 @@ import {
   type Tombstone,
 } from "../block/index.ts";
 import type { Clock } from "../env/index.ts";
+import type { Hash128 } from "../model/index.ts";
 import type { SeriesCatalog } from "./catalog.ts";
 import type { DeletionRecord } from "./deletion-record.ts";
 import type { Head } from "./head.ts";
@@ -82,12 +83,12 @@ export class Deletions {
   }
 
   /** Tells blocks of the deletions that a crash has kept from them: those of now are those of then. Errors: CorruptionError. */
-  tellBlocks(blocks: readonly StoredBlock[], catalog: SeriesCatalog): void {
+  tellBlocks(blocks: readonly StoredBlock[], hash128: Hash128): void {
     for (const { undo, deletion, ids } of this.waiting) {
       for (const block of blocks) {
         if (undo) dropTombstones(block, deletion.id);
         else if (block.overlaps(deletion.minMs, deletion.maxMs)) {
-          addTombstone(block, deletion, placesWithin(block, numbersOf(ids, catalog).sort(), deletion));
+          addTombstone(block, deletion, placesWithin(block, idTexts(ids), deletion, hash128));
         }
       }
     }
@@ -133,16 +134,33 @@ export function dropTombstones(block: StoredBlock, deletion: string): void {
   if (left.length < block.tombstones.length) block.tombstones = left;
 }
 
-/** Where in a block those of ascending series are that have samples in the range, ascending. In one piece: for starts. */
-function placesWithin(block: StoredBlock, series: Uint32Array, { minMs, maxMs }: DeletionEntry): Uint32Array {
+/** Where in a block those series are that have samples in the range, ascending. In one piece: for starts. */
+function placesWithin(
+  block: StoredBlock,
+  ids: ReadonlySet<string>,
+  { minMs, maxMs }: DeletionEntry,
+  hash128: Hash128,
+): number[] {
   const { reader } = block;
-  const { places } = block.loadAll().intersect(series);
-  return places
-    .filter((place) => {
-      const times = reader.times(reader.column(place).times);
-      return countBelow(times, minMs) < countBelow(times, maxMs + 1);
-    })
-    .sort();
+  const found: number[] = [];
+  for (let place = 0; place < reader.seriesCount; place++) {
+    if (!ids.has(idText(hash128(reader.key(place))))) continue;
+    const times = reader.times(reader.column(place).times);
+    if (countBelow(times, minMs) < countBelow(times, maxMs + 1)) found.push(place);
+  }
+  return found;
+}
+
+/** An id as the key of a set. */
+export function idText(id: Uint8Array): string {
+  return Buffer.from(id.buffer, id.byteOffset, ID_BYTES).toString("latin1");
+}
+
+/** Ids one after another, as texts. */
+function idTexts(ids: Uint8Array): Set<string> {
+  const found = new Set<string>();
+  for (let at = 0; at < ids.length; at += ID_BYTES) found.add(idText(ids.subarray(at, at + ID_BYTES)));
+  return found;
 }
 
 /** The numbers of the series with these ids; what nobody knows is left out. */
@@ -156,10 +174,7 @@ function numbersOf(ids: Uint8Array, catalog: SeriesCatalog): Uint32Array {
   return Uint32Array.from(numbers);
 }
 
-/** The ids of series, one after another. */
-export function idsOf(series: readonly number[], catalog: SeriesCatalog): Uint8Array {
-  const ids = new Uint8Array(series.length * ID_BYTES);
-  const view = new DataView(ids.buffer);
-  for (const [i, number] of series.entries()) catalog.copyId(number, view, i * ID_BYTES);
-  return ids;
+/** Ids, one after another. */
+export function idBytes(ids: ReadonlySet<string>): Uint8Array {
+  return Buffer.concat([...ids].sort().map((text) => Buffer.from(text, "latin1")));
 }

@@ -33,7 +33,6 @@ import {
   stripStale,
   type WindowPlan,
 } from "../promql/index.ts";
-import type { SeriesCatalog } from "./catalog.ts";
 import { HeadCursor } from "./head-cursor.ts";
 import { JoinedCursor } from "./joined-cursor.ts";
 import { LeafBlocks } from "./leaf-blocks.ts";
@@ -41,9 +40,11 @@ import type { LeafCursor, SharedColumn, TimesAnswer } from "./leaf-cursor.ts";
 import { LeafSide, sidePartsOf } from "./leaf-side.ts";
 import { type LevelPlan, planLevel } from "./level-choice.ts";
 import { LevelRollup } from "./level-rollup.ts";
-import { findRows, loadOthers, noteOf, reachBack, rowSources } from "./level-sources.ts";
+import { findRows, noteOf, othersOf, reachBack, rowSources, samplesOf } from "./level-sources.ts";
 import { Pace } from "./pace.ts";
 import type { PlanPool } from "./plan-pool.ts";
+import { NO_SERIES, PartialSelection, type Selection } from "./selection.ts";
+import type { Selector } from "./selector.ts";
 import type { SideData } from "./side-data.ts";
 import { CapturedSide } from "./side-sources.ts";
 import { CapturedSources, type Sources } from "./sources.ts";
@@ -66,7 +67,7 @@ const HEADERS_MIN = 2048;
 export async function evaluateLeaf(
   leaf: Leaf,
   context: QueryContext,
-  catalog: SeriesCatalog,
+  selector: Selector,
   sources: Sources,
   sideData: Pick<SideData, "sources">,
   clock: Clock,
@@ -78,8 +79,9 @@ export async function evaluateLeaf(
   const { lowMs, highMs } = reachOf(leaf, floorMs);
   const captured = new CapturedSources(sources, lowMs, highMs, reachBack(leaf, sources));
   const side = CapturedSide.of(sideData, sidePartsOf(leaf), lowMs, highMs);
-  const one: LeafParts = { context, catalog, captured, side, pace, plans, floorMs };
+  const one: LeafParts = { context, selector, captured, side, pace, plans, floorMs };
   try {
+    // Files of side data may have series that nobody has asked for yet: they come into the catalogue before it is searched.
     await side?.load(pace);
     const level = captured.rows.length === 0 ? undefined : planLevel(leaf, rowSources(captured));
     if (stats !== undefined) stats.leavesOf[level?.level ?? "raw"]++;
@@ -101,7 +103,7 @@ export async function evaluateLeaf(
 /** What the parts of a leaf have in common. */
 interface LeafParts {
   readonly context: QueryContext;
-  readonly catalog: SeriesCatalog;
+  readonly selector: Selector;
   readonly captured: CapturedSources;
   readonly side: CapturedSide | undefined;
   readonly pace: Pace;
@@ -118,16 +120,18 @@ function reachOf({ grid, offsetMs, rangeMs }: Leaf, floorMs: number): { lowMs: n
 }
 
 async function evaluatePart(leaf: Leaf, level: LevelPlan | undefined, parts: LeafParts): Promise<LeafResult> {
-  const { context, catalog, captured, side, pace } = parts;
-  // Blocks may have series that nobody has asked for yet: they come into the catalogue before it is searched.
-  if (level === undefined) await captured.load(pace);
-  if (captured.rows.length > 0) await captured.register(pace);
-  const series = catalog.index.select(context.tenant, leaf.matchers);
-  checkSeries(series.length, context.seriesMax);
-  const members = level === undefined ? undefined : side?.membersOf(series);
-  if (members === undefined) return evaluateSeries(leaf, level, series, parts);
+  const { context, selector, captured, side, pace } = parts;
+  const selection = await selector.select(captured.both, context.tenant, leaf.matchers, pace);
+  checkSeries(selection.count, context.seriesMax);
+  const members = level === undefined ? undefined : side?.membersOf(selection.numbers);
+  if (members === undefined) return evaluateSeries(leaf, level, selection, parts);
   // Rows are made of floats: series with histograms or start times are read sample by sample.
-  const ofKind = (kind: number): Uint32Array => series.filter((_, i) => members[i] === kind);
+  const all = selection.numbers.map((_, i) => i);
+  const ofKind = (kind: number): Selection =>
+    new PartialSelection(
+      selection,
+      all.filter((i) => members[i] === kind),
+    );
   const [plain, mixed] = [
     await evaluateSeries(leaf, level, ofKind(0), parts),
     await evaluateSeries(leaf, undefined, ofKind(1), parts),
@@ -140,25 +144,25 @@ async function evaluatePart(leaf: Leaf, level: LevelPlan | undefined, parts: Lea
 async function evaluateSeries(
   leaf: Leaf,
   level: LevelPlan | undefined,
-  series: Uint32Array,
+  selection: Selection,
   parts: LeafParts,
 ): Promise<LeafResult> {
-  const { context, catalog, captured, pace, plans, floorMs } = parts;
+  const { context, captured, pace, plans, floorMs } = parts;
   const { lowMs, highMs } = reachOf(leaf, floorMs);
-  const rows = level && (await findRows(leaf, level, series, parts));
-  const loaded = rows === undefined ? await captured.load(pace) : await loadOthers(rows, series, parts);
+  const rows = level && (await findRows(leaf, level, selection, parts));
+  const samples = rows === undefined ? samplesOf(selection) : othersOf(rows, selection, parts);
   const blocks =
-    loaded.length > 0
-      ? await LeafBlocks.find(series, loaded, lowMs, highMs, pace, rows?.withoutCovered)
-      : LeafBlocks.none(series.length);
+    samples.length > 0
+      ? await LeafBlocks.find(selection.count, samples, lowMs, highMs, pace, rows?.withoutCovered)
+      : LeafBlocks.none(selection.count);
   const heads = captured.heads();
   const cursor =
-    heads.length === 1 && blocks.blocks.length === 0
+    heads.length === 1 && blocks.blocks.length === 0 && selection.numbers.at(-1) !== NO_SERIES
       ? new HeadCursor(heads[0]!, lowMs, highMs)
       : new JoinedCursor(heads, blocks, lowMs, highMs);
-  const side = parts.side && LeafSide.of(leaf, parts.side, series, lowMs);
+  const side = parts.side && LeafSide.of(leaf, parts.side, selection.numbers, lowMs);
   const levels = rows && new LevelRollup(leaf, rows, level!.exact);
-  const result = await new LeafEvaluation(leaf, context, catalog, cursor, pace, plans, side, levels).run(series);
+  const result = await new LeafEvaluation(leaf, context, selection, cursor, pace, plans, side, levels).run();
   const kind = rows && noteOf(level!, rows);
   if (kind === undefined) return result;
   const notes = [...(result.notes ?? []), { kind, metric: "", aggregated: false, count: 1 }];
@@ -168,7 +172,7 @@ async function evaluateSeries(
 class LeafEvaluation {
   private readonly leaf: Leaf;
   private readonly context: QueryContext;
-  private readonly catalog: SeriesCatalog;
+  private readonly selection: Selection;
   private readonly cursor: LeafCursor;
   private readonly pace: Pace;
   private readonly plans: PlanPool;
@@ -199,7 +203,7 @@ class LeafEvaluation {
   constructor(
     leaf: Leaf,
     context: QueryContext,
-    catalog: SeriesCatalog,
+    selection: Selection,
     cursor: LeafCursor,
     pace: Pace,
     plans: PlanPool,
@@ -210,7 +214,7 @@ class LeafEvaluation {
     this.levels = levels;
     this.leaf = leaf;
     this.context = context;
-    this.catalog = catalog;
+    this.selection = selection;
     this.cursor = cursor;
     this.pace = pace;
     this.plans = plans;
@@ -226,9 +230,9 @@ class LeafEvaluation {
     this.present = new Uint8Array(count);
   }
 
-  async run(series: Uint32Array): Promise<LeafResult> {
+  async run(): Promise<LeafResult> {
     try {
-      const columns = await (this.leaf.aggregation === undefined ? this.eachSeries(series) : this.aggregate(series));
+      const columns = await (this.leaf.aggregation === undefined ? this.eachSeries() : this.aggregate());
       const { seriesCount, samplesRead } = this;
       return { columns, seriesCount, samplesRead, warnings: [], ...this.side?.notes.asResult() };
     } finally {
@@ -236,21 +240,21 @@ class LeafEvaluation {
     }
   }
 
-  private async eachSeries(series: Uint32Array): Promise<StepColumn[]> {
+  private async eachSeries(): Promise<StepColumn[]> {
     const columns: StepColumn[] = [];
     const { steps } = this;
+    const { numbers } = this.selection;
     let slab = new Float64Array(0);
-    await this.inSlices(series.length, (from, to) => {
+    await this.inSlices(numbers.length, (from, to) => {
       for (let i = from; i < to; i++) {
-        const one = series[i]!;
-        const shared = this.open(one, i);
+        const shared = this.open(i);
         if (this.side?.isOf(i)) {
-          const column = this.rollUpAside(one);
-          if (column !== undefined) columns.push({ ...column, labels: this.labelsOf(one) });
+          const column = this.rollUpAside(i);
+          if (column !== undefined) columns.push({ ...column, labels: this.labelsOf(i) });
           continue;
         }
         if (this.leaf.rollup === "samples") {
-          const raw = this.rawSamples(one);
+          const raw = this.rawSamples(i);
           if (raw !== undefined) columns.push(raw);
           continue;
         }
@@ -258,7 +262,7 @@ class LeafEvaluation {
         const points = known === undefined ? this.rollUp(shared) : known.points;
         if (points === 0) continue;
         if (slab.length < steps) {
-          const size = Math.max(steps, Math.min(SLAB_STEPS, steps * (series.length - i)));
+          const size = Math.max(steps, Math.min(SLAB_STEPS, steps * (numbers.length - i)));
           this.hold(8 * size);
           slab = new Float64Array(size);
         }
@@ -267,13 +271,14 @@ class LeafEvaluation {
         slab = slab.subarray(steps);
         values.set(known === undefined ? this.out : known.values);
         const present = points === steps ? null : (known?.present ?? this.present).slice();
-        columns.push({ labels: this.labelsOf(one), values, present });
+        columns.push({ labels: this.labelsOf(i), values, present });
       }
     });
     return columns;
   }
 
-  private async aggregate(series: Uint32Array): Promise<StepColumn[]> {
+  private async aggregate(): Promise<StepColumn[]> {
+    const { selection } = this;
     const { op, without, labels } = this.leaf.aggregation!;
     const aggregator = new PartialAggregator({ op, without, labels }, this.steps);
     // The metric name never survives `without`, and not `by` either where the rollup has dropped it.
@@ -282,17 +287,17 @@ class LeafEvaluation {
       : this.leaf.dropName
         ? labels.filter((n) => n !== METRIC_NAME)
         : labels;
-    const groups = this.catalog.index.groupKeys(series, names, without);
+    const groups = selection.groupKeys(names, without);
     // Counts have a number per step at the end, sums two all the time.
     this.hold(groups.labels.length * this.steps * (op === "sum" || op === "avg" ? 16 : 8));
     for (const one of groups.labels) aggregator.addGroup(one);
     const { groupOf } = groups;
     const tallies = (op === "count" || op === "group") && groups.labels.length <= TALLY_GROUPS_MAX;
-    await this.inSlices(series.length, (from, to) => {
+    await this.inSlices(selection.count, (from, to) => {
       for (let i = from; i < to; i++) {
-        const shared = this.open(series[i]!, i);
+        const shared = this.open(i);
         if (this.side?.isOf(i)) {
-          const column = this.rollUpAside(series[i]!);
+          const column = this.rollUpAside(i);
           if (column !== undefined) this.side.addTo(aggregator, groupOf[i]!, column);
           continue;
         }
@@ -316,9 +321,9 @@ class LeafEvaluation {
     return aggregator.columns();
   }
 
-  private open(series: number, index: number): SharedColumn | undefined {
+  private open(index: number): SharedColumn | undefined {
     this.withRows = this.levels?.has(index) ? index : -1;
-    return this.cursor.open(series, index);
+    return this.cursor.open(this.selection.numbers[index]!, index);
   }
 
   private addTallies(aggregator: PartialAggregator): void {
@@ -451,7 +456,7 @@ class LeafEvaluation {
     return evaluateRollup(leaf.rollup, plan, times, values, leaf.args, this.out, this.present);
   }
 
-  private rawSamples(series: number): StepColumn | undefined {
+  private rawSamples(index: number): StepColumn | undefined {
     let { times, values, count } = this.cursor.readSamples();
     if (this.withRows >= 0) ({ times, values, count } = this.levels!.samplesOf(this.withRows, times, values, count));
     this.reserve(count);
@@ -460,7 +465,7 @@ class LeafEvaluation {
     this.account(kept);
     this.hold(16 * kept);
     return {
-      labels: this.labelsOf(series),
+      labels: this.labelsOf(index),
       times: this.ownTimes.slice(0, kept),
       values: this.ownValues.slice(0, kept),
       present: null,
@@ -468,15 +473,19 @@ class LeafEvaluation {
   }
 
   /** The answer of the open series, which has histograms or start times; its labels are whole. */
-  private rollUpAside(series: number): StepColumn | undefined {
-    const labels = this.catalog.index.labelsOf(series);
-    const { column, samplesRead } = this.side!.rollUp(series, labels, this.cursor.readSamples());
+  private rollUpAside(index: number): StepColumn | undefined {
+    const labels = this.selection.labelsOf(index);
+    const { column, samplesRead } = this.side!.rollUp(
+      this.selection.numbers[index]!,
+      labels,
+      this.cursor.readSamples(),
+    );
     this.account(samplesRead);
     return column;
   }
 
-  private labelsOf(series: number): StepColumn["labels"] {
-    const labels = this.catalog.index.labelsOf(series);
+  private labelsOf(index: number): StepColumn["labels"] {
+    const labels = this.selection.labelsOf(index);
     return this.leaf.dropName ? setLabel(labels, METRIC_NAME, "") : labels;
   }
 

@@ -1,9 +1,12 @@
-// libs/tsdb/export.ts: all samples of series, one series after the other, from heads and blocks. Plain rather than fast.
+// libs/tsdb/export.ts: all samples of series, one series after the other, from heads and blocks. Plain rather than fast: blocks' series are found
+// by their labels, without the persistent index, and so are its twin in tests.
 import { mergeColumns, planTimes, takeSpans } from "../block/index.ts";
 import type { Labels, Matcher } from "../model/index.ts";
 import { exactSide, NO_SIDE, type SideSeries } from "../side/index.ts";
 import type { SeriesCatalog } from "./catalog.ts";
 import { countBelow } from "./leaf-blocks.ts";
+import { NO_SERIES } from "./selection.ts";
+import { scanSeries } from "./selector.ts";
 import type { SideData } from "./side-data.ts";
 import { CapturedSide } from "./side-sources.ts";
 import { CapturedSources, type Sources } from "./sources.ts";
@@ -35,13 +38,16 @@ export function* exportSeries(
   const side = CapturedSide.of(sideData, ["histograms", "exemplars", "starts"], minMs, maxMs);
   try {
     side?.loadAll();
-    const loaded = captured.loadAll();
-    for (const series of catalog.index.select(tenant, matchers)) {
+    const selection = scanSeries(catalog, captured.blocks, tenant, matchers);
+    const placesOf = selection.blocks.map(({ indexes, places }) => {
+      return new Map(Array.from(indexes, (index, k) => [index, places[k]!]));
+    });
+    for (let index = 0; index < selection.count; index++) {
       const times: Float64Array[] = [];
       const values: Float64Array[] = [];
-      for (const { block, series: table } of loaded) {
-        const place = table.find(series);
-        if (place < 0) continue;
+      for (const [b, { block }] of selection.blocks.entries()) {
+        const place = placesOf[b]!.get(index);
+        if (place === undefined) continue;
         const { reader } = block;
         const column = reader.column(place);
         const all = new Float64Array(column.header.count);
@@ -54,13 +60,15 @@ export function* exportSeries(
         values.push(spans === undefined ? someValues : takeSpans(someValues, spans));
       }
       for (const head of captured.heads()) {
-        const samples = head.readSeries(series, minMs, maxMs);
+        const samples = head.readSeries(selection.numbers[index]!, minMs, maxMs);
         times.push(samples.times.slice(0, samples.count));
         values.push(samples.values.slice(0, samples.count));
       }
       const plan = planTimes(times);
-      const labels = catalog.index.labelsOf(series);
-      const beside = side === undefined ? NO_SIDE : exactSide(side.read(series), minMs - 1, maxMs);
+      const number = selection.numbers[index]!;
+      const isAside = side !== undefined && number !== NO_SERIES;
+      const beside = isAside ? exactSide(side.read(number), minMs - 1, maxMs) : NO_SIDE;
+      const labels = selection.labelsOf(index);
       yield { labels, times: plan.times, values: mergeColumns(values, plan), side: beside };
     }
   } finally {

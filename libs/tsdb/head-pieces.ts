@@ -19,7 +19,8 @@ export class RangeTooLong extends Error {}
 export function seriesByShard(head: Head, catalog: SeriesCatalog): Map<number, number[]> {
   const byShard = new Map<number, number[]>();
   for (let series = 0; series < head.seriesCount; series++) {
-    if (!head.hasSamples(series)) continue;
+    // Samples whose series' registration was lost are no series'.
+    if (!head.hasSamples(series) || !catalog.isLive(series)) continue;
     const shard = catalog.shardOf(series);
     const list = byShard.get(shard);
     if (list === undefined) byShard.set(shard, [series]);

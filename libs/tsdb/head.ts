@@ -163,6 +163,11 @@ export class Head {
     return this.kernel.addSeries(homeHigh, homeLow);
   }
 
+  /** Gives a series that has no samples here another home. Returns false where there is no room for the home. */
+  rehome(series: number, homeHigh: number, homeLow: number): boolean {
+    return this.kernel.rehome(series, homeHigh, homeLow);
+  }
+
   /** A dictionary for a connection; undefined when the head's memory is full. */
   makeDictionary(): HeadDictionary | undefined {
     return this.kernel.makeDictionary();
@@ -366,7 +371,7 @@ export class Head {
 
   /** Whether the series has any sample here. */
   hasSamples(series: number): boolean {
-    return this.kernel.hasSamples(series);
+    return series < this.kernel.seriesCount && this.kernel.hasSamples(series);
   }
 
   /** The spans (start, start + spanMs] in which there are samples of any series, hidden ones too, ascending, with their first and last times. */

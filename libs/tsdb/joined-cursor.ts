@@ -9,6 +9,7 @@ import type { Head, SeriesSamples, TimeColumn } from "./head.ts";
 import { addHeader, foldWhole } from "./header-rows.ts";
 import type { LeafBlock, LeafBlocks, LeafTimes } from "./leaf-blocks.ts";
 import { type LeafCursor, SharedColumn } from "./leaf-cursor.ts";
+import { NO_SERIES } from "./selection.ts";
 
 /** Fewer values are decoded sooner than their header is looked at. */
 const HEADER_SAMPLES_MIN = 512;
@@ -146,7 +147,8 @@ export class JoinedCursor implements LeafCursor {
     }
     this.blockParts = parts;
     this.odd = odd;
-    for (let h = 0; h < heads.length; h++) {
+    const headCount = series === NO_SERIES ? 0 : heads.length;
+    for (let h = 0; h < headCount; h++) {
       const leafHead = heads[h]!;
       const part = leafHead.timesOf(series);
       if (!leafHead.head.isInStep(series, part.column, lowMs, highMs)) inStep = false;

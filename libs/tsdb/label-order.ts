@@ -1,7 +1,7 @@
 // libs/tsdb/label-order.ts: brings series into the order of their labels, in pieces, so that many do not keep ingestion waiting.
 import { compareLabels, type Labels } from "../model/index.ts";
-import type { SeriesCatalog } from "./catalog.ts";
 import type { Pace } from "./pace.ts";
+import type { Selection } from "./selection.ts";
 
 /** Sorted in one go; such runs are merged then. */
 const RUN = 64;
@@ -15,14 +15,14 @@ export interface LabelOrder {
 }
 
 /** Errors: those of the pace. */
-export async function orderByLabels(series: Uint32Array, catalog: SeriesCatalog, pace: Pace): Promise<LabelOrder> {
+export async function orderByLabels(selection: Selection, pace: Pace): Promise<LabelOrder> {
   const labels: Labels[] = [];
-  for (const one of series) {
-    labels.push(catalog.index.labelsOf(one));
+  for (let index = 0; index < selection.count; index++) {
+    labels.push(selection.labelsOf(index));
     if (labels.length % RUN === 0 && pace.isDue) await pace.rest();
   }
   const compare = (a: number, b: number): number => compareLabels(labels[a]!, labels[b]!);
-  const n = series.length;
+  const n = selection.count;
   let from = Uint32Array.from({ length: n }, (_, i) => i);
   for (let at = 0; at < n; at += RUN) {
     from.subarray(at, at + RUN).sort(compare);

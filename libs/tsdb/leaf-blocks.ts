@@ -3,7 +3,7 @@
 import { type HeaderPage, pageOf, type StoredColumn, type TimeRanges } from "../block/index.ts";
 import type { ColumnHeader } from "../kernel/index.ts";
 import type { Pace } from "./pace.ts";
-import type { LoadedBlock } from "./sources.ts";
+import type { BlockPart } from "./selection.ts";
 import type { StoredBlock } from "./stored-block.ts";
 
 /** Reading a payload by itself takes as long as reading about this many bytes ahead. */
@@ -19,7 +19,7 @@ export interface LeafTimes {
   readonly after: number;
 }
 
-/** Series of a selection that a block has: their indexes, ascending, and their places in the block. */
+/** Series of a selection that a block has: their indexes, and their places in the block, ascending. */
 export interface Selected {
   readonly indexes: Uint32Array;
   readonly places: Uint32Array;
@@ -49,21 +49,19 @@ export class LeafBlock {
   }
 
   /**
-   * Looks up the headers of the series at these places, in any order; a page that has to be read takes about a millisecond. Errors:
+   * Looks up the headers of the series at these ascending places, one at least; a page that has to be read takes about a millisecond. Errors:
    * CorruptionError; those of the pace.
    */
   async lookUp(places: Uint32Array, pace: Pace): Promise<{ timeColumns: Uint32Array; odd: Uint8Array }> {
     const { reader } = this.block;
     const { headerPages } = reader.footer;
-    const order = orderOf(places);
     const timeColumns = new Uint32Array(places.length);
     const odd = new Uint8Array(places.length);
     let page = -1;
     let begin = 0;
     let end = 0;
     let headers: HeaderPage | undefined;
-    for (let k = 0; k < order.length; k++) {
-      const i = order[k]!;
+    for (let i = 0; i < places.length; i++) {
       const column = places[i]! * this.width;
       if (column >= end) {
         if (pace.isDue) await pace.rest();
@@ -76,8 +74,8 @@ export class LeafBlock {
       timeColumns[i] = headers!.times[column - begin]!;
       odd[i] = headers!.odd[column - begin]!;
     }
-    this.first = places[order[0]!]!;
-    this.last = places[order.at(-1)!]!;
+    this.first = places[0]!;
+    this.last = places.at(-1)!;
     this.selected = places.length;
     return { timeColumns, odd };
   }
@@ -160,18 +158,18 @@ export class LeafBlocks {
   }
 
   /**
-   * Finds the columns of ascending series in blocks that are in the order of their times; `wanted` may leave out some of what a block has.
+   * Finds the columns of so many series in blocks that are in the order of their times; `wanted` may leave out some of what a block has.
    * Errors: CorruptionError; those of the pace.
    */
   static async find(
-    series: Uint32Array,
-    loaded: readonly LoadedBlock[],
+    seriesCount: number,
+    selected: readonly BlockPart[],
     lowMs: number,
     highMs: number,
     pace: Pace,
     wanted: (block: StoredBlock, found: Selected) => Selected = (_, found) => found,
   ): Promise<LeafBlocks> {
-    const starts = new Uint32Array(series.length + 1);
+    const starts = new Uint32Array(seriesCount + 1);
     const blocks: LeafBlock[] = [];
     const parts: {
       block: StoredBlock;
@@ -180,8 +178,9 @@ export class LeafBlocks {
       timeColumns: Uint32Array;
       odd: Uint8Array;
     }[] = [];
-    for (const { block, series: table } of loaded) {
-      const { indexes, places } = wanted(block, table.intersect(series));
+    for (const part of selected) {
+      const { block } = part;
+      const { indexes, places } = wanted(block, part);
       if (indexes.length > 0) {
         const leafBlock = new LeafBlock(block, lowMs, highMs);
         parts.push({ block, indexes, places, ...(await leafBlock.lookUp(places, pace)) });
@@ -190,7 +189,7 @@ export class LeafBlocks {
       }
       if (pace.isDue) await pace.rest();
     }
-    for (let i = 0; i < series.length; i++) starts[i + 1]! += starts[i]!;
+    for (let i = 0; i < seriesCount; i++) starts[i + 1]! += starts[i]!;
     const found = new LeafBlocks(starts, blocks);
     const next = starts.slice();
     for (const [b, { block, indexes, places, timeColumns, odd }] of parts.entries()) {
@@ -217,17 +216,6 @@ export class LeafBlocks {
   readAhead(block: LeafBlock): void {
     this.aheadBytes += block.readAhead(AHEAD_BYTES_MAX - this.aheadBytes);
   }
-}
-
-/** Indexes of the places, by ascending place: reading in the block's order takes each of its pages once. */
-function orderOf(places: Uint32Array): Uint32Array {
-  const n = places.length;
-  const pairs = new Float64Array(n);
-  for (let i = 0; i < n; i++) pairs[i] = places[i]! * n + i;
-  pairs.sort();
-  const order = new Uint32Array(n);
-  for (let k = 0; k < n; k++) order[k] = pairs[k]! % n;
-  return order;
 }
 
 /** How many of ascending times are below `limit`. */

@@ -31,7 +31,7 @@ export interface LeafCursor {
   /** READ_* flags of the last readValues. */
   readonly flags: number;
   /**
-   * Goes to a series, the `index`-th of the selection. Returns the times that all its samples within the leaf's reach follow;
+   * Goes to a series, the `index`-th of the selection, NO_SERIES when no head has it. Returns the times that all its samples within the leaf's reach follow;
    * undefined when it has times of its own, and must be read by readSamples.
    */
   open(series: number, index: number): SharedColumn | undefined;

@@ -7,6 +7,7 @@ import { dayOfTime } from "./fresh-rows.ts";
 import type { Head } from "./head.ts";
 import { LeafBlock, type Selected } from "./leaf-blocks.ts";
 import type { Pace } from "./pace.ts";
+import { NO_SERIES, type Selection } from "./selection.ts";
 import type { CapturedSources } from "./sources.ts";
 import type { StoredBlock } from "./stored-block.ts";
 
@@ -57,22 +58,20 @@ export class LeafRows {
   /** Finds the rows with ends in (lowMs, highMs]. Errors: CorruptionError; those of the pace. */
   static async find(
     level: RowLevel,
-    series: Uint32Array,
+    { count, numbers, blocks }: Selection,
     captured: CapturedSources,
     lowMs: number,
     highMs: number,
     pace: Pace,
   ): Promise<LeafRows> {
-    const found = new LeafRows(level, series.length);
-    const blocks = captured.rows.filter(
-      (block) => block.reader.footer.level === level && captured.daysOf(block).fresh.size > 0,
-    );
-    for (const { block, series: table } of await captured.load(pace, blocks)) {
-      const selected = table.intersect(series);
-      if (selected.indexes.length > 0) await found.addBlock(block, selected, captured, lowMs, highMs, pace);
+    const found = new LeafRows(level, count);
+    for (const part of blocks) {
+      const { block } = part;
+      if (!block.isRows || block.reader.footer.level !== level || captured.daysOf(block).fresh.size === 0) continue;
+      await found.addBlock(block, part, captured, lowMs, highMs, pace);
       if (pace.isDue) await pace.rest();
     }
-    await found.giveBack(series, captured.heads(), pace);
+    await found.giveBack(numbers, captured.heads(), pace);
     return found;
   }
 
@@ -117,17 +116,17 @@ export class LeafRows {
     return covered;
   }
 
-  private async giveBack(series: Uint32Array, heads: readonly Head[], pace: Pace): Promise<void> {
+  private async giveBack(numbers: Uint32Array, heads: readonly Head[], pace: Pace): Promise<void> {
     if (this.covered.size === 0) return;
     const days = [...this.covered.keys()];
     const lowMs = Math.min(...days) + 1;
     const highMs = Math.max(...days) + DAY_MS;
     for (const head of heads) {
       if (!head.overlaps(lowMs, highMs)) continue;
-      for (let index = 0; index < series.length; index++) {
+      for (let index = 0; index < numbers.length; index++) {
         if (index % STRIDE === 0 && pace.isDue) await pace.rest();
-        if (this.parts[index] === undefined) continue;
-        const { times, count } = head.readSeries(series[index]!, lowMs, highMs);
+        if (this.parts[index] === undefined || numbers[index] === NO_SERIES) continue;
+        const { times, count } = head.readSeries(numbers[index]!, lowMs, highMs);
         for (let i = 0; i < count; i++) {
           const day = dayOfTime(times[i]!);
           const covered = this.covered.get(day);

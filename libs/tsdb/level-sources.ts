@@ -1,15 +1,16 @@
 // libs/tsdb/level-sources.ts: from what is captured to what a leaf reads of a level: rows first, then the blocks of samples that are left.
 import { type Leaf, type LeafNoteKind, ROW_MS, type RowLevel } from "../model/index.ts";
 import { looksAtNewest } from "../promql/index.ts";
-import type { SeriesCatalog } from "./catalog.ts";
 import { LeafRows } from "./leaf-rows.ts";
 import { isAligned, type LevelPlan, type RowSource } from "./level-choice.ts";
 import type { Pace } from "./pace.ts";
-import type { CapturedSources, LoadedBlock, Sources } from "./sources.ts";
+import { type BlockPart, NO_SERIES, type Selection } from "./selection.ts";
+import type { Selector } from "./selector.ts";
+import type { CapturedSources, Sources } from "./sources.ts";
 import type { StoredBlock } from "./stored-block.ts";
 
 interface Parts {
-  readonly catalog: SeriesCatalog;
+  readonly selector: Pick<Selector, "catalog">;
   readonly captured: CapturedSources;
   readonly pace: Pace;
   readonly floorMs: number;
@@ -44,7 +45,7 @@ function hasRows(blocks: readonly StoredBlock[]): boolean {
 export function findRows(
   { grid, offsetMs, rangeMs, rollup }: Leaf,
   { level, exact }: LevelPlan,
-  series: Uint32Array,
+  selection: Selection,
   { captured, pace, floorMs }: Parts,
 ): Promise<LeafRows> {
   const { startMs, stepMs, count } = grid;
@@ -55,21 +56,32 @@ export function findRows(
   const highMs = startMs + (count - 1) * stepMs - offsetMs;
   // A row that begins before the floor has samples that are past.
   const firstMs = Number.isFinite(floorMs) ? Math.ceil(floorMs / ms) * ms + ms - 1 : Number.NEGATIVE_INFINITY;
-  return LeafRows.find(level, series, captured, Math.max(startMs - offsetMs - reach, firstMs), highMs, pace);
+  return LeafRows.find(level, selection, captured, Math.max(startMs - offsetMs - reach, firstMs), highMs, pace);
+}
+
+/** The blocks of samples. */
+export function samplesOf(selection: Selection): readonly BlockPart[] {
+  return selection.blocks.filter(({ block }) => !block.isRows);
 }
 
 /** The blocks of samples that have something that rows don't answer for. */
-export function loadOthers(rows: LeafRows, series: Uint32Array, parts: Parts): Promise<LoadedBlock[]> {
-  const { catalog, captured, pace } = parts;
-  const shards = Uint32Array.from(series, (one) => catalog.shardOf(one));
+export function othersOf(rows: LeafRows, selection: Selection, { selector }: Pick<Parts, "selector">): BlockPart[] {
+  const shards = shardsOf(selection, selector);
   const selected = new Map<number, number>();
   for (const shard of shards) selected.set(shard, (selected.get(shard) ?? 0) + 1);
   rows.groupByShard(Math.max(0, ...selected.keys()) + 1, (index) => shards[index]!);
-  const needed = captured.samples((block) => {
-    const count = selected.get(block.reader.footer.shard) ?? 0;
-    return count > 0 && rows.isNeeded(block, count);
-  });
-  return captured.load(pace, needed);
+  return samplesOf(selection).filter(({ block }) => rows.isNeeded(block, selected.get(block.reader.footer.shard)!));
+}
+
+/** By index: of which shard a series is. A block is of one. */
+function shardsOf({ count, numbers, blocks }: Selection, { catalog }: Pick<Selector, "catalog">): Uint32Array {
+  const shards = new Uint32Array(count);
+  for (let i = 0; i < count; i++) if (numbers[i] !== NO_SERIES) shards[i] = catalog.shardOf(numbers[i]!);
+  for (const { block, indexes } of blocks) {
+    const { shard } = block.reader.footer;
+    for (const index of indexes) shards[index] = shard;
+  }
+  return shards;
 }
 
 /** What is to be said of an answer that is not that of samples. */

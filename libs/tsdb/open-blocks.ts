@@ -1,12 +1,14 @@
-// libs/tsdb/open-blocks.ts: the live blocks of a directory, opened; and which of the node's series a block's series are.
+// libs/tsdb/open-blocks.ts: the live blocks of a directory, opened; and which of the node's series are those that files of side data name.
 import { type BlockEntry, BlockReader, type BlockRegistry, blockPath, classifyingFileSystem } from "../block/index.ts";
 import type { FileSystem } from "../env/index.ts";
 import { ColumnKernel, createHash128 } from "../kernel/index.ts";
 import { CorruptionError, decodeSeriesKey, type Hash128, placeSeries } from "../model/index.ts";
 import { RECORD, RegistrationBody } from "../wal/index.ts";
 import { headFullError } from "./head.ts";
+import { numberFor } from "./register.ts";
 import type { DbState } from "./state.ts";
-import { type NumberOf, StoredBlock } from "./stored-block.ts";
+import { StoredBlock } from "./stored-block.ts";
+import type { NumberOf } from "./stored-side.ts";
 
 export interface OpenedBlocks {
   /** By file name. */
@@ -23,11 +25,12 @@ export interface OpenedBlocks {
 export function openBlocks(fs: FileSystem, dataDir: string, state: DbState, registry: BlockRegistry): OpenedBlocks {
   const kernel = new ColumnKernel();
   const hash128 = createHash128(state.identity.hashSeed);
-  const files = classifyingFileSystem(fs);
   const numberOf = (key: Uint8Array): number => numberOfKey(state, hash128, key);
+  const files = classifyingFileSystem(fs);
   const openBlock = (entry: BlockEntry): StoredBlock => {
+    const { pieces, blockMemory } = state;
     const reader = new BlockReader(files, blockPath(dataDir, entry.file), kernel);
-    const block = new StoredBlock(reader, numberOf, state.blockMemory);
+    const block = new StoredBlock(reader, pieces, blockMemory);
     block.tombstones = entry.tombstones ?? [];
     return block;
   };
@@ -44,17 +47,18 @@ export function openBlocks(fs: FileSystem, dataDir: string, state: DbState, regi
   return { stored, openBlock, kernel, numberOf, damaged };
 }
 
-/** The number of a block's series. One that the log has lost is registered anew, and logged, as if an insert had named it. */
-function numberOfKey({ catalog, windows, wal, identity }: DbState, hash128: Hash128, key: Uint8Array): number {
+/** The number of a series. One that is not in the catalogue is registered anew, and logged, as if an insert had named it. */
+function numberOfKey(state: DbState, hash128: Hash128, key: Uint8Array): number {
+  const { catalog, clock, wal, identity } = state;
   const id = hash128(key);
   const idView = new DataView(id.buffer, id.byteOffset, id.length);
   const known = catalog.find(idView, 0);
   if (known >= 0) return known;
   const { shard, home } = placeSeries(hash128, key, identity.shardCount);
   const { tenant, labels } = decodeSeriesKey(key);
-  const series = windows.addSeries(home.high, home.low);
+  const series = numberFor(state, home);
   if (series < 0) throw headFullError();
-  catalog.add(idView, 0, tenant, labels, shard, home);
+  catalog.add(idView, 0, tenant, labels, shard, home, clock.nowMs(), series);
   const body = new RegistrationBody();
   body.add(series, shard, BigInt(home.low) | (BigInt(home.high) << 32n), id, key);
   // Nothing is logged while read-only: nothing will refer to it.

@@ -1,9 +1,11 @@
 // libs/tsdb/querier.ts: this storage as a Queryable: leaves, label names, label values, series, metadata, statistics.
 import {
   checkSeries,
+  compareUtf8,
   type Labels,
   type Leaf,
   type LeafResult,
+  labelsKey,
   type Matcher,
   type MetadataEntry,
   type Queryable,
@@ -19,18 +21,39 @@ import { findExemplars } from "./exemplars.ts";
 import { Pace } from "./pace.ts";
 import { PlanPool } from "./plan-pool.ts";
 import { streamRawSamples } from "./raw-samples.ts";
+import type { Selection } from "./selection.ts";
 import { seriesWithin } from "./series-within.ts";
 import { CapturedSide } from "./side-sources.ts";
 import { CapturedSources } from "./sources.ts";
 import type { DbState } from "./state.ts";
 import { countStatistics } from "./statistics.ts";
+import type { StoredBlock } from "./stored-block.ts";
 
 /** What of a storage's state queries read. */
 export type QuerierState = Pick<
   DbState,
-  "catalog" | "clock" | "deletions" | "metadata" | "quarantine" | "retention" | "side" | "sources" | "stats"
+  "clock" | "deletions" | "metadata" | "quarantine" | "retention" | "selector" | "side" | "sources" | "stats"
 > &
   Partial<Pick<DbState, "levelRetentionMs">>;
+
+/** What a question about series sees. */
+interface View {
+  readonly captured: CapturedSources;
+  readonly side: CapturedSide | undefined;
+  readonly pace: Pace;
+  /**
+   * Whether the range leaves nothing out that is stored, and nothing was ever deleted or is past: else a series may be known and have no
+   * samples.
+   */
+  readonly isUnbounded: boolean;
+}
+
+/** How label texts are found: of a whole block, of the whole catalogue, of some series. */
+interface TextSource {
+  ofBlock(block: StoredBlock, pace: Pace): Promise<readonly string[]>;
+  ofCatalog(): readonly string[];
+  addOf(selection: Selection, indexes: Uint32Array, to: Set<string>): void;
+}
 
 export class DbQuerier implements Queryable {
   private readonly state: QuerierState;
@@ -41,12 +64,12 @@ export class DbQuerier implements Queryable {
   }
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
-    const { catalog, clock, quarantine, retention, side, stats } = this.state;
+    const { clock, quarantine, retention, selector, side, stats } = this.state;
     const floorMs = this.floorMs(context);
     stats.leavesRunning++;
     try {
       const result = await this.withoutDamage(() => {
-        return evaluateLeaf(leaf, context, catalog, this.state.sources, side, clock, this.plans, floorMs, stats);
+        return evaluateLeaf(leaf, context, selector, this.state.sources, side, clock, this.plans, floorMs, stats);
       });
       stats.leaves++;
       stats.samplesRead += result.samplesRead;
@@ -72,14 +95,14 @@ export class DbQuerier implements Queryable {
   }
 
   async *rawSamples(request: RawRequest, context: QueryContext): AsyncGenerator<readonly RawColumn[], void, void> {
-    const { catalog, clock, quarantine, side, stats } = this.state;
+    const { clock, quarantine, selector, side, stats } = this.state;
     stats.leavesRunning++;
     let begun = false;
     const visible = { ...request, range: this.visible(request.range, context) };
     try {
       for (;;) {
         try {
-          for await (const batch of streamRawSamples(visible, context, catalog, this.state.sources, side, clock)) {
+          for await (const batch of streamRawSamples(visible, context, selector, this.state.sources, side, clock)) {
             for (const { times } of batch) stats.samplesRead += times.length;
             begun = true;
             yield batch;
@@ -96,38 +119,56 @@ export class DbQuerier implements Queryable {
     }
   }
 
-  async labelNames(
+  labelNames(
     sets: readonly (readonly Matcher[])[],
     range: TimeRange,
     limit: number,
     context: QueryContext,
   ): Promise<string[]> {
-    const { index } = this.state.catalog;
-    return truncated(index.labelNames(context.tenant, await this.selected(sets, range, context)), limit);
+    const { tenant } = context;
+    return this.texts(sets, range, limit, context, {
+      ofBlock: (block, pace) => block.labelNames(tenant, pace),
+      ofCatalog: () => this.state.selector.catalog.index.labelNames(tenant),
+      addOf: (selection, indexes, to) => selection.addNames(indexes, to),
+    });
   }
 
-  async labelValues(
+  labelValues(
     name: string,
     sets: readonly (readonly Matcher[])[],
     range: TimeRange,
     limit: number,
     context: QueryContext,
   ): Promise<string[]> {
-    const { index } = this.state.catalog;
-    return truncated(index.labelValues(context.tenant, name, await this.selected(sets, range, context)), limit);
+    const { tenant } = context;
+    return this.texts(sets, range, limit, context, {
+      ofBlock: (block, pace) => block.labelValues(tenant, name, pace),
+      ofCatalog: () => this.state.selector.catalog.index.labelValues(tenant, name),
+      addOf: (selection, indexes, to) => selection.addValues(name, indexes, to),
+    });
   }
 
-  async series(
+  series(
     sets: readonly (readonly Matcher[])[],
     range: TimeRange,
     limit: number,
     context: QueryContext,
   ): Promise<Labels[]> {
-    const { catalog } = this.state;
-    const found = (await this.selected(sets, range, context)) ?? catalog.index.select(context.tenant, []);
-    const wanted = limit > 0 ? found.subarray(0, limit) : found;
-    checkSeries(wanted.length, context.seriesMax);
-    return Array.from(wanted, (series) => catalog.index.labelsOf(series));
+    return this.capturing(range, context, async (view) => {
+      const { captured, pace } = view;
+      const found = new Map<string, Labels>();
+      for (const set of sets.length === 0 ? [[]] : sets) {
+        const selection = await this.state.selector.select(captured.both, context.tenant, set, pace);
+        for (const index of await this.within(selection, view)) {
+          if (limit > 0 && found.size === limit) return [...found.values()];
+          const labels = selection.labelsOf(index);
+          found.set(labelsKey(labels), labels);
+          checkSeries(found.size, context.seriesMax);
+          if (found.size % 1024 === 0 && pace.isDue) await pace.rest();
+        }
+      }
+      return [...found.values()];
+    });
   }
 
   lacking({ minMs, maxMs }: TimeRange): string[] {
@@ -144,8 +185,9 @@ export class DbQuerier implements Queryable {
     range: TimeRange,
     context: QueryContext,
   ): Promise<SeriesExemplars[]> {
-    const { catalog, clock, side } = this.state;
-    return findExemplars(sets, this.visible(range, context), context, catalog, side, new Pace(clock, context));
+    const { clock, selector, side } = this.state;
+    const pace = new Pace(clock, context);
+    return findExemplars(sets, this.visible(range, context), context, selector.catalog, side, pace);
   }
 
   statistics(limit: number, context: QueryContext): Promise<Statistics> {
@@ -161,48 +203,64 @@ export class DbQuerier implements Queryable {
     return this.state.retention.floorMs(tenant, this.state.clock.nowMs());
   }
 
-  /** Series that match any set and have a sample in the range, ascending; undefined: all series, unrestricted. */
-  private selected(
+  /** Texts of the series that match any set, or of all series where there is none, and have a sample in the range. */
+  private texts(
     sets: readonly (readonly Matcher[])[],
     range: TimeRange,
+    limit: number,
     context: QueryContext,
-  ): Promise<Uint32Array | undefined> {
-    return this.withoutDamage(() => this.select(sets, range, context));
+    source: TextSource,
+  ): Promise<string[]> {
+    return this.capturing(range, context, async (view) => {
+      const { captured, pace, isUnbounded } = view;
+      const found = new Set<string>();
+      let blocks = captured.both;
+      if (sets.length === 0) {
+        // Blocks that lie in the range tell at once what values they have.
+        const isWhole = (one: StoredBlock): boolean =>
+          one.hidden === undefined && (isUnbounded || one.liesWithin(captured.lowMs, captured.highMs));
+        for (const block of blocks.filter(isWhole)) {
+          for (const text of await source.ofBlock(block, pace)) found.add(text);
+          if (pace.isDue) await pace.rest();
+        }
+        blocks = blocks.filter((one) => !isWhole(one));
+        if (isUnbounded) for (const text of source.ofCatalog()) found.add(text);
+      }
+      if (sets.length > 0 || !isUnbounded) {
+        for (const set of sets.length === 0 ? [[]] : sets) {
+          const selection = await this.state.selector.select(blocks, context.tenant, set, pace);
+          source.addOf(selection, await this.within(selection, view), found);
+        }
+      }
+      const all = [...found].sort(compareUtf8);
+      return limit > 0 && all.length > limit ? all.slice(0, limit) : all;
+    });
   }
 
-  private async select(
-    sets: readonly (readonly Matcher[])[],
-    range: TimeRange,
-    context: QueryContext,
-  ): Promise<Uint32Array | undefined> {
-    const { catalog, clock, deletions, levelRetentionMs, retention, side, sources } = this.state;
+  private async within(selection: Selection, { captured, side, pace, isUnbounded }: View): Promise<Uint32Array> {
+    if (isUnbounded) return selection.numbers.map((_, i) => i);
+    return seriesWithin(selection, captured, side, pace);
+  }
+
+  private capturing<T>(range: TimeRange, context: QueryContext, work: (view: View) => Promise<T>): Promise<T> {
+    return this.withoutDamage(() => this.once(range, context, work));
+  }
+
+  private async once<T>(range: TimeRange, context: QueryContext, work: (view: View) => Promise<T>): Promise<T> {
+    const { clock, deletions, levelRetentionMs, retention, sources } = this.state;
     const pace = new Pace(clock, context);
-    const floorMs = this.floorMs(context);
-    const captured = new CapturedSources(sources, this.visible(range, context).minMs, range.maxMs);
-    const capturedSide = CapturedSide.of(side, ["histograms"], this.visible(range, context).minMs, range.maxMs);
+    const { minMs, maxMs } = this.visible(range, context);
+    const captured = new CapturedSources(sources, minMs, maxMs);
+    const side = CapturedSide.of(this.state.side, ["histograms"], minMs, maxMs);
+    const nowMs = clock.nowMs();
+    const isWhole = range.minMs <= nowMs - (levelRetentionMs?.["1h"] ?? retention.longestMs) && range.maxMs >= nowMs;
+    const isUnbounded = isWhole && deletions.last === 0 && this.floorMs(context) === Number.NEGATIVE_INFINITY;
     try {
-      await captured.register(pace);
-      await capturedSide?.load(pace);
-      // Where something was ever deleted or is past, a series may be known and have no samples.
-      const nowMs = clock.nowMs();
-      const isWhole = range.minMs <= nowMs - (levelRetentionMs?.["1h"] ?? retention.longestMs) && range.maxMs >= nowMs;
-      const unbounded = isWhole && deletions.last === 0 && floorMs === Number.NEGATIVE_INFINITY;
-      if (sets.length === 0 && unbounded) return undefined;
-      let found: Uint32Array;
-      if (sets.length <= 1) found = catalog.index.select(context.tenant, sets[0] ?? []);
-      else {
-        const union = new Set<number>();
-        for (const set of sets) for (const series of catalog.index.select(context.tenant, set)) union.add(series);
-        found = Uint32Array.from(union).sort();
-      }
-      return unbounded ? found : await seriesWithin(found, captured, capturedSide, pace);
+      await side?.load(pace);
+      return await work({ captured, side, pace, isUnbounded });
     } finally {
-      capturedSide?.release();
+      side?.release();
       captured.release();
     }
   }
-}
-
-function truncated(all: string[], limit: number): string[] {
-  return limit > 0 && all.length > limit ? all.slice(0, limit) : all;
 }

@@ -12,12 +12,12 @@ import {
   type RawColumn,
   type RawRequest,
 } from "../model/index.ts";
-import type { SeriesCatalog } from "./catalog.ts";
 import { HeadCursor } from "./head-cursor.ts";
 import { JoinedCursor } from "./joined-cursor.ts";
 import { orderByLabels } from "./label-order.ts";
 import { LeafBlocks } from "./leaf-blocks.ts";
 import { Pace } from "./pace.ts";
+import type { Selector } from "./selector.ts";
 import { withSide } from "./series-with-side.ts";
 import type { SideData } from "./side-data.ts";
 import { CapturedSide } from "./side-sources.ts";
@@ -33,7 +33,7 @@ const BATCH_SERIES = 1024;
 export async function* streamRawSamples(
   { matchers, range }: RawRequest,
   context: QueryContext,
-  catalog: SeriesCatalog,
+  selector: Selector,
   sources: Sources,
   sideData: Pick<SideData, "sources">,
   clock: Clock,
@@ -44,26 +44,27 @@ export async function* streamRawSamples(
   const side = CapturedSide.of(sideData, ["histograms"], minMs, maxMs);
   try {
     await side?.load(pace);
-    const loaded = await captured.load(pace);
-    const series = catalog.index.select(context.tenant, matchers);
-    checkSeries(series.length, context.seriesMax);
+    const selection = await selector.select(captured.blocks, context.tenant, matchers, pace);
+    checkSeries(selection.count, context.seriesMax);
     const blocks =
-      loaded.length > 0 ? await LeafBlocks.find(series, loaded, minMs, maxMs, pace) : LeafBlocks.none(series.length);
+      selection.blocks.length > 0
+        ? await LeafBlocks.find(selection.count, selection.blocks, minMs, maxMs, pace)
+        : LeafBlocks.none(selection.count);
     const heads = captured.heads();
     const cursor =
       heads.length === 1 && blocks.blocks.length === 0
         ? new HeadCursor(heads[0]!, minMs, maxMs)
         : new JoinedCursor(heads, blocks, minMs, maxMs);
-    const members = side?.membersOf(series);
-    const { labels, order } = await orderByLabels(series, catalog, pace);
+    const members = side?.membersOf(selection.numbers);
+    const { labels, order } = await orderByLabels(selection, pace);
     let batch: RawColumn[] = [];
     let batchSamples = 0;
     let samplesRead = 0;
     for (const place of order) {
       if (pace.isDue) await pace.rest();
-      cursor.open(series[place]!, place);
+      cursor.open(selection.numbers[place]!, place);
       const floats = cursor.readSamples();
-      const mixed = members?.[place] === 1 ? withSide(floats, side!.read(series[place]!), minMs) : undefined;
+      const mixed = members?.[place] === 1 ? withSide(floats, side!.read(selection.numbers[place]!), minMs) : undefined;
       const { times, values } = mixed ?? floats;
       const count = mixed?.n ?? floats.count;
       if (count === 0) continue;

@@ -1,6 +1,6 @@
 // libs/tsdb/recover.ts: rebuilds catalogue, head and metadata from the WAL at the start.
-// Series keep the numbers they were logged with. A number whose registration was lost to damage stays unused for good, because its
-// samples may still be in the log: another series that got the number would inherit them.
+// Series keep the numbers they were logged with. A number whose registration was lost to damage stays unused as long as its samples may still be
+// in the log: another series that got the number would inherit them.
 import type { BlockRegistry } from "../block/index.ts";
 import type { Clock, FileSystem } from "../env/index.ts";
 import { decodeSamplesRecord, newestTimeOf } from "../kernel/index.ts";
@@ -38,7 +38,7 @@ export async function recover(
   { covered, walFrom }: Pick<BlockRegistry, "covered" | "walFrom">,
   evenSuspect = false,
 ): Promise<ReplayReport> {
-  const registered = new RegisteredSeries(catalog, windows);
+  const registered = new RegisteredSeries(catalog, windows, clock.nowMs());
   const handler: ReplayHandler = {
     registration: (entry) => registered.collect(entry),
     samples: (body, segment) => {
@@ -102,13 +102,19 @@ function seriesOf(body: Uint8Array): Uint32Array {
   }
 }
 
-/** Registrations come in any order; posting lists and the head want ascending numbers. */
+/**
+ * Registrations come in any order; the head wants ascending numbers. A series that was forgotten and came back has two: the later one counts. All
+ * samples under the former number were in blocks when it was forgotten.
+ */
 class RegisteredSeries {
   private readonly catalog: SeriesCatalog;
   private readonly windows: Windows;
-  private entries: { series: number; shard: number; home: bigint; id: Uint8Array; key: Uint8Array }[] = [];
+  private readonly nowMs: number;
+  private entries: { series: number; shard: number; home: bigint; id: Uint8Array; key: Uint8Array; order: number }[] =
+    [];
 
-  constructor(catalog: SeriesCatalog, windows: Windows) {
+  constructor(catalog: SeriesCatalog, windows: Windows, nowMs: number) {
+    this.nowMs = nowMs;
     this.catalog = catalog;
     this.windows = windows;
   }
@@ -120,19 +126,31 @@ class RegisteredSeries {
       home: entry.home,
       id: entry.id.slice(),
       key: entry.key.slice(),
+      order: this.entries.length,
     });
   }
 
   finish(): void {
     if (this.entries.length === 0) return;
     this.entries.sort((a, b) => a.series - b.series);
-    for (const { series, shard, home, id, key } of this.entries) {
+    const orders = new Uint32Array(this.entries.at(-1)!.series + 1);
+    for (const { series, shard, home, id, key, order } of this.entries) {
       while (this.catalog.seriesEnd < series) this.skip();
       const low = Number(home & 0xffffffffn);
       const high = Number(home >> 32n);
       this.addToHead(high, low);
       const { tenant, labels } = decodeSeriesKey(key);
-      this.catalog.add(new DataView(id.buffer, id.byteOffset, 16), 0, tenant, labels, shard, { low, high });
+      const view = new DataView(id.buffer, id.byteOffset, 16);
+      const other = this.catalog.find(view, 0);
+      if (other >= 0) {
+        if (orders[other]! > order) {
+          this.catalog.skip();
+          continue;
+        }
+        this.catalog.retire(other);
+      }
+      orders[series] = order;
+      this.catalog.add(view, 0, tenant, labels, shard, { low, high }, this.nowMs);
     }
     this.entries = [];
   }

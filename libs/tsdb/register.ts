@@ -17,18 +17,30 @@ export interface SeriesName {
  * why it is refused: "id-collision", or a sentence about a limit. Errors: InvalidError for a malformed key.
  */
 export function registerSeries(
-  { catalog, windows, limits }: DbState,
+  state: DbState,
   { shard, home, idView, idAt, key }: SeriesName,
   registrations: RegistrationBody,
 ): number | string {
+  const { catalog, clock, limits } = state;
   const { tenant, labels } = decodeSeriesKey(key);
   const known = catalog.find(idView, idAt);
-  if (known >= 0) return catalog.agrees(known, tenant, labels) ? known : "id-collision";
+  if (known >= 0) {
+    if (!catalog.agrees(known, tenant, labels)) return "id-collision";
+    catalog.see(known, clock.nowMs());
+    return known;
+  }
   const limit = limits.limitOf(catalog, tenant);
-  const series = limit === undefined ? windows.addSeries(home.high, home.low) : -1;
+  const series = limit === undefined ? numberFor(state, home) : -1;
   if (series < 0) return limits.refuse(limit ?? "--head-memory", catalog, tenant);
-  catalog.add(idView, idAt, tenant, labels, shard, home);
+  catalog.add(idView, idAt, tenant, labels, shard, home, clock.nowMs(), series);
   const id = new Uint8Array(idView.buffer, idView.byteOffset + idAt, 16);
   registrations.add(series, shard, BigInt(home.low) | (BigInt(home.high) << 32n), id, key);
   return series;
+}
+
+/** The number for a new series, known to all heads; -1 when there is no room. */
+export function numberFor({ catalog, windows }: Pick<DbState, "catalog" | "windows">, home: Hash64): number {
+  const free = catalog.freeNumber;
+  if (free < 0) return windows.addSeries(home.high, home.low);
+  return windows.reuseSeries(free, home.high, home.low) ? free : -1;
 }

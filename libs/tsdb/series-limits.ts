@@ -14,6 +14,8 @@ export interface SeriesLimitsOptions {
 /** What is known of the series there are. */
 export interface KnownSeries {
   readonly seriesEnd: number;
+  /** A number that the next series takes over; -1 when there is none. */
+  readonly freeNumber?: number;
   seriesOf(tenant: string): number;
   readonly index: { hasRoomFor(tenant: string): boolean; readonly tenantCount: number };
 }
@@ -38,7 +40,7 @@ export class SeriesLimits {
 
   /** What refuses a new series of a tenant; undefined: nothing. */
   limitOf(known: KnownSeries, tenant: string): SeriesLimit | undefined {
-    if (known.seriesEnd >= this.seriesMax) return "--series-max";
+    if (known.seriesEnd >= this.seriesMax && (known.freeNumber ?? -1) < 0) return "--series-max";
     if (known.seriesOf(tenant) >= this.tenantSeriesMax) return "--tenant-series-max";
     if (!known.index.hasRoomFor(tenant)) return "tenants";
     return this.budget.isTight ? "--head-memory" : undefined;

@@ -1,55 +1,57 @@
 // libs/tsdb/series-within.ts: which series have a sample in a time range, stale markers included, in any head or block.
-// A block that lies in the range answers by its table of series, another one by the times of its columns: no value of a block is decoded.
+// A block that lies in the range answers by its selection, another one by the times of its columns: no value of a block is decoded.
 import { ROW_MS } from "../model/index.ts";
 import type { Head, TimeColumn } from "./head.ts";
 import { LeafBlock } from "./leaf-blocks.ts";
 import type { Pace } from "./pace.ts";
+import { type BlockPart, NO_SERIES, type Selection } from "./selection.ts";
 import type { CapturedSide } from "./side-sources.ts";
-import type { CapturedSources, LoadedBlock } from "./sources.ts";
+import type { CapturedSources } from "./sources.ts";
 
 /** Series between two looks at the clock. */
 const STRIDE = 64;
 
-/** Those of ascending series that have a sample in the range that was captured, or, of `side`, a histogram. Errors: CorruptionError; those of the pace. */
+/**
+ * The indexes of a selection's series that have a sample in the range that was captured, or, of `side`, a histogram; ascending. Errors:
+ * CorruptionError; those of the pace.
+ */
 export async function seriesWithin(
-  series: Uint32Array,
+  selection: Selection,
   captured: CapturedSources,
   side: CapturedSide | undefined,
   pace: Pace,
 ): Promise<Uint32Array> {
   const { lowMs, highMs } = captured;
-  const seen = side?.membersOf(series) ?? new Uint8Array(series.length);
-  for (const loaded of [...(await captured.load(pace)), ...(await captured.load(pace, captured.rows))]) {
-    await markSeen(seen, series, loaded, lowMs, highMs, pace);
+  const { numbers } = selection;
+  const seen = side?.membersOf(numbers) ?? new Uint8Array(selection.count);
+  for (const part of selection.blocks) {
+    await markSeen(seen, part, lowMs, highMs, pace);
     if (pace.isDue) await pace.rest();
   }
   for (const head of captured.heads()) {
     const columns = new Map<number, TimeColumn>();
-    for (let i = 0; i < series.length; i++) {
+    for (let i = 0; i < numbers.length; i++) {
       if (i % STRIDE === 0 && pace.isDue) await pace.rest();
-      if (seen[i] === 0 && hasSamples(head, columns, series[i]!, lowMs, highMs)) seen[i] = 1;
+      if (seen[i] === 1 || numbers[i] === NO_SERIES) continue;
+      if (hasSamples(head, columns, numbers[i]!, lowMs, highMs)) seen[i] = 1;
     }
   }
-  return series.filter((_, i) => seen[i] === 1);
+  return numbers.map((_, i) => i).filter((i) => seen[i] === 1);
 }
 
 /** Marks the series that a block has samples of. */
 async function markSeen(
   seen: Uint8Array,
-  series: Uint32Array,
-  { block, series: table }: LoadedBlock,
+  { block, indexes, places }: BlockPart,
   lowMs: number,
   highMs: number,
   pace: Pace,
 ): Promise<void> {
-  const { indexes, places } = table.intersect(series);
   const { hidden } = block;
-  const { minMs, maxMs } = block.reader.footer;
-  if (minMs >= lowMs - 1 && maxMs <= highMs) {
+  if (block.liesWithin(lowMs, highMs)) {
     for (let k = 0; k < indexes.length; k++) if (!hidden?.has(places[k]!)) seen[indexes[k]!] = 1;
     if (hidden === undefined) return;
   }
-  if (places.length === 0) return;
   // Rows end behind their samples.
   const within = new LeafBlock(block, lowMs, block.isRows ? highMs + ROW_MS["1h"] - 1 : highMs);
   const { timeColumns } = await within.lookUp(places, pace);

@@ -15,6 +15,7 @@ import {
 import { RECORD, RegistrationBody } from "../wal/index.ts";
 import { headFullError } from "./head.ts";
 import { encodeMetadata } from "./metadata-store.ts";
+import { numberFor } from "./register.ts";
 import { rejectionText } from "./rejection-text.ts";
 import { appendSideBatch } from "./side-append.ts";
 import type { DbState } from "./state.ts";
@@ -162,7 +163,7 @@ export class DbSession implements IngestSession {
 
   /** Gives one reference its series. Returns false when only an unknown id was given. */
   private resolve(view: DataView, { ref, at, key, name }: BatchRegistration): boolean {
-    const { catalog, limits, windows, stats } = this.state;
+    const { catalog, clock, limits, stats } = this.state;
     const idAt = at + 16;
     let series = catalog.find(view, idAt);
     if (name === undefined) {
@@ -176,7 +177,7 @@ export class DbSession implements IngestSession {
     } else {
       const home = { low: view.getUint32(at + 8, true), high: view.getUint32(at + 12, true) };
       let limit = limits.limitOf(catalog, name.tenant);
-      series = limit === undefined ? windows.addSeries(home.high, home.low) : -1;
+      series = limit === undefined ? numberFor(this.state, home) : -1;
       if (series < 0) {
         limit ??= "--head-memory";
         if (limit === "--head-memory") this.refusedForMemory = true;
@@ -185,9 +186,11 @@ export class DbSession implements IngestSession {
         return true;
       }
       const shard = view.getUint32(at + 4, true);
-      catalog.add(view, idAt, name.tenant, name.labels, shard, home);
+      catalog.add(view, idAt, name.tenant, name.labels, shard, home, clock.nowMs(), series);
       this.registrations.add(series, shard, view.getBigUint64(at + 8, true), bytesOf(view, idAt, 16), key);
     }
+    // Whoever has a reference may write: the series stays for a while.
+    catalog.see(series, clock.nowMs());
     this.define(this.dictionary.set(ref, series));
     return true;
   }

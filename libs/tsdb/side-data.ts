@@ -23,6 +23,8 @@ export class SideData {
   readonly bytesMax: number;
   /** The live files. */
   files: readonly StoredSide[] = [];
+  /** Files that are live no more, and that queries may still read. */
+  private leaving: readonly StoredSide[] = [];
 
   constructor(fromMs: number, bytesMax: number) {
     this.windows = new SideWindows(fromMs);
@@ -31,6 +33,18 @@ export class SideData {
 
   get isFull(): boolean {
     return this.windows.sizeBytes >= this.bytesMax;
+  }
+
+  /** Whether anything in memory knows a series by its number: another series that got the number would be given its side data. */
+  knows(series: number): boolean {
+    if (this.windows.knows(series) || this.files.some((file) => file.knows(series))) return true;
+    this.leaving = this.leaving.filter((file) => file.isInUse);
+    return this.leaving.some((file) => file.knows(series));
+  }
+
+  /** Notes that files are live no more. */
+  leave(files: readonly StoredSide[]): void {
+    this.leaving = [...this.leaving, ...files];
   }
 
   report(): { readonly memoryBytes: number; readonly files: number; readonly sizeBytes: number } {

@@ -21,8 +21,7 @@ import {
   sideFolder,
 } from "../side/index.ts";
 import type { DbState } from "./state.ts";
-import type { NumberOf } from "./stored-block.ts";
-import { StoredSide } from "./stored-side.ts";
+import { type NumberOf, StoredSide } from "./stored-side.ts";
 
 export interface SideFilesOptions {
   readonly fs: FileSystem;
@@ -134,7 +133,7 @@ export class SideFiles {
     const { catalog } = this.state;
     const byShard = new Map<number, number[]>();
     for (const series of new Set(stores.flatMap((store) => store.seriesNumbers))) {
-      if (!catalog.knows(series)) continue;
+      if (!catalog.isLive(series)) continue;
       const shard = catalog.shardOf(series);
       const list = byShard.get(shard);
       if (list === undefined) byShard.set(shard, [series]);
@@ -224,6 +223,7 @@ export class SideFiles {
     if (removed.length + added.length === 0) return;
     const { side } = this.state;
     side.files = [...side.files.filter((file) => !removed.includes(file)), ...added];
+    side.leave(removed);
     this.discard(removed);
   }
 

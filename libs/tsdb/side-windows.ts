@@ -28,6 +28,12 @@ export class SideWindows {
     return [...this.frozen, ...this.older, this.current].filter((store) => !store.isEmpty);
   }
 
+  /** Whether any store has something of a series. */
+  knows(series: number): boolean {
+    const has = (store: SideStore): boolean => store.has(series);
+    return has(this.current) || this.older.some(has) || this.frozen.some(has);
+  }
+
   /** Whether freeze would give anything. */
   get hasOlder(): boolean {
     return this.older.some((store) => !store.isEmpty);

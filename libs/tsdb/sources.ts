@@ -2,37 +2,38 @@
 // A snapshot never changes: cuts and merges replace it as a whole, before they retire the blocks that are no longer in it. What is in a head
 // and in blocks, or in several of either, is merged; at equal times the winner of libs/kernel/winner.ts counts.
 import { daysOf as daysIn, type RowDays } from "../block/index.ts";
-import type { BlockSeries } from "./block-series.ts";
 import { freshDaysOf } from "./fresh-rows.ts";
 import type { Head } from "./head.ts";
-import type { Pace } from "./pace.ts";
 import type { StoredBlock } from "./stored-block.ts";
 
 export interface Sources {
-  /** Oldest first. Each knows all series numbers of the catalogue. */
+  /** Oldest first. */
   readonly heads: readonly Head[];
-  /** In any order. */
+  /** In any order, blocks of rows among them. */
   readonly blocks: readonly StoredBlock[];
+  readonly pin?: SourcesPin;
 }
 
-/** A block with the table of its series. */
-export interface LoadedBlock {
-  readonly block: StoredBlock;
-  readonly series: BlockSeries;
+/** Counts the queries at work on snapshots that know the same series of the catalogue. */
+export class SourcesPin {
+  users = 0;
 }
 
 /** What of a snapshot may have samples in [lowMs, highMs]. Its blocks stay open, and its heads what they are, until `release`. */
 export class CapturedSources {
   readonly lowMs: number;
   readonly highMs: number;
+  private readonly pin: SourcesPin | undefined;
   private readonly allHeads: readonly Head[];
   /** By their first times: those of samples, and those of rows. */
-  private readonly blocks: readonly StoredBlock[];
+  readonly blocks: readonly StoredBlock[];
   readonly rows: readonly StoredBlock[];
+  /** All of these: samples first, then rows. */
+  readonly both: readonly StoredBlock[];
   private readonly all: readonly StoredBlock[];
 
   /** `rowsBackMs`: how far before `lowMs` rows are captured, too. */
-  constructor({ heads, blocks }: Sources, lowMs: number, highMs: number, rowsBackMs = 0) {
+  constructor({ heads, blocks, pin }: Sources, lowMs: number, highMs: number, rowsBackMs = 0) {
     this.lowMs = lowMs;
     this.highMs = highMs;
     this.allHeads = heads;
@@ -41,9 +42,12 @@ export class CapturedSources {
       .sort((a, b) => a.reader.footer.minMs - b.reader.footer.minMs);
     this.blocks = all.filter((block) => !block.isRows);
     this.rows = all.filter((block) => block.isRows);
+    this.both = [...this.blocks, ...this.rows];
     this.all = blocks;
-    for (const block of all) block.acquire();
+    for (const block of this.both) block.acquire();
     for (const head of heads) head.acquire();
+    this.pin = pin;
+    if (pin !== undefined) pin.users++;
   }
 
   /** Heads with samples in the range now; one at least. */
@@ -65,46 +69,9 @@ export class CapturedSources {
     return { fresh: without(days.fresh), alone: without(days.alone) };
   }
 
-  /**
-   * The blocks of samples, or those given, with their series, all of which are in the catalogue afterwards. Errors: CorruptionError; those
-   * of the pace.
-   */
-  async load(pace: Pace, blocks = this.blocks): Promise<LoadedBlock[]> {
-    const loaded: LoadedBlock[] = [];
-    for (const block of blocks) {
-      let series = block.load();
-      while (series === undefined) {
-        if (pace.isDue) await pace.rest();
-        series = block.load();
-      }
-      loaded.push({ block, series });
-      if (pace.isDue) await pace.rest();
-    }
-    return loaded;
-  }
-
-  /** Sees to it that all series of the blocks are in the catalogue. Errors as those of load. */
-  async register(pace: Pace): Promise<void> {
-    for (const block of [...this.blocks, ...this.rows]) {
-      while (!block.isRegistered) {
-        block.load();
-        if (pace.isDue) await pace.rest();
-      }
-    }
-  }
-
-  /** The blocks of samples that `isNeeded` wants. */
-  samples(isNeeded: (block: StoredBlock) => boolean): readonly StoredBlock[] {
-    return this.blocks.filter(isNeeded);
-  }
-
-  /** Like load of the blocks of samples, in one piece. */
-  loadAll(): LoadedBlock[] {
-    return this.blocks.map((block) => ({ block, series: block.loadAll() }));
-  }
-
   release(): void {
-    for (const block of [...this.blocks, ...this.rows]) block.release();
+    for (const block of this.both) block.release();
     for (const head of this.allHeads) head.release();
+    if (this.pin !== undefined) this.pin.users--;
   }
 }

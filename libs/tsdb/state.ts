@@ -7,11 +7,14 @@ import type { BlockMemory } from "./block-memory.ts";
 import type { SeriesCatalog } from "./catalog.ts";
 import type { Deletions } from "./deletions.ts";
 import type { DiskReserve } from "./disk-reserve.ts";
+import type { Forgetting } from "./forgetting.ts";
 import type { HeadAppend } from "./head.ts";
 import type { HeadBudget } from "./head-budget.ts";
 import type { MetadataStore } from "./metadata-store.ts";
+import type { PieceIndex } from "./piece-index.ts";
 import type { Quarantine } from "./quarantine.ts";
 import type { Retention } from "./retention.ts";
+import type { Selector } from "./selector.ts";
 import type { SeriesLimits } from "./series-limits.ts";
 import type { DbSession } from "./session.ts";
 import type { SideData } from "./side-data.ts";
@@ -88,6 +91,11 @@ export interface DbState {
   /** What queries read. Cuts and merges replace it as a whole, and retire its former blocks afterwards. */
   sources: Sources;
   readonly blockMemory: BlockMemory;
+  readonly forgetting: Forgetting;
+  /** The persistent index of the blocks. */
+  readonly pieces: PieceIndex;
+  /** Finds the series of queries. */
+  readonly selector: Selector;
   readonly quarantine: Quarantine;
   readonly reserve: DiskReserve;
   readonly catalog: SeriesCatalog;

@@ -1,4 +1,4 @@
-// libs/tsdb/statistics.ts: what a tenant's series are made of, counted from the index, and what the heads hold.
+// libs/tsdb/statistics.ts: what a tenant's series are made of that are written, counted from the catalogue, and what the heads hold.
 // Counting goes through every label pair, a few milliseconds at a time; postings are counted, never read.
 import {
   DistinctCounter,
@@ -17,17 +17,19 @@ const STRIDE = 256;
 /** Longer than all of time: a head's samples lie in one span of it, or two. */
 const WHOLE_MS = 2 ** 53;
 
-/** The `limit` greatest counts of each kind. Errors: those of the pace and of reading blocks. */
+/** The `limit` greatest counts of each kind. Errors: those of the pace. */
 export async function countStatistics(
-  { catalog, clock, sources }: Pick<DbState, "catalog" | "clock" | "sources">,
+  { clock, selector, sources }: Pick<DbState, "clock" | "selector" | "sources">,
   limit: number,
   context: QueryContext,
 ): Promise<Statistics> {
   const pace = new Pace(clock, context);
   const captured = new CapturedSources(sources, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY);
   try {
-    await captured.register(pace);
-    return { ...(await countPairs(catalog, limit, context.tenant, pace)), ...(await countChunks(captured, pace)) };
+    return {
+      ...(await countPairs(selector.catalog, limit, context.tenant, pace)),
+      ...(await countChunks(captured, pace)),
+    };
   } finally {
     captured.release();
   }

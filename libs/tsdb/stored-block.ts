@@ -1,33 +1,27 @@
-// libs/tsdb/stored-block.ts: a block on this node: its reader, and which of the node's series it has, found when first asked for.
+// libs/tsdb/stored-block.ts: a block on this node: its reader, and which of its series matchers select.
 // It is open as long as somebody uses it: its owner until it is retired, and every evaluation that captured it before.
-import { type BlockReader, hiddenByPlace, type TimeRanges, type Tombstone } from "../block/index.ts";
-import { InternalError, ROW_COLUMNS } from "../model/index.ts";
+import { type BlockReader, hiddenByPlace, pageOf, type TimeRanges, type Tombstone } from "../block/index.ts";
+import type { PairRows } from "../index/index.ts";
+import { type CompiledMatcher, compareUtf8, InternalError, ROW_COLUMNS } from "../model/index.ts";
 import type { BlockMemory, Droppable } from "./block-memory.ts";
-import { BlockSeries } from "./block-series.ts";
+import type { Pace } from "./pace.ts";
+import type { PieceIndex } from "./piece-index.ts";
 
-/** The node's number of the series with a key: of a known one, or one registered with all heads and the catalogue for it. */
-export type NumberOf = (key: Uint8Array) => number;
+const NOTHING = new Uint32Array(0);
 
 export class StoredBlock implements Droppable {
   /** Of samples, one column per series, or of rows. */
   readonly reader: BlockReader;
-  private readonly numberOf: NumberOf;
+  private readonly pieces: PieceIndex;
   private readonly memory: BlockMemory;
-  private series: BlockSeries | undefined;
-  /** By place, as far as pages were read. */
-  private numbers: Uint32Array | undefined;
-  private pagesRead = 0;
-  private registered = false;
   /** Evaluations that captured it, and the owner. */
   private users = 1;
   private retired = false;
-  /** Whether it was read since its memory was counted: most blocks that a query captures it need not look into. */
-  private touched = false;
   private tombstoneList: readonly Tombstone[] = [];
   private hiddenTimes: ReadonlyMap<number, TimeRanges> | undefined;
 
   /** Takes the reader over. Errors: InternalError for columns that are neither. */
-  constructor(reader: BlockReader, numberOf: NumberOf, memory: BlockMemory) {
+  constructor(reader: BlockReader, pieces: PieceIndex, memory: BlockMemory) {
     const { columnsPerSeries, level } = reader.footer;
     if (columnsPerSeries !== 1 && (columnsPerSeries !== ROW_COLUMNS || level === "raw")) {
       throw new InternalError(
@@ -35,7 +29,7 @@ export class StoredBlock implements Droppable {
       );
     }
     this.reader = reader;
-    this.numberOf = numberOf;
+    this.pieces = pieces;
     this.memory = memory;
   }
 
@@ -59,9 +53,8 @@ export class StoredBlock implements Droppable {
     return this.hiddenTimes;
   }
 
-  /** How much of a series is hidden in [lowMs, highMs]. For whoever keeps rows that were made of these samples. */
-  hiddenShare(series: number, lowMs: number, highMs: number): "none" | "some" | "all" {
-    const place = this.hiddenTimes === undefined ? -1 : this.loadAll().find(series);
+  /** How much of the series at a place is hidden in [lowMs, highMs]. For whoever keeps rows that were made of these samples. */
+  hiddenShare(place: number, lowMs: number, highMs: number): "none" | "some" | "all" {
     return this.hiddenTimes?.get(place)?.shareOf(lowMs, highMs) ?? "none";
   }
 
@@ -71,45 +64,112 @@ export class StoredBlock implements Droppable {
     return minMs < highMs && maxMs >= lowMs;
   }
 
-  /** Whether all of its series have got their numbers once, and so are in the catalogue. */
-  get isRegistered(): boolean {
-    return this.registered;
+  /** Whether all of its samples are in [lowMs, highMs]. */
+  liesWithin(lowMs: number, highMs: number): boolean {
+    const { minMs, maxMs } = this.reader.footer;
+    return minMs >= lowMs - 1 && maxMs <= highMs;
   }
 
-  /**
-   * Reads one more page of keys; a page takes about a millisecond. Returns the table of series when there is none left. Errors:
-   * CorruptionError; those of numberOf.
-   */
-  load(): BlockSeries | undefined {
-    this.touched = true;
-    if (this.series !== undefined) return this.series;
-    const { seriesPages } = this.reader.footer;
-    const numbers = this.numbers ?? new Uint32Array(this.reader.seriesCount);
-    this.numbers = numbers;
-    if (this.pagesRead < seriesPages.length) {
-      const { first } = seriesPages[this.pagesRead]!;
-      for (const [i, key] of this.reader.keysOfPage(this.pagesRead).entries()) numbers[first + i] = this.numberOf(key);
-      this.reader.forgetKeys();
-      this.pagesRead++;
-      if (this.pagesRead < seriesPages.length) return undefined;
+  /** The places of a tenant's series that satisfy all matchers, ascending. Errors: CorruptionError; those of the pace. */
+  async select(tenant: string, matchers: readonly CompiledMatcher[], pace: Pace): Promise<Uint32Array> {
+    const range = this.reader.tenant(tenant);
+    if (range === undefined) return NOTHING;
+    const { first, count } = range;
+    const found = this.pieces.with(this.reader.footer, tenant, (piece) => piece.select(matchers, first, count));
+    if (found !== undefined) return found;
+    const places: number[] = [];
+    for (const page of this.pagesOf(first, count)) {
+      if (pace.isDue) await pace.rest();
+      this.scanPage(page, first, count, matchers, places);
     }
-    this.series = new BlockSeries(numbers);
-    this.numbers = undefined;
-    this.pagesRead = 0;
-    this.registered = true;
-    return this.series;
+    return Uint32Array.from(places);
   }
 
-  /** The table of series, read in one piece. Errors as those of load. */
-  loadAll(): BlockSeries {
-    for (;;) {
-      const series = this.load();
-      if (series !== undefined) return series;
+  /** As select, by reading all of the tenant's labels, in one piece. Errors: CorruptionError. */
+  scan(tenant: string, matchers: readonly CompiledMatcher[]): Uint32Array {
+    const range = this.reader.tenant(tenant);
+    if (range === undefined) return NOTHING;
+    const places: number[] = [];
+    for (const page of this.pagesOf(range.first, range.count)) {
+      this.scanPage(page, range.first, range.count, matchers, places);
+    }
+    return Uint32Array.from(places);
+  }
+
+  /** Label names of a tenant's series, in byte order. Errors: as those of select. */
+  labelNames(tenant: string, pace: Pace): Promise<string[]> {
+    return this.texts(
+      tenant,
+      pace,
+      () => this.pieces.with(this.reader.footer, tenant, (piece) => piece.labelNames()),
+      (rows, pair) => rows.names[pair]!,
+    );
+  }
+
+  /** Values of a label over a tenant's series, in byte order. Errors: as those of select. */
+  labelValues(tenant: string, name: string, pace: Pace): Promise<string[]> {
+    return this.texts(
+      tenant,
+      pace,
+      () => this.pieces.with(this.reader.footer, tenant, (piece) => piece.labelValues(name)),
+      (rows, pair) => (rows.names[pair] === name ? rows.values[pair] : undefined),
+    );
+  }
+
+  private async texts(
+    tenant: string,
+    pace: Pace,
+    indexed: () => string[] | undefined,
+    textOf: (rows: PairRows, pair: number) => string | undefined,
+  ): Promise<string[]> {
+    const range = this.reader.tenant(tenant);
+    if (range === undefined) return [];
+    const known = indexed();
+    if (known !== undefined) return known;
+    const found = new Set<string>();
+    for (const page of this.pagesOf(range.first, range.count)) {
+      if (pace.isDue) await pace.rest();
+      const rows = this.reader.rowsOfPage(page);
+      const { from, to } = this.within(page, range.first, range.count);
+      for (let k = rows.starts[from]!; k < rows.starts[to]!; k++) {
+        const text = textOf(rows, rows.pairs[k]!);
+        if (text !== undefined) found.add(text);
+      }
+    }
+    return [...found].sort(compareUtf8);
+  }
+
+  private *pagesOf(first: number, count: number): Generator<number> {
+    const { seriesPages } = this.reader.footer;
+    for (let page = pageOf(seriesPages, first); seriesPages[page]!.first < first + count; page++) {
+      yield page;
+      if (page === seriesPages.length - 1) return;
+    }
+  }
+
+  /** Which of a page's series are in [first, first + count). */
+  private within(page: number, first: number, count: number): { from: number; to: number } {
+    const { first: pageFirst, count: pageCount } = this.reader.footer.seriesPages[page]!;
+    return { from: Math.max(0, first - pageFirst), to: Math.min(pageCount, first + count - pageFirst) };
+  }
+
+  private scanPage(
+    page: number,
+    first: number,
+    count: number,
+    matchers: readonly CompiledMatcher[],
+    places: number[],
+  ): void {
+    const rows = this.reader.rowsOfPage(page);
+    const { from, to } = this.within(page, first, count);
+    const pageFirst = this.reader.footer.seriesPages[page]!.first;
+    for (let i = from; i < to; i++) {
+      if (matchers.every((m) => m.matches(valueIn(rows, i, m.name)))) places.push(pageFirst + i);
     }
   }
 
   get keptBytes(): number {
-    return (this.series?.sizeBytes ?? 0) + (this.numbers?.byteLength ?? 0) + this.reader.keptBytes;
+    return this.reader.keptBytes;
   }
 
   get isInUse(): boolean {
@@ -118,9 +178,6 @@ export class StoredBlock implements Droppable {
 
   /** Forgets what can be read again. */
   drop(): void {
-    this.series = undefined;
-    this.numbers = undefined;
-    this.pagesRead = 0;
     this.reader.forget();
   }
 
@@ -133,8 +190,7 @@ export class StoredBlock implements Droppable {
   release(): void {
     this.users--;
     if (this.users === 0) this.close();
-    else if (this.touched && !this.isInUse) {
-      this.touched = false;
+    else if (!this.isInUse) {
       this.reader.forgetPayloads();
       this.memory.used(this);
     }
@@ -153,4 +209,12 @@ export class StoredBlock implements Droppable {
     this.drop();
     this.reader.close();
   }
+}
+
+/** A series' value of a label, empty when it has none. */
+function valueIn(rows: PairRows, series: number, name: string): string {
+  for (let k = rows.starts[series]!; k < rows.starts[series + 1]!; k++) {
+    if (rows.names[rows.pairs[k]!] === name) return rows.values[rows.pairs[k]!]!;
+  }
+  return "";
 }

@@ -11,7 +11,9 @@ import {
 } from "../side/index.ts";
 import type { BlockMemory, Droppable } from "./block-memory.ts";
 import type { SideSource } from "./side-data.ts";
-import type { NumberOf } from "./stored-block.ts";
+
+/** The node's number of the series with a key: of a known one, or one registered with all heads and the catalogue for it. */
+export type NumberOf = (key: Uint8Array) => number;
 
 /** What a series of a file takes in memory, about. */
 const ENTRY_BYTES = 600;
@@ -58,6 +60,11 @@ export class StoredSide implements SideSource, Droppable {
     const entries = new Map<number, SideEntry>();
     for (const entry of this.reader.directory()) entries.set(this.numberOf(entry.key), entry);
     this.entries = entries;
+  }
+
+  /** Whether what is in memory of it says something of a series by its number, which therefore must stay the series'. */
+  knows(series: number): boolean {
+    return this.entries?.has(series) ?? false;
   }
 
   *seriesWith(part: SidePart, lowMs: number, highMs: number): Generator<number, void> {

@@ -113,6 +113,39 @@ export class Windows {
     return first!;
   }
 
+  /**
+   * Gives the number of a series that is gone, and that no head has samples of, to one of another home. Returns false when a head takes no
+   * more.
+   */
+  reuseSeries(number: number, homeHigh: number, homeLow: number): boolean {
+    const heads = [this.active, this.previous?.head, this.past, this.spare].filter((head) => head !== undefined);
+    if (this.complete.some((head) => !head.hasSeriesRoom)) return false;
+    return heads.every((head) => number >= head.seriesCount || head.rehome(number, homeHigh, homeLow));
+  }
+
+  /** Whether any head that takes samples, or is to be cut, has some of a series. */
+  hasSamples(series: number): boolean {
+    return this.heads.some((head) => head.hasSamples(series));
+  }
+
+  /** Makes all references to these series unknown, in steps of well under a millisecond. */
+  *forgetSeries(series: Uint32Array): Generator<void> {
+    const gone = new Uint8Array(this.options.seriesEnd());
+    for (const one of series) gone[one] = 1;
+    const done = new Set<HeadDictionary>();
+    // Heads and sessions may come meanwhile.
+    for (;;) {
+      const next = this.headDictionaries().find((one) => !done.has(one));
+      if (next === undefined) return;
+      yield* next.forgetSeries(gone);
+      done.add(next);
+    }
+  }
+
+  private headDictionaries(): HeadDictionary[] {
+    return [...this.dictionaries].flatMap((dictionary) => dictionary.all());
+  }
+
   /** References of a session; undefined when there is no memory for them. */
   makeDictionary(): WindowsDictionary | undefined {
     const dictionary = new WindowsDictionary((gone) => this.dictionaries.delete(gone));
@@ -318,6 +351,10 @@ export class WindowsDictionary {
     let done = true;
     for (const dictionary of this.byHead.values()) done = dictionary.set(ref, series) && done;
     return done;
+  }
+
+  all(): HeadDictionary[] {
+    return [...this.byHead.values()];
   }
 
   /** Marks a reference whose samples are counted as refused and dropped. */

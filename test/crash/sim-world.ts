@@ -1,7 +1,8 @@
 // test/crash/sim-world.ts: a disk that forgets, a storage that dies on it again and again, two inserts, and clients that keep a ledger.
 // Everything follows from the seed. The real Db and the real IngestHandler run; only disk, clock and process table are simulated.
 import { SeededRandom, SimClock, SimFileSystem } from "../../libs/env/index.ts";
-import { CorruptionError, type FloatHistogram } from "../../libs/model/index.ts";
+import { MemoryPieceStore } from "../../libs/index/index.ts";
+import { CorruptionError, type FloatHistogram, labelsKey } from "../../libs/model/index.ts";
 import { compareHistograms } from "../../libs/side/histogram-bytes.ts";
 import { Db } from "../../libs/tsdb/index.ts";
 import type { WriteReply } from "../../services/insert/index.ts";
@@ -36,6 +37,8 @@ export class World {
   readonly fs = new SimFileSystem();
   readonly ledger = new Ledger();
   readonly clock = new SimClock();
+  /** The persistent index outlives its process, though not whole. */
+  private readonly pieces = new MemoryPieceStore();
   private readonly mark: (name: string) => void;
   private readonly random: SeededRandom;
   private readonly traffic: Traffic;
@@ -146,6 +149,7 @@ export class World {
       maxFutureMs: MAX_FUTURE_MS,
       seriesMax: 500,
       walMode: "inline",
+      pieceStore: this.pieces,
       walSegmentBytes: this.segmentBytes,
       walBufferBytes: 1024 * KIB,
       windowMs: this.windowMs,
@@ -166,6 +170,7 @@ export class World {
       this.failedStarts = 0;
       await this.afterStart(opened);
       await this.checkMetadata(opened);
+      await this.checkIndex(opened);
       return this.storage;
     }
     process.end();
@@ -218,6 +223,34 @@ export class World {
         family.acknowledged = version;
       }
     }
+  }
+
+  /** What the index finds is what reading all labels finds. */
+  private async checkIndex(db: Db): Promise<void> {
+    if (this.fs.crashed) return;
+    const { faults } = this.fs;
+    this.fs.faults = () => undefined;
+    const range = { minMs: 0, maxMs: this.clock.nowMs() + MAX_FUTURE_MS };
+    for (const tenant of TENANTS) {
+      const context = { tenant, signal: new AbortController().signal, deadlineMs: Infinity, samplesMax: 1 };
+      const indexed = new Set((await db.queryable.series([], range, 0, context)).map(labelsKey));
+      for (const { labels, times } of db.export(tenant, [])) {
+        if (times.length > 0 && !indexed.has(labelsKey(labels))) throw new Violation(`the index lacks ${labels}`);
+      }
+    }
+    this.fs.faults = faults;
+  }
+
+  /** Loses a piece of the index, or damages it. */
+  private harmIndex(): void {
+    const names = [...this.pieces.values.keys()];
+    if (names.length === 0) return;
+    this.mark("index harmed");
+    const name = this.random.pick(names);
+    const value = this.pieces.values.get(name)!.slice();
+    value[this.random.below(value.length)]! ^= 4;
+    if (this.random.chance(0.5)) this.pieces.values.set(name, value);
+    else this.pieces.values.delete(name);
   }
 
   /** Errors: Violation for a block that is damaged where it is read: a crash damages none that is live. */
@@ -323,6 +356,7 @@ export class World {
     const first = this.storage!.db.report().wal.segment;
     for (let steps = random.below(this.hurried ? 5 : 40); steps > 0 && !fs.crashed; steps--) {
       for (const which of this.inserts.keys()) if (random.chance(0.01)) this.restartInsert(which);
+      if (random.chance(0.02)) this.harmIndex();
       if (this.fullDisks && random.chance(0.05)) fs.capacityBytes = this.usedBytes() + random.below(3 * KIB);
       await clock.advance(random.pick([0, 1, 100, 1000, 15_000]));
       if (random.chance(0.06) && !fs.crashed) await this.deleteSome();
@@ -338,7 +372,9 @@ export class World {
       }
       if (this.problem !== undefined) throw this.problem;
     }
-    const { counters, wal, cuts, blocks, side } = this.storage!.db.report();
+    const { counters, wal, cuts, blocks, forgotten, numbersReused, side } = this.storage!.db.report();
+    if (forgotten > 0) this.mark("series forgotten");
+    if (numbersReused > 0) this.mark("number reused");
     if (first > 0 && wal.segment > first + 1) this.mark("rolls under load");
     if (cuts.blocks > 0) this.mark("cut into blocks");
     if (cuts.merged > 0) this.mark("blocks merged");

@@ -28,6 +28,22 @@ test("finds every id it was given and no other, also when ids share their low wo
           expect(table.find(bytes, 0)).toBe(series);
         });
         expect(table.size).toBe(ids.length);
+        // Every third goes, and comes back under another number.
+        ids.forEach((_, series) => {
+          if (series % 3 === 0) table.remove(series);
+        });
+        ids.forEach((words, series) => {
+          write(words);
+          expect(table.find(bytes, 0)).toBe(series % 3 === 0 ? -1 : series);
+        });
+        ids.forEach((words, series) => {
+          write(words);
+          if (series % 3 === 0) table.add(bytes, 0, ids.length + series);
+        });
+        ids.forEach((words, series) => {
+          write(words);
+          expect(table.find(bytes, 0)).toBe(series % 3 === 0 ? ids.length + series : series);
+        });
       },
     ),
     { numRuns: 50, seed: 7 },

@@ -3,10 +3,12 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { SeriesIndex } from "../../../libs/index/index.ts";
 import {
+  compareUtf8,
   compileMatcher,
   type Labels,
   labelsFromRecord,
   labelsKey,
+  labelsToRecord,
   type Matcher,
   type MatchType,
   matchLabels,
@@ -28,6 +30,9 @@ const matcher: fc.Arbitrary<Matcher> = fc
     fc.constantFrom(...(type === "=" || type === "!=" ? values : patterns)).map((value) => ({ type, name, value })),
   );
 
+const pairsOf = (labels: Labels): string[] =>
+  labels.flatMap((name, i) => (i % 2 === 0 ? [JSON.stringify([name, labels[i + 1]])] : []));
+
 describe("series index", () => {
   test("agrees with filtering every label set", () => {
     fc.assert(
@@ -43,6 +48,75 @@ describe("series index", () => {
       }),
       { numRuns: 2000, seed: SEED },
     );
+  });
+
+  test("series come, are retired and freed, and their numbers serve others", () => {
+    const action = fc.record({ kind: fc.nat(3), at: fc.nat(), labels: labelSet });
+    fc.assert(
+      fc.property(
+        fc.array(action, { minLength: 50, maxLength: 600 }),
+        fc.array(fc.array(matcher, { maxLength: 2 }), { minLength: 1, maxLength: 4 }),
+        (actions, queries) => {
+          const index = new SeriesIndex();
+          const live = new Map<number, Labels>();
+          const retired = new Map<number, Labels>();
+          const free: number[] = [];
+          let end = 0;
+          for (const [i, { kind, at, labels }] of actions.entries()) {
+            if (kind <= 1) {
+              // Many share a label, so that their list becomes a bitmap and a run again.
+              const own = labelsFromRecord({ ...labelsToRecord(labels), all: "same", one: `${at % 50}` });
+              const number = free.splice(at % Math.max(1, free.length), 1)[0] ?? end++;
+              index.add("t", number, own);
+              live.set(number, own);
+            } else if (kind === 2 && live.size > 0) {
+              const number = [...live.keys()][at % live.size]!;
+              index.retire(number);
+              retired.set(number, live.get(number)!);
+              live.delete(number);
+            } else if (retired.size > 0) {
+              const number = [...retired.keys()][at % retired.size]!;
+              index.free(number);
+              retired.delete(number);
+              free.push(number);
+            }
+            if (i % 20 !== 0 && i < actions.length - 1) continue;
+            for (const matchers of queries) {
+              const compiled = matchers.map(compileMatcher);
+              const want = [...live].filter(([, own]) => matchLabels(compiled, own)).map(([number]) => number);
+              expect([...index.select("t", matchers)]).toEqual(want.sort((a, b) => a - b));
+            }
+            for (const [number, own] of [...live, ...retired]) expect(index.labelsOf(number)).toEqual(own);
+            expect(index.size).toBe(live.size);
+            const texts = [...live.values()].map(labelsToRecord);
+            expect(index.labelNames("t")).toEqual(
+              [...new Set(texts.flatMap((one) => Object.keys(one)))].sort(compareUtf8),
+            );
+            const ones = [...new Set(texts.map((one) => one.one!))].sort(compareUtf8);
+            expect(index.labelValues("t", "one")).toEqual(ones);
+          }
+          const carried = [...live.values(), ...retired.values()].flatMap((own) => pairsOf(own));
+          expect(index.pairsInUse).toBe(end === 0 ? 0 : new Set(carried).size + 1);
+          index.dispose();
+        },
+      ),
+      { numRuns: 150, seed: SEED },
+    );
+  });
+
+  test("what freed series had of its memory is used again", () => {
+    const index = new SeriesIndex();
+    const labels = (i: number): Labels => Array.from({ length: 20 }, (_, k) => [`n${k}`, `${i}-${k}`]).flat();
+    for (let round = 0; round < 20; round++) {
+      for (let i = 0; i < 1000; i++) index.add("t", i, labels(round * 1000 + i));
+      expect(index.labelsOf(500)).toEqual(labels(round * 1000 + 500));
+      for (let i = 0; i < 1000; i++) index.retire(i);
+      for (let i = 0; i < 1000; i++) index.free(i);
+    }
+    expect(index.pairsInUse).toBe(1);
+    expect(index.pairCount).toBe(20_001);
+    expect(index.arena.length).toBeLessThan(300_000);
+    index.dispose();
   });
 
   test("long posting lists become bitmaps without losing or inventing a series", () => {
@@ -86,9 +160,15 @@ describe("series index", () => {
     index.add("t", 0, ["__name__", "up", "job", "b"]);
     index.add("t", 1, ["__name__", "down", "zone", "z"]);
     expect(index.labelNames("t")).toEqual(["__name__", "job", "zone"]);
-    expect(index.labelNames("t", Uint32Array.of(1))).toEqual(["__name__", "zone"]);
+    const of = (add: (to: Set<string>) => void): string[] => {
+      const to = new Set<string>();
+      add(to);
+      return [...to];
+    };
+    expect(of((to) => index.addNames(Uint32Array.of(1), to))).toEqual(["__name__", "zone"]);
     expect(index.labelValues("t", "__name__")).toEqual(["down", "up"]);
-    expect(index.labelValues("t", "job", Uint32Array.of(1))).toEqual([]);
+    expect(of((to) => index.addValues("job", Uint32Array.of(1), to))).toEqual([]);
+    expect(of((to) => index.addValues("job", Uint32Array.of(0, 1), to))).toEqual(["b"]);
     expect(index.labelsOf(1)).toEqual(["__name__", "down", "zone", "z"]);
     expect(index.hasLabels(0, ["__name__", "up", "job", "b"])).toBe(true);
     expect(index.hasLabels(0, ["__name__", "up", "job", "c"])).toBe(false);

@@ -1,8 +1,10 @@
 // test/unit/tsdb/cut.test.ts: windows end, are cut into blocks, merged, expire; the WAL goes; nothing is lost, doubled or changed by it.
 import { describe, expect, test } from "vitest";
 import { SeededRandom, SimClock, SimFileSystem } from "../../../libs/env/index.ts";
-import { UnavailableError } from "../../../libs/model/index.ts";
+import { MemoryPieceStore } from "../../../libs/index/index.ts";
+import { type Labels, labelsToRecord, UnavailableError } from "../../../libs/model/index.ts";
 import type { Db } from "../../../libs/tsdb/index.ts";
+import type { DbState } from "../../../libs/tsdb/state.ts";
 import {
   bitsOfNumber,
   contents,
@@ -128,6 +130,71 @@ test("a window is cut when its late time is over, and the WAL before it goes", a
   await next.close();
 });
 
+test("pieces of the index come with blocks, go with them, and are made again when they are lost", async () => {
+  const fs = new SimFileSystem();
+  const clock = new SimClock(NOW);
+  const pieceStore = new MemoryPieceStore();
+  const problems: string[] = [];
+  const options = {
+    ...OPTIONS,
+    retentionMs: 72 * HOUR,
+    clock,
+    pieceStore,
+    onProblem: (text: string) => problems.push(text),
+  };
+  let db = await openDb(fs, options);
+  const feed = new Feed(db);
+  for (let hour = 0; hour < 24 * 2; hour++) {
+    await clock.advance(HOUR);
+    await feed.append(Array.from({ length: 20 }, (_, i): Row => [series(i + hour), clock.nowMs(), hour]));
+  }
+  await settle(clock, db.flush());
+  await settle(clock, db.compact());
+  const state = () => {
+    const { blocks, index } = db.report();
+    return { blocks: blocks.count, ...index };
+  };
+  expect(state().blocks).toBeGreaterThan(8);
+  expect(state()).toMatchObject({ indexed: state().blocks, missing: 0, rebuilt: 0 });
+  // A block's pieces are one value here; there are blocks of rows without a series, and so without one.
+  const { sources } = (db as unknown as { readonly state: DbState }).state;
+  const full = sources.blocks.filter(({ reader }) => reader.seriesCount > 0);
+  expect(full.some((block) => block.isRows)).toBe(true);
+  expect(pieceStore.values.size).toBe(full.length);
+  const context = { tenant: TENANT, signal: new AbortController().signal, deadlineMs: Infinity, samplesMax: 1e9 };
+  const always = { minMs: 0, maxMs: NOW + 1000 * HOUR };
+  const values = () => db.queryable.labelValues("i", [], always, 0, context);
+  const wanted = await values();
+  expect(wanted.length).toBe(67);
+  expect(problems).toEqual([]);
+  const before = new Map(pieceStore.values);
+  const [lost, damaged] = [...pieceStore.values.keys()] as [string, string];
+  pieceStore.values.delete(lost);
+  pieceStore.values.set(damaged, pieceStore.values.get(damaged)!.with(9, 99));
+  expect(await values()).toEqual(wanted);
+  expect(problems.length).toBe(2);
+  expect(problems.join()).toMatch(/got nothing.*got another checksum|got another checksum.*got nothing/);
+  expect(state().missing).toBe(2);
+  await clock.advance(10_000);
+  expect(state()).toMatchObject({ missing: 0, rebuilt: 2, indexed: state().blocks });
+  expect(pieceStore.values).toEqual(before);
+  await db.close();
+  // Between two starts, too; and what is of no live block goes.
+  pieceStore.values.delete(lost);
+  pieceStore.put(new Uint8Array(40).fill(255), new Uint8Array(3));
+  db = await openDb(fs, options);
+  expect(state().missing).toBe(1);
+  expect(await values()).toEqual(wanted);
+  await clock.advance(10_000);
+  expect(state()).toMatchObject({ missing: 0, rebuilt: 1 });
+  expect(pieceStore.values).toEqual(before);
+  // Expired days are reclaimed.
+  await clock.advance(100 * HOUR);
+  expect(state()).toMatchObject({ blocks: 0, indexed: 0 });
+  expect(pieceStore.values.size).toBe(0);
+  await db.close();
+});
+
 test("days are merged, old blocks expire, and the answer stays what retention says", async () => {
   const fs = new SimFileSystem();
   const clock = new SimClock(NOW);
@@ -201,7 +268,9 @@ describe("random lives", () => {
       let clock = new SimClock(NOW);
       const options = { ...OPTIONS, windowMs: 10 * MINUTE, lateWindowMs: 2 * MINUTE, walSegmentBytes: 64 << 10 };
       const want = new Map<string, string>();
-      let db: Db = await openDb(fs, { ...options, clock, random: new SeededRandom(random.u32()) });
+      // The index outlives crashes, though not whole.
+      const pieceStore = new MemoryPieceStore();
+      let db: Db = await openDb(fs, { ...options, clock, pieceStore, random: new SeededRandom(random.u32()) });
       let feed = new Feed(db);
       for (let step = 0; step < 120; step++) {
         await clock.advance(random.below(2 * MINUTE));
@@ -238,17 +307,43 @@ describe("random lives", () => {
             // Time stands still for the dead process.
             clock = new SimClock(clock.nowMs());
           }
-          db = await openDb(fs, { ...options, clock, random: new SeededRandom(random.u32()) });
+          db = await openDb(fs, { ...options, clock, pieceStore, random: new SeededRandom(random.u32()) });
           feed = new Feed(db);
           expect([db.replayed.damage, db.damagedBlocks]).toEqual([[], []]);
         }
-        if (random.chance(0.1)) expect(contents(db), `seed ${seed}, step ${step}`).toEqual([...want.values()].sort());
+        if (random.chance(0.1)) harm(pieceStore, random);
+        if (!random.chance(0.1)) continue;
+        const found = contents(db);
+        expect(found, `seed ${seed}, step ${step}`).toEqual([...want.values()].sort());
+        // By the index, as queries do.
+        const always = { minMs: NOW - 30 * 24 * HOUR, maxMs: clock.nowMs() };
+        const context = { tenant: TENANT, signal: new AbortController().signal, deadlineMs: Infinity, samplesMax: 1e9 };
+        const matchers = [{ type: "=~", name: "i", value: ".*[02468]" } as const];
+        const matching = (await db.queryable.series([matchers], always, 0, context)).map(textOf).sort();
+        const all = new Set(found.map((text) => text.slice(0, text.indexOf("}") + 1)));
+        const wanted = [...all].filter((text) => Number(/"i":"(\d+)"/.exec(text)![1]) % 2 === 0);
+        expect(matching, `seed ${seed}, step ${step}`).toEqual(wanted.sort());
       }
       expect(contents(db), `seed ${seed}`).toEqual([...want.values()].sort());
       await db.close();
     }
   });
 });
+
+const textOf = (labels: Labels): string => JSON.stringify(labelsToRecord(labels));
+
+/** Loses a value of the index, or damages it. */
+function harm(store: MemoryPieceStore, random: SeededRandom): void {
+  const names = [...store.values.keys()];
+  if (names.length === 0) return;
+  const name = random.pick(names);
+  if (random.chance(0.5)) store.values.delete(name);
+  else {
+    const damaged = store.values.get(name)!.slice();
+    damaged[random.below(damaged.length)]! ^= 1;
+    store.values.set(name, damaged);
+  }
+}
 
 function numberOf(text: string): number {
   return new Float64Array(BigUint64Array.of(BigInt(`0x${text.split(" ").at(-1)!}`)).buffer)[0]!;

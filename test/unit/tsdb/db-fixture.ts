@@ -95,29 +95,35 @@ export function batchOf(session: IngestSession, rows: readonly Row[], firstRef =
   });
 }
 
-/** A session that registers each series once. */
+/** A session that registers each series once, and again when the storage has forgotten it, as an insert does. */
 export class Feed {
   readonly session: IngestSession;
   private readonly refs = new Map<string, number>();
   private seq = 0;
+  /** References that the storage did not know any more. */
+  forgotten = 0;
 
   constructor(db: Db) {
     this.session = db.openSession();
   }
 
-  append(rows: readonly Row[], tenant = TENANT): Promise<BatchAck> {
-    const registrations = [];
-    const refs: number[] = [];
-    for (const [labels] of rows) {
-      const key = JSON.stringify([tenant, labels]);
-      let ref = this.refs.get(key);
-      if (ref === undefined) {
-        ref = this.refs.size + 1;
-        this.refs.set(key, ref);
-        registrations.push(register(this.session.identity, ref, tenant, labelsFromRecord(labels)));
-      }
-      refs.push(ref);
-    }
+  async append(rows: readonly Row[], tenant = TENANT): Promise<BatchAck> {
+    const names = rows.map(([labels]) => JSON.stringify([tenant, labels]));
+    const news = new Set(names.filter((name) => !this.refs.has(name)));
+    for (const name of news) this.refs.set(name, this.refs.size + 1);
+    const ack = await this.send(rows, names, news);
+    if (ack.status !== "unknown-refs") return ack;
+    this.forgotten += ack.unknownRefs.length;
+    const unknown = names.filter((name) => news.has(name) || ack.unknownRefs.includes(this.refs.get(name)!));
+    return this.send(rows, names, new Set(unknown));
+  }
+
+  private send(rows: readonly Row[], names: readonly string[], named: ReadonlySet<string>): Promise<BatchAck> {
+    const registrations = [...named].map((name) => {
+      const [tenant, labels] = JSON.parse(name) as [string, LabelRecord];
+      return register(this.session.identity, this.refs.get(name)!, tenant, labelsFromRecord(labels));
+    });
+    const refs = names.map((name) => this.refs.get(name)!);
     const timesMs = rows.map(([, time]) => time);
     return this.session.append(writeBatch({ seq: ++this.seq, registrations, refs, timesMs, values: valuesOf(rows) }));
   }

@@ -384,6 +384,27 @@ describe("a deletion", () => {
     expect(text).toContain('"tombstones"');
     await life.db.close();
   });
+
+  test("and undoings, several of which the registry was not told of, are all told to blocks at a start", async () => {
+    const life = await new Life({}).open();
+    const rows = await filled(life);
+    await life.settle(life.db.flush());
+    life.fs.faults = (call) => (call.path.includes("registry.json") && call.kind === "write" ? "ENOSPC" : undefined);
+    await life.remove(one(1));
+    await life.remove(one(2));
+    const undone = await life.remove(one(3));
+    await life.settle(life.db.deletable.undelete(TENANT, undone!.id));
+    const left = lines(rows.filter(([labels]) => labels.i !== "1" && labels.i !== "2"));
+    expect(contents(life.db)).toEqual(left);
+    life.fs.faults = () => undefined;
+    await life.kill();
+    expect(contents(life.db)).toEqual(left);
+    // The registry takes it all.
+    await life.settle(life.db.flush());
+    await life.kill();
+    expect(contents(life.db)).toEqual(left);
+    await life.db.close();
+  });
 });
 
 function readRegistry(fs: SimFileSystem): Uint8Array {

@@ -88,8 +88,8 @@ test("answers of long windows are those of samples, and read fewer", { timeout: 
       args: rollup === "quantile_over_time" ? [0.5] : [],
       dropName: false,
     };
-    const wanted = await evaluateLeaf(leaf, context, twin.catalog, twin.sources, NO_SIDE_DATA, twin.clock, plans);
-    const got = await evaluateLeaf(leaf, context, ours.catalog, ours.sources, NO_SIDE_DATA, ours.clock, plans);
+    const wanted = await evaluateLeaf(leaf, context, twin.selector, twin.sources, NO_SIDE_DATA, twin.clock, plans);
+    const got = await evaluateLeaf(leaf, context, ours.selector, ours.sources, NO_SIDE_DATA, ours.clock, plans);
     const about = `${i}: ${JSON.stringify(leaf)}`;
     const byKey = new Map(got.columns.map(({ labels, values }) => [labelsKey(labels), values[0]!]));
     expect([about, byKey.size, got.seriesCount]).toEqual([about, wanted.columns.length, wanted.seriesCount]);

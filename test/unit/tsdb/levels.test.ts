@@ -2,9 +2,11 @@
 // samples, restarts and renewal; others say what they are once samples have expired.
 import { describe, expect, test } from "vitest";
 import { SeededRandom, SimClock, SimFileSystem } from "../../../libs/env/index.ts";
+import { MemoryPieceStore } from "../../../libs/index/index.ts";
 import { type LevelChoice, labelsKey, type QueryContext } from "../../../libs/model/index.ts";
 import { Engine, type QueryResult } from "../../../libs/promql/index.ts";
 import type { Db, DbOptions } from "../../../libs/tsdb/index.ts";
+import type { DbState } from "../../../libs/tsdb/state.ts";
 import { Feed, HOUR, openDb, type Row, TENANT } from "./db-fixture.ts";
 
 const DAY = 24 * HOUR;
@@ -20,6 +22,7 @@ const OPTIONS = {
   headMemoryBytes: 32 << 20,
   seriesMax: 1000,
 } satisfies Partial<DbOptions>;
+const stateOf = (db: Db): DbState => (db as unknown as { readonly state: DbState }).state;
 const context: QueryContext = {
   tenant: TENANT,
   signal: new AbortController().signal,
@@ -341,6 +344,34 @@ describe("levels of which samples have expired", () => {
     // Whole rows, and no info.
     const even = { ...one, startMs: END - 60 * HOUR };
     expectSame(await ask(db, even, "auto"), await ask(young, even, "raw"), "even");
+    await db.close();
+    await young.close();
+  });
+
+  test("series that blocks of rows alone have are found, with the index and without it, and stay out of the catalogue", async () => {
+    const pieceStore = new MemoryPieceStore();
+    const { db, young } = await aged({ retentionMs: 3 * DAY, pieceStore });
+    const clock = stateOf(db).clock as SimClock;
+    // Nobody writes them any more.
+    await clock.advance(3 * HOUR);
+    await settle(clock, db.flush());
+    expect(db.report().seriesCount).toBe(0);
+    pieceStore.values.clear();
+    await expectAligned(db, young);
+    expect(db.report().index.missing).toBeGreaterThan(0);
+    await clock.advance(20_000);
+    expect(db.report().index.missing).toBe(0);
+    expect(pieceStore.values.size).toBeGreaterThan(0);
+    const before = { ...db.report().counters.leavesOf };
+    // By selectors that no block was asked before.
+    for (const query of ['rate({__name__=~"e_.*"}[1h])', 'max_over_time(e_total{i!="4"}[2h])']) {
+      expectSame(await ask(db, hourly(query), "auto"), await ask(young, hourly(query), "raw"), query);
+    }
+    expect(db.report().counters.leavesOf["1h"]).toBeGreaterThan(before["1h"]);
+    const range = { minMs: 0, maxMs: END };
+    expect((await db.queryable.series([], range, 0, context)).length).toBe(5);
+    expect(await db.queryable.labelValues("i", [], range, 0, context)).toEqual(["0", "1", "2", "3", "4"]);
+    expect(db.report().seriesCount).toBe(0);
     await db.close();
     await young.close();
   });

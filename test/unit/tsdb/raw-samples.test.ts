@@ -41,13 +41,13 @@ const hex = (values: Float64Array): string[] =>
   Array.from(new BigUint64Array(values.buffer, values.byteOffset, values.length), (bits) => bits.toString(16));
 
 function querierOf(storage: SplitStorage): { querier: DbQuerier; stats: DbStats } {
-  const { catalog, clock, sources } = storage;
+  const { clock, selector, sources } = storage;
   const stats = new DbStats();
   const quarantine = new Quarantine(storage.fs, "/none", () => {});
   const metadata = new MetadataStore();
   const deletions = new Deletions(clock, 0, NO_DELETIONS);
   const retention = new Retention({ defaultMs: 24 * 3_600_000 });
-  const state = { catalog, clock, sources, deletions, metadata, quarantine, side: NO_SIDE_DATA, retention, stats };
+  const state = { selector, clock, sources, deletions, metadata, quarantine, side: NO_SIDE_DATA, retention, stats };
   return { querier: new DbQuerier(state), stats };
 }
 

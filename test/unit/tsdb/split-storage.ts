@@ -1,11 +1,14 @@
 // test/unit/tsdb/split-storage.ts: the same samples twice: in one head, and split over heads and blocks on a simulated file system.
-import { BlockReader, BlockWriter, compareBytes } from "../../../libs/block/index.ts";
+import { BlockReader, BlockWriter, compareBytes, piecesOf } from "../../../libs/block/index.ts";
 import { SimClock, SimFileSystem } from "../../../libs/env/index.ts";
+import { MemoryPieceStore } from "../../../libs/index/index.ts";
 import { ColumnKernel } from "../../../libs/kernel/index.ts";
 import { encodeSeriesKey, type Labels, labelsFromRecord } from "../../../libs/model/index.ts";
 import { BlockMemory } from "../../../libs/tsdb/block-memory.ts";
 import { SeriesCatalog } from "../../../libs/tsdb/catalog.ts";
 import { Head } from "../../../libs/tsdb/head.ts";
+import { PieceIndex } from "../../../libs/tsdb/piece-index.ts";
+import { Selector } from "../../../libs/tsdb/selector.ts";
 import type { Sources } from "../../../libs/tsdb/sources.ts";
 import { StoredBlock } from "../../../libs/tsdb/stored-block.ts";
 import { columnOf } from "../kernel/column-courses.ts";
@@ -36,7 +39,6 @@ export interface Split {
 
 const labelsOf = (series: SplitSeries): Labels => labelsFromRecord(series.labels);
 const keyOf = (series: SplitSeries): Uint8Array => encodeSeriesKey(TENANT, labelsOf(series));
-const nameOf = (key: Uint8Array): string => Buffer.from(key).toString("latin1");
 
 /** One storage without a log. */
 export class SplitStorage {
@@ -46,33 +48,42 @@ export class SplitStorage {
   readonly catalog = new SeriesCatalog();
   sources: Sources;
   private readonly heads: readonly Head[];
-  private readonly numbers = new Map<string, number>();
+  readonly store = new MemoryPieceStore();
+  readonly pieces = new PieceIndex(this.store);
+  readonly selector: Selector;
+  private readonly indexed: boolean;
   private readonly series: readonly SplitSeries[];
   private blockCount = 0;
 
-  /** Series up to `registered` are registered at once, the others when a block has them. */
+  /** Series up to `registered` are in the catalogue; the others, of which no head has samples, are not. Blocks have pieces with `indexed`. */
   constructor(
     series: readonly SplitSeries[],
     { heads, blocks }: Split,
     registered = series.length,
     memoryBytesMax = Number.POSITIVE_INFINITY,
+    indexed = true,
   ) {
     this.series = series;
+    this.indexed = indexed;
     this.memory = new BlockMemory(this.clock, memoryBytesMax, 60_000);
     this.heads = heads.map(() => new Head({ memoryBytes: HEAD_BYTES }));
+    this.selector = new Selector(this.catalog, this.memory);
     for (const one of series.slice(0, registered)) this.register(one);
     for (const [i, samples] of heads.entries()) this.append(this.heads[i]!, samples);
     this.sources = { heads: this.heads, blocks: blocks.flatMap((samples) => this.makeBlocks(samples)) };
   }
 
-  private register(one: SplitSeries): number {
+  private register(one: SplitSeries): void {
     const number = this.catalog.seriesEnd;
     const id = new DataView(new ArrayBuffer(16));
     id.setUint32(0, number + 1, true);
     this.catalog.add(id, 0, TENANT, labelsOf(one), number % SHARDS, { low: one.target, high: 1 });
     for (const head of this.heads) head.addSeries(1, one.target);
-    this.numbers.set(nameOf(keyOf(one)), number);
-    return number;
+  }
+
+  /** The key of a series by its number in the split. */
+  keyOf(series: number): Uint8Array {
+    return keyOf(this.series[series]!);
   }
 
   private append(head: Head, samples: readonly SplitSample[]): void {
@@ -127,12 +138,8 @@ export class SplitStorage {
       );
     }
     writer.finish("test");
-    return new StoredBlock(new BlockReader(this.fs, path, kernel), (key) => this.numberOf(key), this.memory);
-  }
-
-  private numberOf(key: Uint8Array): number {
-    const known = this.numbers.get(nameOf(key));
-    if (known !== undefined) return known;
-    return this.register(this.series.find((one) => compareBytes(keyOf(one), key) === 0)!);
+    const reader = new BlockReader(this.fs, path, kernel);
+    if (this.indexed) for (const { key, value } of piecesOf(reader)) this.store.put(key, value);
+    return new StoredBlock(reader, this.pieces, this.memory);
   }
 }

@@ -1,0 +1,224 @@
+// libs/index/piece-reader.ts: finds series by matchers in a piece of the persistent index, and tells its label names and values.
+// Only the chunks that a matcher's values may lie in are read. Native memory of bitmaps is freed before a call returns.
+import { type CompiledMatcher, compareUtf8 } from "../model/index.ts";
+import { type Bitmap, bitmapOf, createBitmap } from "./bitmap.ts";
+import { damagedPiece, PieceSource } from "./piece-bytes.ts";
+import { BITMAP_FROM } from "./postings.ts";
+
+interface PieceName {
+  readonly name: string;
+  readonly number: number;
+  /** How many values it has. */
+  readonly size: number;
+}
+
+/** Where a walk over values stands; valid during the visit. */
+interface Entry {
+  readonly source: PieceSource;
+  /** How many series carry the value; their places follow in the source. */
+  readonly count: number;
+}
+
+/** A piece. Errors of all methods: CorruptionError. */
+export class PieceReader {
+  private readonly names = new Map<string, PieceName>();
+  /** Each chunk's first pair: its name's number and its value. */
+  private readonly firstNames: number[] = [];
+  private readonly firstValues: string[] = [];
+  private readonly inline: Uint8Array;
+  private readonly readChunk: (chunk: number) => Uint8Array;
+
+  /** `readChunk` gives the chunks of a piece that is more than its directory, numbered from 0. */
+  constructor(directory: Uint8Array, readChunk: (chunk: number) => Uint8Array) {
+    const source = new PieceSource(directory);
+    const count = source.uvarint();
+    for (let number = 0; number < count; number++) {
+      const name = textOf(source.blob());
+      this.names.set(name, { name, number, size: source.uvarint() });
+    }
+    const chunks = source.uvarint();
+    for (let i = 0; i < chunks; i++) {
+      this.firstNames.push(source.uvarint());
+      this.firstValues.push(textOf(source.blob()));
+    }
+    this.inline = source.raw(directory.length - source.at);
+    this.readChunk = this.inline.length > 0 ? () => this.inline : readChunk;
+  }
+
+  /** Label names, in byte order. */
+  labelNames(): string[] {
+    return [...this.names.keys()];
+  }
+
+  /** Values of a label, in byte order. */
+  labelValues(name: string): string[] {
+    const found: string[] = [];
+    this.visit(name, "", undefined, (value, entry) => {
+      found.push(value);
+      skipPlaces(entry);
+    });
+    return found;
+  }
+
+  /** The places of [first, first + count) whose series satisfy all matchers, ascending. */
+  select(matchers: readonly CompiledMatcher[], first: number, count: number): Uint32Array {
+    const positive = matchers.filter((m) => !m.matchesEmpty);
+    const negative = matchers.filter((m) => m.matchesEmpty);
+    if (positive.some(({ name }) => !this.names.has(name))) return new Uint32Array(0);
+    // Fewest values first is a fair guess at fewest series first.
+    positive.sort((a, b) => this.cost(a) - this.cost(b));
+    let result: Bitmap | undefined;
+    try {
+      for (const m of positive) {
+        const union = this.union(m, (value) => m.matches(value));
+        if (result === undefined) result = union;
+        else {
+          result.andInPlace(union);
+          union.dispose();
+        }
+        if (result.size === 0) return new Uint32Array(0);
+      }
+      if (result === undefined) {
+        result = createBitmap();
+        result.addRange(first, first + count);
+      }
+      for (const m of negative) {
+        if (!this.names.has(m.name)) continue;
+        const refused = this.union(m, (value) => !m.matches(value));
+        result.andNotInPlace(refused);
+        refused.dispose();
+      }
+      return result.toUint32Array();
+    } finally {
+      result?.dispose();
+    }
+  }
+
+  private cost(m: CompiledMatcher): number {
+    return m.values === undefined ? this.names.get(m.name)!.size : m.values.length;
+  }
+
+  /** The places of series whose label has a value that `accepts` takes. */
+  private union(m: CompiledMatcher, accepts: (value: string) => boolean): Bitmap {
+    const union = createBitmap();
+    try {
+      const add = (value: string, entry: Entry): void => {
+        if (accepts(value)) addPlaces(union, entry);
+        else skipPlaces(entry);
+      };
+      // Where the positive form accepts a few values only, they are looked up one by one.
+      const finite = m.values !== undefined && (m.values.length === 0 || accepts(m.values[0]!));
+      if (finite) for (const value of new Set(m.values)) this.visit(m.name, value, value, add);
+      else {
+        // What a regex takes begins with its prefix; one that takes the empty value has none, so the prefix bounds either way.
+        const prefix = m.values === undefined ? m.prefix : "";
+        this.visit(m.name, prefix, undefined, add, prefix);
+      }
+      return union;
+    } catch (error) {
+      union.dispose();
+      throw error;
+    }
+  }
+
+  /**
+   * Calls `visit` for the values of a name from `from` on, in order: up to `to`, or as long as they begin with `prefix`. It must read the
+   * places or skip them.
+   */
+  private visit(
+    name: string,
+    from: string,
+    to: string | undefined,
+    visit: (value: string, entry: Entry) => void,
+    prefix = "",
+  ): void {
+    const found = this.names.get(name);
+    if (found === undefined) return;
+    const { number } = found;
+    for (let chunk = this.chunkOf(number, from); chunk < this.firstNames.length; chunk++) {
+      const firstName = this.firstNames[chunk]!;
+      if (firstName > number) return;
+      if (firstName === number && to !== undefined && compareUtf8(this.firstValues[chunk]!, to) > 0) return;
+      const source = new PieceSource(this.readChunk(chunk));
+      while (!source.isAtEnd) {
+        const section = source.uvarint();
+        const entries = source.uvarint();
+        const body = source.blob();
+        if (section < number) continue;
+        if (section > number) return;
+        if (!visitSection(new PieceSource(body), entries, from, to, prefix, visit)) return;
+      }
+    }
+  }
+
+  /** The last chunk that begins with the pair or one before it. */
+  private chunkOf(name: number, value: string): number {
+    let low = 0;
+    let high = this.firstNames.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      const order = this.firstNames[middle]! - name || compareUtf8(this.firstValues[middle]!, value);
+      if (order <= 0) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+}
+
+/** Whether the walk goes on behind the section. */
+function visitSection(
+  source: PieceSource,
+  entries: number,
+  from: string,
+  to: string | undefined,
+  prefix: string,
+  visit: (value: string, entry: Entry) => void,
+): boolean {
+  let text = Buffer.alloc(64);
+  for (let i = 0; i < entries; i++) {
+    const shared = source.uvarint();
+    const rest = source.blob();
+    if (shared > text.length) throw damagedPiece("a value that shares more than there is");
+    if (shared + rest.length > text.length) {
+      const longer = Buffer.alloc(2 * (shared + rest.length));
+      text.copy(longer, 0, 0, shared);
+      text = longer;
+    }
+    text.set(rest, shared);
+    const value = text.toString("utf8", 0, shared + rest.length);
+    const entry = { source, count: source.uvarint() };
+    if (compareUtf8(value, from) < 0) {
+      skipPlaces(entry);
+      continue;
+    }
+    if ((to !== undefined && compareUtf8(value, to) > 0) || !value.startsWith(prefix)) return false;
+    visit(value, entry);
+  }
+  return true;
+}
+
+function addPlaces(target: Bitmap, { source, count }: Entry): void {
+  if (count >= BITMAP_FROM) {
+    const bitmap = bitmapOf(source.blob());
+    target.orInPlace(bitmap);
+    bitmap.dispose();
+    return;
+  }
+  const places = new Uint32Array(count);
+  let last = -1;
+  for (let i = 0; i < count; i++) {
+    last += source.uvarint() + 1;
+    places[i] = last;
+  }
+  target.addMany(places);
+}
+
+function skipPlaces({ source, count }: Entry): void {
+  if (count >= BITMAP_FROM) source.blob();
+  else for (let i = 0; i < count; i++) source.uvarint();
+}
+
+/** Text under a checksum was UTF-8 when it was written. */
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8");
+}
