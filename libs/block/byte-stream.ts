@@ -184,6 +184,23 @@ export class ByteSource {
     throw this.damage("a number of more than 64 bits", "a shorter one");
   }
 
+  /** Goes past a number in LEB128. */
+  skipNumber(): void {
+    while (this.u8() > 127);
+  }
+
+  /** Goes past a number for each place where `has` isn't 0, and notes where each begins or would begin. */
+  skipNumbers(has: Uint8Array, starts: Uint32Array): void {
+    const { bytes } = this;
+    let at = this.at;
+    for (let i = 0; i < has.length; i++) {
+      starts[i] = at;
+      if (has[i] !== 0) while (bytes[at++]! > 127);
+    }
+    this.need(at - this.at);
+    this.at = at;
+  }
+
   /** A view of the next `length` bytes. */
   raw(length: number): Uint8Array {
     this.need(length);

@@ -11,11 +11,6 @@ export interface ColumnEntry {
   readonly reference: number;
 }
 
-/** An entry from a page of headers, whose place is not worked out yet. */
-export interface DecodedColumn extends ColumnEntry {
-  offset: number;
-}
-
 /** A column's entry as a reader sees it. */
 export interface StoredColumn extends ColumnEntry {
   /** Where in the file its payload is. */

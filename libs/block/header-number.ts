@@ -107,3 +107,19 @@ export function readNumber(
     view.setBigUint64(offset, BigInt.asUintN(64, moved), true);
   }
 }
+
+/** Goes past as many numbers as writeNumber was given, and notes where each begins. */
+export function skipTagged(tags: ByteSource, numbers: ByteSource, count: number, starts: Uint32Array): void {
+  const sizes = tags.raw(count);
+  numbers.at = 0;
+  for (let i = 0; i < count; i++) {
+    starts[i] = numbers.at;
+    const tag = sizes[i]!;
+    if (tag === TAG_EXPECTED || tag === TAG_EXPECTED_ELSE) continue;
+    if (tag === TAG_BITS) numbers.at += 8;
+    else {
+      numbers.skipNumber();
+      if (tag === TAG_BLURRED) numbers.skipNumber();
+    }
+  }
+}

@@ -11,8 +11,8 @@ import {
   NO_INDEX,
 } from "../kernel/index.ts";
 import { ByteSink, ByteSource, putInteger } from "./byte-stream.ts";
-import type { ColumnEntry, DecodedColumn } from "./column-entry.ts";
-import { copyField, integerOf, readNumber, type Scale, writeNumber } from "./header-number.ts";
+import type { ColumnEntry, StoredColumn } from "./column-entry.ts";
+import { copyField, integerOf, readNumber, type Scale, skipTagged, writeNumber } from "./header-number.ts";
 
 /** The streams of a page, in order. A statistic has a stream of tags and one of numbers. */
 const STREAMS = [
@@ -23,6 +23,8 @@ const STREAMS = [
 ] as const;
 type Stream = (typeof STREAMS)[number];
 
+/** What a column's entry takes in memory, about. */
+const ENTRY_BYTES = 400;
 const EXPONENT_MAX = 22;
 /** 10^e as the text would be read, exact up to 22. */
 const POWERS = Array.from({ length: EXPONENT_MAX + 1 }, (_, e) => Number(`1e${e}`));
@@ -135,10 +137,203 @@ function writeEntry(s: Record<Stream, ByteSink>, entry: ColumnEntry, column: num
   s.specials.uvarint(header.count - 1 - header.lastIndex);
 }
 
+/** Streams with a byte for each column, for coded ones, for those of integers; and one with four for each payload. */
+const OF_ALL = ["kinds", "exponents", "baseTags", "odd", "first", "last", "min", "max", "sum", "resetSum"] as const;
+const OF_CODED = ["predictors", "shifts", "tables"] as const;
+/** Streams with numbers for all columns or some, which are as long as they are. */
+const VARYING = [
+  ...["counts", "times", "lengths", "references", "bases", "steps", "biases", "gcds", "resets", "specials"],
+  ...["firstN", "lastN", "minN", "maxN", "sumN", "resetSumN"],
+] as const;
+const NUMBERS = ["first", "last", "min", "max", "sum", "resetSum"] as const;
+const ROW_CODED = VARYING.length;
+const ROW_INTEGERS = ROW_CODED + 1;
+const ROW_STORED = ROW_INTEGERS + 1;
+const ROWS = ROW_STORED + 1;
+export const HAS_STALES = 1;
+export const HAS_NANS = 2;
+
+/** Headers that share a buffer: many small ones cost more than reading them. */
+const SLAB = 32;
+
 /**
- * Decodes the entries of a page. `countOf` gives the count of a value column from its time column; without it the page has counts.
- * Errors: CorruptionError.
+ * A page of headers, unpacked. What most queries ask of all columns is read at once, an entry when it is asked for: a page has hundreds, and
+ * a query may want two. Errors of all methods: CorruptionError.
  */
+export class HeaderPage {
+  /** By column of the page: its time column. */
+  readonly times: Uint32Array;
+  /** By column of the page: HAS_STALES and HAS_NANS. */
+  readonly odd: Uint8Array;
+  private readonly streams: Record<Stream, ByteSource>;
+  private readonly firstColumn: number;
+  private readonly payloadOffset: number;
+  private readonly countOf: ((times: number) => number) | undefined;
+  private readonly entries: (StoredColumn | undefined)[];
+  private readonly slabs: (Uint8Array | undefined)[] = [];
+  private readonly sizeBytes: number;
+  private read = 0;
+  /** Where each column's payload begins, and its entry in each stream that is not as long for all. */
+  private offsets: Float64Array | undefined;
+  private positions = new Uint32Array(0);
+  private readonly specialStarts: Uint32Array;
+
+  /**
+   * Takes the bytes of a page of columns numbered from `firstColumn`. `countOf` gives the count of a value column from its time column;
+   * without it the page has counts.
+   */
+  constructor(
+    source: ByteSource,
+    columns: number,
+    firstColumn: number,
+    place: { readonly path: string; readonly offset: number; readonly payloadOffset: number },
+    countOf?: (times: number) => number,
+  ) {
+    const lengths = STREAMS.map(() => source.uvarint());
+    this.streams = Object.fromEntries(
+      STREAMS.map((name, i) => {
+        const stream = new ByteSource(source.raw(lengths[i]!), `header stream ${name}`, place.path, place.offset);
+        return [name, stream];
+      }),
+    ) as Record<Stream, ByteSource>;
+    source.end();
+    this.sizeBytes = source.at;
+    this.firstColumn = firstColumn;
+    this.payloadOffset = place.payloadOffset;
+    this.countOf = countOf;
+    this.entries = new Array<StoredColumn | undefined>(columns).fill(undefined);
+    const { times, odd } = this.streams;
+    this.times = new Uint32Array(columns);
+    this.specialStarts = new Uint32Array(columns);
+    for (let i = 0; i < columns; i++) this.times[i] = times.uvarint();
+    times.end();
+    this.odd = odd.raw(columns).slice();
+    odd.end();
+    this.readOdd();
+  }
+
+  /** Memory that it takes, about. */
+  get keptBytes(): number {
+    const { times, positions, offsets } = this;
+    return (
+      this.sizeBytes + times.byteLength + positions.byteLength + (offsets?.byteLength ?? 0) + this.read * ENTRY_BYTES
+    );
+  }
+
+  /** The entry of a column of the page. */
+  at(i: number): StoredColumn {
+    let entry = this.entries[i];
+    if (entry === undefined) {
+      entry = this.decode(i);
+      this.entries[i] = entry;
+      this.read++;
+    }
+    return entry;
+  }
+
+  all(): StoredColumn[] {
+    return Array.from(this.entries, (_, i) => this.at(i));
+  }
+
+  private decode(i: number): StoredColumn {
+    this.offsets ??= this.layOut();
+    const { streams, positions, entries } = this;
+    const columns = entries.length;
+    for (const name of OF_ALL) streams[name].at = i;
+    for (let row = 0; row < VARYING.length; row++) streams[VARYING[row]!].at = positions[row * columns + i]!;
+    for (const name of OF_CODED) streams[name].at = positions[ROW_CODED * columns + i]!;
+    streams.residualTables.at = positions[ROW_INTEGERS * columns + i]!;
+    streams.checksums.at = positions[ROW_STORED * columns + i]!;
+    const slab = Math.floor(i / SLAB);
+    const bytes = this.slabs[slab] ?? new Uint8Array(Math.min(SLAB, columns - slab * SLAB) * COLUMN_HEADER_BYTES);
+    this.slabs[slab] = bytes;
+    const from = (i % SLAB) * COLUMN_HEADER_BYTES;
+    const header = new ColumnHeader(bytes.subarray(from, from + COLUMN_HEADER_BYTES));
+    return readEntry(streams, header, this.firstColumn + i, this.offsets[i]!, this.countOf);
+  }
+
+  /** Finds where the entries begin, and that nothing is left behind the last ones. */
+  private layOut(): Float64Array {
+    const { streams, countOf } = this;
+    const columns = this.entries.length;
+    const positions = new Uint32Array(ROWS * columns);
+    const isCoded = new Uint8Array(columns);
+    const isOfIntegers = new Uint8Array(columns);
+    const hasReference = new Uint8Array(columns);
+    for (const name of OF_ALL) streams[name].at = 0;
+    for (let i = 0; i < columns; i++) {
+      const packed = streams.kinds.u8();
+      isCoded[i] = (packed & 3) === KIND_CODED ? 1 : 0;
+      isOfIntegers[i] = isCoded[i] === 1 || (packed & 3) === KIND_LINEAR ? 1 : 0;
+      hasReference[i] = ((packed >> 2) & FLAG_REFERENCE) !== 0 ? 1 : 0;
+    }
+    const everywhere = new Uint8Array(columns).fill(1);
+    const skip = (name: (typeof VARYING)[number], counts: Uint8Array): void => {
+      const row = VARYING.indexOf(name) * columns;
+      streams[name].at = 0;
+      streams[name].skipNumbers(counts, positions.subarray(row, row + columns));
+    };
+    skip("counts", countOf === undefined ? everywhere : new Uint8Array(columns));
+    skip("times", everywhere);
+    skip("lengths", everywhere);
+    skip("references", hasReference);
+    skip("bases", streams.baseTags.raw(columns));
+    skip("steps", isOfIntegers);
+    skip("biases", isCoded);
+    skip("gcds", isCoded);
+    skip("resets", everywhere);
+    positions.set(this.specialStarts, VARYING.indexOf("specials") * columns);
+    for (const name of NUMBERS) {
+      const row = VARYING.indexOf(`${name}N`) * columns;
+      skipTagged(streams[name], streams[`${name}N`], columns, positions.subarray(row, row + columns));
+    }
+    const offsets = new Float64Array(columns);
+    const isStored = new Uint8Array(columns);
+    streams.lengths.at = 0;
+    for (let i = 0, offset = this.payloadOffset; i < columns; i++) {
+      const length = streams.lengths.uvarint();
+      offsets[i] = offset;
+      offset += length;
+      isStored[i] = length > 0 ? 1 : 0;
+    }
+    const count = (row: number, is: Uint8Array, size: number): number => {
+      let at = 0;
+      for (let i = 0; i < columns; i++) {
+        positions[row * columns + i] = at;
+        if (is[i] === 1) at += size;
+      }
+      return at;
+    };
+    const coded = count(ROW_CODED, isCoded, 1);
+    for (const name of OF_CODED) streams[name].at = coded;
+    streams.residualTables.at = count(ROW_INTEGERS, isOfIntegers, 1);
+    streams.checksums.at = count(ROW_STORED, isStored, 4);
+    for (const name of OF_ALL) streams[name].at = columns;
+    for (const name of STREAMS) streams[name].end();
+    this.positions = positions;
+    return offsets;
+  }
+
+  /** What is odd about the columns that are. */
+  private readOdd(): void {
+    const { odd, streams, countOf, specialStarts } = this;
+    const { specials, counts } = streams;
+    for (let i = 0; i < odd.length; i++) {
+      specialStarts[i] = specials.at;
+      const ownCount = countOf === undefined ? counts.uvarint() : 0;
+      if (odd[i] === 0) continue;
+      const stales = specials.uvarint();
+      const nans = specials.uvarint();
+      odd[i] = (stales > 0 ? HAS_STALES : 0) | (nans > 0 ? HAS_NANS : 0);
+      if (stales === (countOf?.(this.times[i]!) ?? ownCount)) continue;
+      specials.uvarint();
+      specials.uvarint();
+    }
+    specials.end();
+  }
+}
+
+/** Decodes the entries of a page without payloads of its own; as HeaderPage. */
 export function decodeHeaderPage(
   source: ByteSource,
   columns: number,
@@ -146,28 +341,17 @@ export function decodeHeaderPage(
   path: string,
   offset: number,
   countOf?: (times: number) => number,
-): DecodedColumn[] {
-  const lengths = STREAMS.map(() => source.uvarint());
-  const s = Object.fromEntries(
-    STREAMS.map((name, i) => [name, new ByteSource(source.raw(lengths[i]!), `header stream ${name}`, path, offset)]),
-  ) as Record<Stream, ByteSource>;
-  source.end();
-  // One buffer for all: thousands of small ones cost more than reading them.
-  const bytes = new Uint8Array(columns * COLUMN_HEADER_BYTES);
-  const entries = Array.from({ length: columns }, (_, i) => {
-    const header = new ColumnHeader(bytes.subarray(i * COLUMN_HEADER_BYTES, (i + 1) * COLUMN_HEADER_BYTES));
-    return readEntry(s, header, firstColumn + i, countOf);
-  });
-  for (const name of STREAMS) s[name].end();
-  return entries;
+): StoredColumn[] {
+  return new HeaderPage(source, columns, firstColumn, { path, offset, payloadOffset: 0 }, countOf).all();
 }
 
 function readEntry(
   s: Record<Stream, ByteSource>,
   header: ColumnHeader,
   column: number,
+  offset: number,
   countOf?: (times: number) => number,
-): DecodedColumn {
+): StoredColumn {
   const { bytes, view } = header;
   const ownCount = countOf === undefined ? s.counts.uvarint() : 0;
   const packed = s.kinds.u8();
@@ -227,7 +411,7 @@ function readEntry(
   readNumber(s.sum, s.sumN, scale, sumAnchor(samples, anchor), view, FIELD.SUM);
   readNumber(s.resetSum, s.resetSumN, scale, 0, view, FIELD.RESET_SUM);
   view.setUint32(FIELD.RESETS, resets, true);
-  return { header, checksum, times, reference, offset: 0 };
+  return { header, checksum, times, reference, offset };
 }
 
 function readIndexes(s: Record<Stream, ByteSource>, view: DataView, count: number): void {

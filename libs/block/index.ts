@@ -16,7 +16,7 @@ export { BLOCK_DESCRIBERS } from "./describe.ts";
 export { classifyingFileSystem } from "./disk-errors.ts";
 export { foldSamples } from "./fold-rows.ts";
 export { BLOCK_ID_BYTES, type BlockOptions, type Footer, LEVELS, type Level, type TenantEntry } from "./footer.ts";
-export { decodeHeaderPage, encodeHeaderPage } from "./header-page.ts";
+export { decodeHeaderPage, encodeHeaderPage, HAS_NANS, HAS_STALES, type HeaderPage } from "./header-page.ts";
 export { piecesOf } from "./index-pieces.ts";
 export type { Floor, InputTombstones } from "./job.ts";
 export { mergeBlocks, mergeColumns, mergedOptions, planTimes, type TimesPlan } from "./merge.ts";
@@ -42,7 +42,7 @@ export {
   type RowDays,
   rowDays,
 } from "./plan-levels.ts";
-export { BlockReader, HAS_NANS, HAS_STALES, type HeaderPage } from "./reader.ts";
+export { BlockReader } from "./reader.ts";
 export {
   BlockRegistry,
   blockPath,

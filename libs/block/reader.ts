@@ -7,9 +7,9 @@ import type { ColumnKernel } from "../kernel/index.ts";
 import { CorruptionError, decodeSeriesKey, InternalError, InvalidError, type Labels } from "../model/index.ts";
 import { ByteSource } from "./byte-stream.ts";
 import { REFERENCE_DEPTH_MAX } from "./column-cache.ts";
-import type { DecodedColumn, StoredColumn } from "./column-entry.ts";
+import type { StoredColumn } from "./column-entry.ts";
 import { type Footer, readFooter, type TenantEntry } from "./footer.ts";
-import { decodeHeaderPage } from "./header-page.ts";
+import { HeaderPage } from "./header-page.ts";
 import { type PageEntry, pageOf, readChecked, readPage } from "./page.ts";
 import { decodeSeriesPage, decodeSeriesRows } from "./series-page.ts";
 import { compareBytes } from "./writer.ts";
@@ -19,21 +19,8 @@ const NOTHING = new Uint8Array(0);
 const PREFETCH_BYTES_MAX = 4 << 20;
 /** Pages of either sort that a reader keeps: 16,384 series, 6 MB. */
 const PAGES_MAX = 32;
-/** What a column's entry and an unpacked key take in memory, about. */
-const ENTRY_BYTES = 400;
+/** What an unpacked key takes in memory, about. */
 const KEY_BYTES = 240;
-
-/** A page of headers: its columns, and what is asked of most of them, where it can be had without a look at each. */
-export interface HeaderPage {
-  readonly columns: readonly StoredColumn[];
-  /** By column of the page: its time column. */
-  readonly times: Uint32Array;
-  /** By column of the page: HAS_STALES and HAS_NANS. */
-  readonly odd: Uint8Array;
-}
-
-export const HAS_STALES = 1;
-export const HAS_NANS = 2;
 
 export class BlockReader {
   readonly footer: Footer;
@@ -43,7 +30,7 @@ export class BlockReader {
   private readonly kernel: ColumnKernel;
   private readonly keyPages = new Map<number, Uint8Array[]>();
   private readonly headerPages = new Map<number, HeaderPage>();
-  private timeEntries: StoredColumn[] | undefined;
+  private timePages: readonly HeaderPage[] | undefined;
   private readonly timeColumns: (Float64Array | undefined)[] = [];
   /** What was prefetched last. */
   private span = { start: 0, bytes: NOTHING };
@@ -74,7 +61,7 @@ export class BlockReader {
   forget(): void {
     this.keyPages.clear();
     this.headerPages.clear();
-    this.timeEntries = undefined;
+    this.timePages = undefined;
     this.timeColumns.length = 0;
     this.span = { start: 0, bytes: NOTHING };
   }
@@ -91,9 +78,10 @@ export class BlockReader {
 
   /** Memory of the pages, times and payloads that are kept, about. */
   get keptBytes(): number {
-    let bytes = this.span.bytes.length + (this.timeEntries?.length ?? 0) * ENTRY_BYTES;
+    let bytes = this.span.bytes.length;
+    for (const page of this.timePages ?? []) bytes += page.keptBytes;
     for (const keys of this.keyPages.values()) bytes += keys.length * KEY_BYTES;
-    for (const { columns } of this.headerPages.values()) bytes += columns.length * ENTRY_BYTES;
+    for (const page of this.headerPages.values()) bytes += page.keptBytes;
     for (const times of this.timeColumns) bytes += times?.byteLength ?? 0;
     return bytes;
   }
@@ -159,60 +147,52 @@ export class BlockReader {
     return -1;
   }
 
-  /** Gives a page's entries the places of their payloads. */
-  private placed(entries: DecodedColumn[], page: PageEntry): StoredColumn[] {
-    let offset = page.payloadOffset;
-    for (const entry of entries) {
-      entry.offset = offset;
-      offset += entry.header.payloadBytes;
-    }
-    return entries;
-  }
-
   /** The headers of a page. */
   columnsOfPage(number: number): readonly StoredColumn[] {
-    return this.headersOfPage(number).columns;
+    return this.headersOfPage(number).all();
   }
 
   headersOfPage(number: number): HeaderPage {
     let headers = this.headerPages.get(number);
     if (headers === undefined) {
       const page = this.footer.headerPages[number]!;
-      const what = `header page ${number}`;
-      const times = this.timeColumnEntries();
-      const source = new ByteSource(readPage(this.file, page, what), what, this.path, page.offset);
-      const entries = decodeHeaderPage(source, page.count, page.first, this.path, page.offset, (time) => {
-        const entry = times[time];
-        if (entry === undefined) throw source.damage(`time column ${time}`, `one below ${times.length}`);
-        return entry.header.count;
+      const pages = this.timeHeaders();
+      const count = this.timeColumnCount;
+      headers = this.readHeaders(page, `header page ${number}`, (time) => {
+        if (time < count) return entryOf(pages, this.footer.timePages, time).header.count;
+        const text = `cannot read header page ${number}: got time column ${time}; want one below ${count}`;
+        throw new CorruptionError(text, this.path, page.offset);
       });
-      headers = {
-        columns: this.placed(entries, page),
-        times: Uint32Array.from(entries, (entry) => entry.times),
-        odd: Uint8Array.from(
-          entries,
-          ({ header }) => (header.stales > 0 ? HAS_STALES : 0) | (header.nans > 0 ? HAS_NANS : 0),
-        ),
-      };
       keep(this.headerPages, number, headers);
     }
     return headers;
   }
 
+  private readHeaders(page: PageEntry, what: string, countOf?: (times: number) => number): HeaderPage {
+    const { file, path } = this;
+    const source = new ByteSource(readPage(file, page, what), what, path, page.offset);
+    return new HeaderPage(source, page.count, page.first, { ...page, path }, countOf);
+  }
+
+  private get timeColumnCount(): number {
+    const last = this.footer.timePages.at(-1);
+    return last === undefined ? 0 : last.first + last.count;
+  }
+
+  private timeHeaders(): readonly HeaderPage[] {
+    this.timePages ??= this.footer.timePages.map((page, number) => this.readHeaders(page, `time page ${number}`));
+    return this.timePages;
+  }
+
   /** The headers of all time columns. */
   timeColumnEntries(): readonly StoredColumn[] {
-    if (this.timeEntries === undefined) {
-      this.timeEntries = this.footer.timePages.flatMap((page, number) => {
-        const what = `time page ${number}`;
-        const source = new ByteSource(readPage(this.file, page, what), what, this.path, page.offset);
-        const columns = this.placed(decodeHeaderPage(source, page.count, page.first, this.path, page.offset), page);
-        // What callers make room for by.
-        const longest = columns.find((column) => column.header.count > this.kernel.samplesMax);
-        if (longest !== undefined) throw this.damaged(longest, `${longest.header.count} values`);
-        return columns;
-      });
-    }
-    return this.timeEntries;
+    return this.timeHeaders().flatMap((page) => page.all().map((column) => this.checked(column)));
+  }
+
+  /** A time column that callers can make room for. */
+  private checked(column: StoredColumn): StoredColumn {
+    if (column.header.count > this.kernel.samplesMax) throw this.damaged(column, `${column.header.count} values`);
+    return column;
   }
 
   /** A series' column: `which` is below columnsPerSeries. Its header has the statistics; nothing is decoded. */
@@ -223,7 +203,7 @@ export class BlockReader {
 
   private columnNumbered(column: number): StoredColumn {
     const number = pageOf(this.footer.headerPages, column);
-    return this.columnsOfPage(number)[column - this.footer.headerPages[number]!.first]!;
+    return this.headersOfPage(number).at(column - this.footer.headerPages[number]!.first);
   }
 
   /**
@@ -232,9 +212,9 @@ export class BlockReader {
   times(timeColumn: number): Float64Array {
     let times = this.timeColumns[timeColumn];
     if (times === undefined) {
-      const column = this.timeColumnEntries()[timeColumn];
-      if (column === undefined)
+      if (!(timeColumn < this.timeColumnCount))
         throw new InternalError(`cannot read times: got column ${timeColumn}; want one that is`);
+      const column = this.checked(entryOf(this.timeHeaders(), this.footer.timePages, timeColumn));
       times = this.decode(column, undefined, `time column ${timeColumn}`);
       this.timeColumns[timeColumn] = times;
     }
@@ -313,4 +293,10 @@ export class BlockReader {
 function keep<Page>(pages: Map<number, Page>, number: number, page: Page): void {
   if (pages.size === PAGES_MAX) pages.delete(pages.keys().next().value!);
   pages.set(number, page);
+}
+
+/** A column's entry, found in pages that are all there. */
+function entryOf(headers: readonly HeaderPage[], pages: readonly PageEntry[], column: number): StoredColumn {
+  const number = pageOf(pages, column);
+  return headers[number]!.at(column - pages[number]!.first);
 }

@@ -125,7 +125,7 @@ export class LeafBlock {
       headers = reader.headersOfPage(page);
       this.pages[page] = headers;
     }
-    return headers.columns[column - headerPages[page]!.first]!;
+    return headers.at(column - headerPages[page]!.first);
   }
 }
 

@@ -2,7 +2,13 @@
 import { expect, test } from "vitest";
 import { ByteSource } from "../../../libs/block/byte-stream.ts";
 import type { ColumnEntry } from "../../../libs/block/column-entry.ts";
-import { decodeHeaderPage, encodeHeaderPage } from "../../../libs/block/header-page.ts";
+import {
+  decodeHeaderPage,
+  encodeHeaderPage,
+  HAS_NANS,
+  HAS_STALES,
+  HeaderPage,
+} from "../../../libs/block/header-page.ts";
 import { decodeSeriesPage, encodeSeriesPage } from "../../../libs/block/series-page.ts";
 import { COLUMN_FIELD as FIELD } from "../../../libs/kernel/index.ts";
 import { CorruptionError, encodeSeriesKey, InvalidError } from "../../../libs/model/index.ts";
@@ -41,12 +47,39 @@ test("every field of every header comes back", () => {
       entries.forEach((entry, i) => {
         expect({ ...read[i]!, header: [...read[i]!.header.bytes] }).toEqual({
           ...entry,
-          // Where its payload lies is for the reader to say.
-          offset: 0,
+          offset: entries.slice(0, i).reduce((sum, before) => sum + before.header.payloadBytes, 0),
           header: [...entry.header.bytes],
         });
       });
     }
+  }
+});
+
+test("an entry is the same whichever was asked for before", () => {
+  const draw = new Draw(34);
+  for (let run = 0; run < 50; run++) {
+    const counts: number[] = [];
+    const bytes = encodeHeaderPage(drawEntries(draw, counts), FIRST, false).slice();
+    const read = (): HeaderPage =>
+      new HeaderPage(
+        sourceOf(bytes),
+        counts.length,
+        FIRST,
+        { path: "/b", offset: 0, payloadOffset: 7 },
+        (i) => counts[i]!,
+      );
+    const page = read();
+    const all = read().all();
+    for (let n = 0; n < 20; n++) {
+      const i = draw.below(counts.length);
+      expect({ ...page.at(i), header: [...page.at(i).header.bytes] }).toEqual({
+        ...all[i]!,
+        header: [...all[i]!.header.bytes],
+      });
+      expect(page.odd[i]! & HAS_STALES).toBe(all[i]!.header.stales > 0 ? HAS_STALES : 0);
+      expect(page.odd[i]! & HAS_NANS).toBe(all[i]!.header.nans > 0 ? HAS_NANS : 0);
+    }
+    expect(page.times).toEqual(Uint32Array.from(counts, (_, i) => i));
   }
 });
 
