@@ -114,12 +114,12 @@ export class BlockReader {
     return keys;
   }
 
-  /** The labels of a page's series; nothing of it is kept. */
-  rowsOfPage(number: number): PairRows {
+  /** The labels of a page's series, all or those at these ascending places of the page; nothing of it is kept. */
+  rowsOfPage(number: number, places?: Uint32Array): PairRows {
     const page = this.footer.seriesPages[number]!;
     const bytes = readPage(this.file, page, `series page ${number}`);
     const source = new ByteSource(bytes, `series page ${number}`, this.path, page.offset);
-    return decodeSeriesRows(source, page.count, this.path, page.offset);
+    return decodeSeriesRows(source, page.count, this.path, page.offset, places);
   }
 
   /** The key of a series. Series are numbered from 0 in the order of their keys. */

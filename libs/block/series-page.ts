@@ -25,12 +25,29 @@ function writeTexts(sink: ByteSink, texts: Iterable<string>): void {
   for (const text of all) sink.raw(Buffer.from(text, "latin1"));
 }
 
-function readTexts(source: ByteSource, max: number): Uint8Array[] {
+/** Texts, and where each ends. */
+interface Texts {
+  readonly bytes: Uint8Array;
+  readonly ends: Uint32Array;
+}
+
+function readTexts(source: ByteSource, max: number): Texts {
   const count = source.uvarint();
   if (count > max) throw source.damage(`${count} texts`, `at most ${max}`);
-  const lengths = Array.from({ length: count }, () => source.uvarint());
-  return lengths.map((length) => source.raw(length));
+  const ends = new Uint32Array(count);
+  let total = 0;
+  for (let i = 0; i < count; i++) {
+    total += source.uvarint();
+    ends[i] = total;
+  }
+  return { bytes: source.raw(total), ends };
 }
+
+function textAt({ bytes, ends }: Texts, i: number): Uint8Array {
+  return bytes.subarray(i === 0 ? 0 : ends[i - 1], ends[i]);
+}
+
+const allOf = (texts: Texts): Uint8Array[] => Array.from(texts.ends, (_, i) => textAt(texts, i));
 
 /** Encodes keys. Errors: InvalidError for a malformed key. */
 export function encodeSeriesPage(keys: readonly Uint8Array[]): Uint8Array {
@@ -75,28 +92,34 @@ export function encodeSeriesPage(keys: readonly Uint8Array[]): Uint8Array {
 }
 
 interface ReadColumn {
-  readonly values: Uint8Array[];
-  readonly choices: ByteSource;
+  /** The name, then its values. */
+  readonly texts: Texts;
+  readonly choices: Uint8Array;
 }
 
 /** What a page says, before it is made out for each series. */
 interface PageParts {
+  /** The tenant, then the label names. */
   readonly schemas: readonly Uint8Array[][];
-  readonly schemaOf: readonly number[];
+  readonly schemaOf: Uint32Array;
   readonly names: ReadonlyMap<string, ReadColumn>;
 }
 
-function readParts(source: ByteSource, count: number, path: string, offset: number): PageParts {
+function readParts(source: ByteSource, count: number): PageParts {
   const schemaCount = source.uvarint();
   if (schemaCount > count) throw source.damage(`${schemaCount} schemas`, `at most ${count}`);
-  const schemas = Array.from({ length: schemaCount }, () => readTexts(source, PARTS_MAX));
-  const schemaOf = Array.from({ length: count }, () => source.uvarint());
+  const schemas = Array.from({ length: schemaCount }, () => allOf(readTexts(source, PARTS_MAX)));
+  const schemaOf = new Uint32Array(count);
+  for (let i = 0; i < count; i++) {
+    const number = source.uvarint();
+    if (number >= schemaCount) throw source.damage(`schema ${number}`, `one below ${schemaCount}`);
+    schemaOf[i] = number;
+  }
   const names = new Map<string, ReadColumn>();
   for (let left = source.uvarint(); left > 0; left--) {
-    const [name, ...values] = readTexts(source, count + 1);
-    if (name === undefined) throw source.damage("no label name", "one before its values");
-    const choices = source.blob();
-    names.set(textOf(name), { values, choices: new ByteSource(choices, "label choices", path, offset) });
+    const texts = readTexts(source, count + 1);
+    if (texts.ends.length === 0) throw source.damage("no label name", "one before its values");
+    names.set(textOf(textAt(texts, 0)), { texts, choices: source.blob() });
   }
   source.end();
   return { schemas, schemaOf, names };
@@ -104,15 +127,20 @@ function readParts(source: ByteSource, count: number, path: string, offset: numb
 
 /** Decodes the keys of a page of `count` series. Errors: CorruptionError. */
 export function decodeSeriesPage(source: ByteSource, count: number, path: string, offset: number): Uint8Array[] {
-  const { schemas, schemaOf, names } = readParts(source, count, path, offset);
+  const { schemas, schemaOf, names } = readParts(source, count);
+  const columns = new Map(
+    [...names].map(([name, { texts, choices }]) => {
+      const read = new ByteSource(choices, "label choices", path, offset);
+      return [name, { values: allOf(texts).slice(1), choices: read }];
+    }),
+  );
   // Each schema's names looked up once, not once per series.
   const resolved = schemas.map(([tenant = new Uint8Array(0), ...labels]) => ({
     tenant,
-    labels: labels.map((name) => ({ name, column: names.get(textOf(name)) })),
+    labels: labels.map((name) => ({ name, column: columns.get(textOf(name)) })),
   }));
-  const keys = schemaOf.map((number) => {
-    const schema = resolved[number];
-    if (schema === undefined) throw source.damage(`schema ${number}`, `one below ${schemas.length}`);
+  const keys = Array.from(schemaOf, (number) => {
+    const schema = resolved[number]!;
     const parts: Uint8Array[] = [schema.tenant];
     for (const { name, column } of schema.labels) {
       const value = column?.values[column.choices.uvarint()];
@@ -121,20 +149,65 @@ export function decodeSeriesPage(source: ByteSource, count: number, path: string
     }
     return encodeKeyParts(parts);
   });
-  for (const { choices } of names.values()) choices.end();
+  for (const { choices } of columns.values()) choices.end();
   return keys;
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+/** One label name of a page: finds which value a series has, series after series. */
+class ChoiceColumn {
+  readonly texts: Texts;
+  /** By value: the number of its pair; -1 while nobody has asked for it. */
+  readonly pairs: Int32Array;
+  private readonly schemas: readonly number[];
+  private readonly isOfAll: boolean;
+  private readonly bytes: Uint8Array;
+  private readonly choices: ByteSource;
+  private passed = 0;
+
+  /** `schemas`: those that have the name, of `schemaCount`. */
+  constructor({ texts, choices }: ReadColumn, schemas: readonly number[], schemaCount: number, source: ByteSource) {
+    this.texts = texts;
+    this.pairs = new Int32Array(texts.ends.length - 1).fill(-1);
+    this.schemas = schemas;
+    this.isOfAll = schemas.length === schemaCount;
+    this.bytes = choices;
+    this.choices = source;
+  }
+
+  private sumOf(seen: Uint32Array): number {
+    let sum = 0;
+    for (const schema of this.schemas) sum += seen[schema]!;
+    return sum;
+  }
+
+  /** The choice of the series at a place; `seen` tells how many series of each schema there are before it. */
+  choiceOf(place: number, seen: Uint32Array, sizes: Uint32Array): number {
+    const rank = this.isOfAll ? place : this.sumOf(seen);
+    // Mostly all are below 128, a byte each.
+    if (this.bytes.length === this.sumOf(sizes)) return this.bytes[rank]! < 128 ? this.bytes[rank]! : -1;
+    for (; this.passed < rank; this.passed++) this.choices.skipNumber();
+    this.passed++;
+    return this.choices.uvarint();
+  }
+}
+
 /**
- * Decodes the labels of a page of `count` series, each pair of name and value once: an order of magnitude less work than the keys. Errors:
- * CorruptionError, also for labels that are no text.
+ * Decodes the labels of some series of a page of `count`, those at these ascending places, of all without any: each pair of name and value
+ * once, and only those that they have. An order of magnitude less work than the keys. Errors: CorruptionError, also for labels that are no
+ * text.
  */
-export function decodeSeriesRows(source: ByteSource, count: number, path: string, offset: number): PairRows {
-  const { schemas, schemaOf, names } = readParts(source, count, path, offset);
-  const pairNames: string[] = [];
-  const pairValues: string[] = [];
+export function decodeSeriesRows(
+  source: ByteSource,
+  count: number,
+  path: string,
+  offset: number,
+  places: Uint32Array = Uint32Array.from({ length: count }, (_, i) => i),
+): PairRows {
+  const { schemas, schemaOf, names } = readParts(source, count);
+  const sizes = new Uint32Array(schemas.length);
+  for (let i = 0; i < count; i++) sizes[schemaOf[i]!]!++;
   const decode = (bytes: Uint8Array): string => {
     try {
       return decoder.decode(bytes);
@@ -142,36 +215,38 @@ export function decodeSeriesRows(source: ByteSource, count: number, path: string
       throw source.damage("a label that is no text", "UTF-8");
     }
   };
-  /** By name: its column, and the number of its first pair. */
-  const columns = new Map<string, { first: number; size: number; choices: ByteSource }>();
-  for (const [key, { values, choices }] of names) {
-    const name = decode(Buffer.from(key, "latin1"));
-    columns.set(key, { first: pairNames.length, size: values.length, choices });
-    for (const value of values) {
-      pairNames.push(name);
-      pairValues.push(decode(value));
-    }
+  const labelsOf = schemas.map(([, ...labels]) => labels.map(textOf));
+  const columns = new Map<string, ChoiceColumn>();
+  for (const [name, column] of names) {
+    const having = labelsOf.flatMap((labels, schema) => (labels.includes(name) ? [schema] : []));
+    const choices = new ByteSource(column.choices, "label choices", path, offset);
+    columns.set(name, new ChoiceColumn(column, having, schemas.length, choices));
   }
-  const resolved = schemas.map(([, ...labels]) => labels.map((name) => columns.get(textOf(name))));
-  const starts = new Uint32Array(count + 1);
-  let total = 0;
-  for (let i = 0; i < count; i++) {
-    const schema = resolved[schemaOf[i]!];
-    if (schema === undefined) throw source.damage(`schema ${schemaOf[i]}`, `one below ${schemas.length}`);
-    total += schema.length;
-    starts[i + 1] = total;
-  }
-  const pairs = new Uint32Array(total);
+  const resolved = labelsOf.map((labels) => labels.map((name) => columns.get(name)));
+  const starts = new Uint32Array(places.length + 1);
+  for (let k = 0; k < places.length; k++) starts[k + 1] = starts[k]! + resolved[schemaOf[places[k]!]!]!.length;
+  const pairs = new Uint32Array(starts[places.length]!);
+  const pairNames: string[] = [];
+  const pairValues: string[] = [];
+  const seen = new Uint32Array(schemas.length);
   let at = 0;
-  for (let i = 0; i < count; i++) {
-    for (const column of resolved[schemaOf[i]!]!) {
-      const choice = column?.choices.uvarint() ?? 0;
-      if (column === undefined || choice >= column.size) {
+  let passed = 0;
+  for (let k = 0; k < places.length; k++) {
+    const place = places[k]!;
+    for (; passed < place; passed++) seen[schemaOf[passed]!]!++;
+    for (const column of resolved[schemaOf[place]!]!) {
+      const choice = column?.choiceOf(place, seen, sizes) ?? 0;
+      const known = column?.pairs[choice];
+      if (column === undefined || known === undefined) {
         throw source.damage("a label without a value", "one of its name's values");
       }
-      pairs[at++] = column.first + choice;
+      if (known < 0) {
+        column.pairs[choice] = pairNames.length;
+        pairNames.push(decode(textAt(column.texts, 0)));
+        pairValues.push(decode(textAt(column.texts, choice + 1)));
+      }
+      pairs[at++] = column.pairs[choice]!;
     }
   }
-  for (const { choices } of names.values()) choices.end();
   return { starts, pairs, names: pairNames, values: pairValues };
 }

@@ -98,6 +98,8 @@ export interface DbOptions {
   readonly headMemoryBytes: number;
   /** Of all heads; no bound of its own when left out. */
   readonly headTotalBytes?: number;
+  /** What is kept in memory of blocks that nobody reads; by default a quarter of a head's. */
+  readonly blockMemoryBytes?: number;
   /** Of raw samples. */
   readonly retentionMs: number;
   /** Of coarser levels, none shorter than the one before; by default that of raw samples. */
@@ -305,7 +307,8 @@ export class Db {
         ...(options.tenantRetentionMs === undefined ? {} : { byTenant: options.tenantRetentionMs }),
       });
       retention.cutoffMs = registry.cutoffMs;
-      const blockMemory = new BlockMemory(clock, options.headMemoryBytes / BLOCK_MEMORY_SHARE, BLOCK_IDLE_MS);
+      const { blockMemoryBytes = options.headMemoryBytes / BLOCK_MEMORY_SHARE } = options;
+      const blockMemory = new BlockMemory(clock, blockMemoryBytes, BLOCK_IDLE_MS);
       pieces = await openIndex(options, onProblem);
       const { longestMs } = retention;
       const { rowRetentionMs = { "1m": longestMs, "1h": longestMs } } = options;

@@ -144,11 +144,16 @@ function* addInSteps(table: SeriesTable, block: StoredBlock, places: Uint32Array
   for (let at = 0; at < places.length; ) {
     const page = pageOf(seriesPages, places[at]!);
     const { first, count } = seriesPages[page]!;
-    const rows = reader.rowsOfPage(page);
+    let end = at + 1;
+    while (end < places.length && places[end]! < first + count) end++;
+    const rows = reader.rowsOfPage(
+      page,
+      places.subarray(at, end).map((place) => place - first),
+    );
     const numbers = new Int32Array(rows.names.length).fill(-1);
-    for (; at < places.length && places[at]! < first + count; at++) {
-      const start = rows.starts[places[at]! - first]!;
-      const length = rows.starts[places[at]! - first + 1]! - start;
+    for (let i = 0; at < end; at++, i++) {
+      const start = rows.starts[i]!;
+      const length = rows.starts[i + 1]! - start;
       if (length > pairs.length) pairs = new Uint32Array(length * 2);
       for (let k = 0; k < length; k++) {
         const own = rows.pairs[start + k]!;
