@@ -92,7 +92,8 @@ export class ByteSink {
 /** Reads what a ByteSink wrote. Errors: CorruptionError that names the file and where these bytes came from in it. */
 export class ByteSource {
   private readonly bytes: Uint8Array;
-  private readonly view: DataView;
+  /** Made when it is needed: most sources have no words. */
+  private words: DataView | undefined;
   private readonly path: string;
   private readonly offset: number;
   private readonly what: string;
@@ -100,10 +101,15 @@ export class ByteSource {
 
   constructor(bytes: Uint8Array, what: string, path: string, offset: number) {
     this.bytes = bytes;
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.what = what;
     this.path = path;
     this.offset = offset;
+  }
+
+  private get view(): DataView {
+    const { bytes } = this;
+    this.words ??= new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    return this.words;
   }
 
   /** An error about these bytes. */

@@ -162,16 +162,19 @@ class ChoiceColumn {
   readonly pairs: Int32Array;
   private readonly schemas: readonly number[];
   private readonly isOfAll: boolean;
+  /** Whether a choice is a byte: mostly all are below 128. */
+  private readonly isPlain: boolean;
   private readonly bytes: Uint8Array;
   private readonly choices: ByteSource;
   private passed = 0;
 
-  /** `schemas`: those that have the name, of `schemaCount`. */
-  constructor({ texts, choices }: ReadColumn, schemas: readonly number[], schemaCount: number, source: ByteSource) {
+  /** `schemas`: those that have the name; `sizes`: how many series each schema has. */
+  constructor({ texts, choices }: ReadColumn, schemas: readonly number[], sizes: Uint32Array, source: ByteSource) {
     this.texts = texts;
     this.pairs = new Int32Array(texts.ends.length - 1).fill(-1);
     this.schemas = schemas;
-    this.isOfAll = schemas.length === schemaCount;
+    this.isOfAll = schemas.length === sizes.length;
+    this.isPlain = choices.length === this.sumOf(sizes);
     this.bytes = choices;
     this.choices = source;
   }
@@ -183,10 +186,9 @@ class ChoiceColumn {
   }
 
   /** The choice of the series at a place; `seen` tells how many series of each schema there are before it. */
-  choiceOf(place: number, seen: Uint32Array, sizes: Uint32Array): number {
+  choiceOf(place: number, seen: Uint32Array): number {
     const rank = this.isOfAll ? place : this.sumOf(seen);
-    // Mostly all are below 128, a byte each.
-    if (this.bytes.length === this.sumOf(sizes)) return this.bytes[rank]! < 128 ? this.bytes[rank]! : -1;
+    if (this.isPlain) return this.bytes[rank]! < 128 ? this.bytes[rank]! : -1;
     for (; this.passed < rank; this.passed++) this.choices.skipNumber();
     this.passed++;
     return this.choices.uvarint();
@@ -220,7 +222,7 @@ export function decodeSeriesRows(
   for (const [name, column] of names) {
     const having = labelsOf.flatMap((labels, schema) => (labels.includes(name) ? [schema] : []));
     const choices = new ByteSource(column.choices, "label choices", path, offset);
-    columns.set(name, new ChoiceColumn(column, having, schemas.length, choices));
+    columns.set(name, new ChoiceColumn(column, having, sizes, choices));
   }
   const resolved = labelsOf.map((labels) => labels.map((name) => columns.get(name)));
   const starts = new Uint32Array(places.length + 1);
@@ -235,7 +237,7 @@ export function decodeSeriesRows(
     const place = places[k]!;
     for (; passed < place; passed++) seen[schemaOf[passed]!]!++;
     for (const column of resolved[schemaOf[place]!]!) {
-      const choice = column?.choiceOf(place, seen, sizes) ?? 0;
+      const choice = column?.choiceOf(place, seen) ?? 0;
       const known = column?.pairs[choice];
       if (column === undefined || known === undefined) {
         throw source.damage("a label without a value", "one of its name's values");

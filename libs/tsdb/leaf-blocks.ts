@@ -9,7 +9,7 @@ import type { StoredBlock } from "./stored-block.ts";
 /** Reading a payload by itself takes as long as reading about this many bytes ahead. */
 const AHEAD_BYTES = 16 << 10;
 /** Payloads that one leaf keeps read ahead, over all blocks. */
-const AHEAD_BYTES_MAX = 64 << 20;
+export const AHEAD_BYTES_MAX = 64 << 20;
 
 /** A column of times as far as the leaf reaches. */
 export interface LeafTimes {

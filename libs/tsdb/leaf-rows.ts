@@ -5,7 +5,7 @@ import { DAY_MS, dayOf, type TimeRanges } from "../block/index.ts";
 import { ROW, ROW_MS, type RowLevel, type RowTable } from "../model/index.ts";
 import { dayOfTime } from "./fresh-rows.ts";
 import type { Head } from "./head.ts";
-import { LeafBlock, type Selected } from "./leaf-blocks.ts";
+import { AHEAD_BYTES_MAX, LeafBlock, type Selected } from "./leaf-blocks.ts";
 import type { Pace } from "./pace.ts";
 import { NO_SERIES, type Selection } from "./selection.ts";
 import type { CapturedSources } from "./sources.ts";
@@ -48,6 +48,7 @@ export class LeafRows {
   /** By index: days that a head has samples of. */
   private readonly given = new Map<number, Set<number>>();
   private scratch = new Float64Array(0);
+  private aheadBytes = 0;
 
   private constructor(level: RowLevel, seriesCount: number) {
     this.level = level;
@@ -224,6 +225,7 @@ export class LeafRows {
     const { ends } = rows;
     const at = table.length;
     const n = to - from;
+    this.aheadBytes += block.readAhead(AHEAD_BYTES_MAX - this.aheadBytes);
     table.reserve(at + n);
     table.ends.set(n === ends.length ? ends : ends.subarray(from, to), at);
     if (this.scratch.length < ends.length) this.scratch = new Float64Array(2 * ends.length);
