@@ -1,13 +1,14 @@
-// test/bench/main.mjs: `make bench`: the yard's scenarios, those of the disk, then the bench of each hot file. Arguments name scenarios.
+// test/bench/main.mjs: `make bench`: the yard's scenarios, those of stored blocks and of the disk, then the bench of each hot file. Arguments name scenarios.
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { DISK_SCENARIOS, runDisk } from "./disk.mjs";
+import { runStored, STORED_SCENARIOS } from "./stored.mjs";
 import { runYard, YARD_SCENARIOS } from "./yard.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const benches = readdirSync(here).filter((file) => file.endsWith(".bench.ts"));
-const known = [...YARD_SCENARIOS, ...DISK_SCENARIOS, ...benches];
+const known = [...YARD_SCENARIOS, ...DISK_SCENARIOS, ...STORED_SCENARIOS, ...benches];
 const names = process.argv.slice(2);
 const unknown = names.filter((name) => !known.includes(name));
 if (unknown.length > 0) {
@@ -18,7 +19,11 @@ const wanted = (all) => all.filter((name) => names.length === 0 || names.include
 
 const cpu = /model name\s*: (.*)/.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1];
 console.log(`node ${process.version}, ${cpu}`);
-const failures = [...(await runYard(wanted(YARD_SCENARIOS))), ...(await runDisk(wanted(DISK_SCENARIOS)))];
+const failures = [
+  ...(await runYard(wanted(YARD_SCENARIOS))),
+  ...(await runStored(wanted(STORED_SCENARIOS))),
+  ...(await runDisk(wanted(DISK_SCENARIOS))),
+];
 for (const file of wanted(benches)) {
   console.log(`\n## ${file}`);
   const run = spawnSync(process.execPath, ["--expose-gc", "--import", `${here}../register.mjs`, here + file], {

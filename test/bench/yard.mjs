@@ -33,7 +33,7 @@ function bareSyncP99() {
   return times[Math.floor(times.length * 0.99)];
 }
 
-function queries(systems, startMs, endMs) {
+export function queries(systems, startMs, endMs) {
   const peers = Object.entries(systems).map(([name, s]) => `${name}=${s.base}:${(s.queryPids ?? s.pids).join(",")}`);
   const out = spawnSync(process.execPath, [`${yard}query.mjs`, String(startMs), String(endMs), ...peers], {
     encoding: "utf8",
