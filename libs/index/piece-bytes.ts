@@ -69,10 +69,32 @@ export class PieceSource {
     throw damagedPiece("a number beyond 2^32");
   }
 
-  /** A view of the next `length` bytes. */
-  raw(length: number): Uint8Array {
+  skip(length: number): void {
     if (length > this.bytes.length - this.at) throw damagedPiece(`${this.bytes.length - this.at} of ${length} bytes`);
     this.at += length;
+  }
+
+  /** Goes past so many numbers. */
+  skipNumbers(count: number): void {
+    const { bytes } = this;
+    let at = this.at;
+    for (let left = count; left > 0; left--) while (bytes[at++]! > 127);
+    if (at > bytes.length) throw damagedPiece("numbers beyond its end");
+    this.at = at;
+  }
+
+  /** A text: what is under a checksum was UTF-8 when it was written. */
+  text(): string {
+    const { buffer, byteOffset } = this.bytes;
+    const length = this.uvarint();
+    const from = this.at;
+    this.skip(length);
+    return Buffer.from(buffer, byteOffset + from, length).toString("utf8");
+  }
+
+  /** A view of the next `length` bytes. */
+  raw(length: number): Uint8Array {
+    this.skip(length);
     return this.bytes.subarray(this.at - length, this.at);
   }
 

@@ -16,7 +16,7 @@ interface PieceName {
 interface Entry {
   readonly source: PieceSource;
   /** How many series carry the value; their places follow in the source. */
-  readonly count: number;
+  count: number;
 }
 
 /** A piece. Errors of all methods: CorruptionError. */
@@ -33,13 +33,13 @@ export class PieceReader {
     const source = new PieceSource(directory);
     const count = source.uvarint();
     for (let number = 0; number < count; number++) {
-      const name = textOf(source.blob());
+      const name = source.text();
       this.names.set(name, { name, number, size: source.uvarint() });
     }
     const chunks = source.uvarint();
     for (let i = 0; i < chunks; i++) {
       this.firstNames.push(source.uvarint());
-      this.firstValues.push(textOf(source.blob()));
+      this.firstValues.push(source.text());
     }
     this.inline = source.raw(directory.length - source.at);
     this.readChunk = this.inline.length > 0 ? () => this.inline : readChunk;
@@ -143,10 +143,10 @@ export class PieceReader {
       while (!source.isAtEnd) {
         const section = source.uvarint();
         const entries = source.uvarint();
-        const body = source.blob();
-        if (section < number) continue;
+        const length = source.uvarint();
         if (section > number) return;
-        if (!visitSection(new PieceSource(body), entries, from, to, prefix, visit)) return;
+        if (section < number) source.skip(length);
+        else if (!visitSection(new PieceSource(source.raw(length)), entries, from, to, prefix, visit)) return;
       }
     }
   }
@@ -174,23 +174,45 @@ function visitSection(
   prefix: string,
   visit: (value: string, entry: Entry) => void,
 ): boolean {
-  let text = Buffer.alloc(64);
+  const { bytes } = source;
+  const entry = { source, count: 0 };
+  const least = Buffer.from(from);
+  let text = Buffer.alloc(64 + least.length);
+  text.set(least);
+  // Values below `from` are only compared. As they ascend, one says how many bytes it has in common with `from`, and the next is below, too,
+  // if it shares more than these with it; whichever isn't begins with bytes of `from`.
+  let common = 0;
+  let isBelow = least.length > 0;
   for (let i = 0; i < entries; i++) {
     const shared = source.uvarint();
-    const rest = source.blob();
+    const rest = source.uvarint();
+    const start = source.at;
+    source.skip(rest);
+    entry.count = source.uvarint();
+    if (isBelow && shared >= common) {
+      if (shared === common) {
+        let k = 0;
+        while (k < rest && common < least.length && bytes[start + k] === least[common]) {
+          k++;
+          common++;
+        }
+        isBelow = common < least.length && (k === rest || bytes[start + k]! < least[common]!);
+      }
+      if (isBelow) {
+        skipPlaces(entry);
+        continue;
+      }
+    }
+    isBelow = false;
+    const length = shared + rest;
     if (shared > text.length) throw damagedPiece("a value that shares more than there is");
-    if (shared + rest.length > text.length) {
-      const longer = Buffer.alloc(2 * (shared + rest.length));
+    if (length > text.length) {
+      const longer = Buffer.alloc(2 * length);
       text.copy(longer, 0, 0, shared);
       text = longer;
     }
-    text.set(rest, shared);
-    const value = text.toString("utf8", 0, shared + rest.length);
-    const entry = { source, count: source.uvarint() };
-    if (compareUtf8(value, from) < 0) {
-      skipPlaces(entry);
-      continue;
-    }
+    text.set(bytes.subarray(start, start + rest), shared);
+    const value = text.toString("utf8", 0, length);
     if ((to !== undefined && compareUtf8(value, to) > 0) || !value.startsWith(prefix)) return false;
     visit(value, entry);
   }
@@ -214,11 +236,6 @@ function addPlaces(target: Bitmap, { source, count }: Entry): void {
 }
 
 function skipPlaces({ source, count }: Entry): void {
-  if (count >= BITMAP_FROM) source.blob();
-  else for (let i = 0; i < count; i++) source.uvarint();
-}
-
-/** Text under a checksum was UTF-8 when it was written. */
-function textOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8");
+  if (count >= BITMAP_FROM) source.skip(source.uvarint());
+  else source.skipNumbers(count);
 }
