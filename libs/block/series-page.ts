@@ -49,6 +49,12 @@ function textAt({ bytes, ends }: Texts, i: number): Uint8Array {
 
 const allOf = (texts: Texts): Uint8Array[] => Array.from(texts.ends, (_, i) => textAt(texts, i));
 
+/** As textOf of each. */
+function textsOf({ bytes, ends }: Texts): string[] {
+  const all = textOf(bytes);
+  return Array.from(ends, (end, i) => all.slice(i === 0 ? 0 : ends[i - 1], end));
+}
+
 /** Encodes keys. Errors: InvalidError for a malformed key. */
 export function encodeSeriesPage(keys: readonly Uint8Array[]): Uint8Array {
   // A schema is a tenant with the names of a series' labels.
@@ -100,7 +106,7 @@ interface ReadColumn {
 /** What a page says, before it is made out for each series. */
 interface PageParts {
   /** The tenant, then the label names. */
-  readonly schemas: readonly Uint8Array[][];
+  readonly schemas: readonly Texts[];
   readonly schemaOf: Uint32Array;
   readonly names: ReadonlyMap<string, ReadColumn>;
 }
@@ -108,7 +114,7 @@ interface PageParts {
 function readParts(source: ByteSource, count: number): PageParts {
   const schemaCount = source.uvarint();
   if (schemaCount > count) throw source.damage(`${schemaCount} schemas`, `at most ${count}`);
-  const schemas = Array.from({ length: schemaCount }, () => allOf(readTexts(source, PARTS_MAX)));
+  const schemas = Array.from({ length: schemaCount }, () => readTexts(source, PARTS_MAX));
   const schemaOf = new Uint32Array(count);
   for (let i = 0; i < count; i++) {
     const number = source.uvarint();
@@ -135,10 +141,10 @@ export function decodeSeriesPage(source: ByteSource, count: number, path: string
     }),
   );
   // Each schema's names looked up once, not once per series.
-  const resolved = schemas.map(([tenant = new Uint8Array(0), ...labels]) => ({
-    tenant,
-    labels: labels.map((name) => ({ name, column: columns.get(textOf(name)) })),
-  }));
+  const resolved = schemas.map((schema) => {
+    const [tenant = new Uint8Array(0), ...labels] = allOf(schema);
+    return { tenant, labels: labels.map((name) => ({ name, column: columns.get(textOf(name)) })) };
+  });
   const keys = Array.from(schemaOf, (number) => {
     const schema = resolved[number]!;
     const parts: Uint8Array[] = [schema.tenant];
@@ -160,6 +166,8 @@ class ChoiceColumn {
   readonly texts: Texts;
   /** By value: the number of its pair; -1 while nobody has asked for it. */
   readonly pairs: Int32Array;
+  /** Its text, once it was asked for. */
+  name: string | undefined;
   private readonly schemas: readonly number[];
   private readonly isOfAll: boolean;
   /** Whether a choice is a byte: mostly all are below 128. */
@@ -167,6 +175,7 @@ class ChoiceColumn {
   private readonly bytes: Uint8Array;
   private readonly choices: ByteSource;
   private passed = 0;
+  private asked = 0;
 
   /** `schemas`: those that have the name; `sizes`: how many series each schema has. */
   constructor({ texts, choices }: ReadColumn, schemas: readonly number[], sizes: Uint32Array, source: ByteSource) {
@@ -185,9 +194,9 @@ class ChoiceColumn {
     return sum;
   }
 
-  /** The choice of the series at a place; `seen` tells how many series of each schema there are before it. */
-  choiceOf(place: number, seen: Uint32Array): number {
-    const rank = this.isOfAll ? place : this.sumOf(seen);
+  /** The choice of the series at a place; `seen` tells how many series of each schema there are before it, undefined that all were asked for. */
+  choiceOf(place: number, seen: Uint32Array | undefined): number {
+    const rank = seen === undefined ? this.asked++ : this.isOfAll ? place : this.sumOf(seen);
     if (this.isPlain) return this.bytes[rank]! < 128 ? this.bytes[rank]! : -1;
     for (; this.passed < rank; this.passed++) this.choices.skipNumber();
     this.passed++;
@@ -217,12 +226,19 @@ export function decodeSeriesRows(
       throw source.damage("a label that is no text", "UTF-8");
     }
   };
-  const labelsOf = schemas.map(([, ...labels]) => labels.map(textOf));
+  const labelsOf = schemas.map((schema) => textsOf(schema).slice(1));
+  const having = new Map<string, number[]>();
+  labelsOf.forEach((labels, schema) => {
+    for (const name of labels) {
+      const known = having.get(name);
+      if (known === undefined) having.set(name, [schema]);
+      else known.push(schema);
+    }
+  });
   const columns = new Map<string, ChoiceColumn>();
   for (const [name, column] of names) {
-    const having = labelsOf.flatMap((labels, schema) => (labels.includes(name) ? [schema] : []));
     const choices = new ByteSource(column.choices, "label choices", path, offset);
-    columns.set(name, new ChoiceColumn(column, having, sizes, choices));
+    columns.set(name, new ChoiceColumn(column, having.get(name) ?? [], sizes, choices));
   }
   const resolved = labelsOf.map((labels) => labels.map((name) => columns.get(name)));
   const starts = new Uint32Array(places.length + 1);
@@ -230,12 +246,12 @@ export function decodeSeriesRows(
   const pairs = new Uint32Array(starts[places.length]!);
   const pairNames: string[] = [];
   const pairValues: string[] = [];
-  const seen = new Uint32Array(schemas.length);
+  const seen = places.length === count ? undefined : new Uint32Array(schemas.length);
   let at = 0;
   let passed = 0;
   for (let k = 0; k < places.length; k++) {
     const place = places[k]!;
-    for (; passed < place; passed++) seen[schemaOf[passed]!]!++;
+    if (seen !== undefined) for (; passed < place; passed++) seen[schemaOf[passed]!]!++;
     for (const column of resolved[schemaOf[place]!]!) {
       const choice = column?.choiceOf(place, seen) ?? 0;
       const known = column?.pairs[choice];
@@ -244,7 +260,8 @@ export function decodeSeriesRows(
       }
       if (known < 0) {
         column.pairs[choice] = pairNames.length;
-        pairNames.push(decode(textAt(column.texts, 0)));
+        column.name ??= decode(textAt(column.texts, 0));
+        pairNames.push(column.name);
         pairValues.push(decode(textAt(column.texts, choice + 1)));
       }
       pairs[at++] = column.pairs[choice]!;
