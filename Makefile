@@ -31,7 +31,7 @@ promql: build ## PromQL test scripts, passed / total per file; PROMQL_SCRIPTS=DI
 	@$(NODE) test/promql/main.mjs
 
 promql-cluster: build ## All PromQL test scripts on three storage processes, loaded by remote write
-	@PROMQL_CLUSTER=all $(BIN)/vitest run test/promql/cluster.test.ts
+	@$(BIN)/vitest run test/promql/cluster.test.ts
 
 bench: deps build ## Ratios against VictoriaMetrics and Prometheus in one run, then a bench for each hot file
 	@$(NODE) test/bench/main.mjs $(ARGS)
