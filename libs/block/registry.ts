@@ -15,6 +15,7 @@ import {
   type RegistryDeletions,
   type RegistryIdentity,
   type RegistryState,
+  type SideTombstones,
   type WalCoverage,
 } from "./registry-file.ts";
 import type { Tombstone } from "./tombstone.ts";
@@ -57,6 +58,8 @@ export interface RegistryChange {
   readonly remove?: readonly BlockEntry[];
   /** By file: what deletions hide of live blocks from now on, in the place of what was said before. */
   readonly tombstones?: ReadonlyMap<string, readonly Tombstone[]>;
+  /** What deletions hide of files of side data from now on: all there is, in the place of what was said before. */
+  readonly side?: readonly SideTombstones[];
   /** Its number never goes back. */
   readonly deletions?: RegistryDeletions;
   /** Never goes back. */
@@ -85,6 +88,7 @@ const NOTHING: RegistryState = {
   walFrom: 1,
   deletions: NO_DELETIONS,
   cutoffMs: Number.NEGATIVE_INFINITY,
+  side: [],
   blocks: [],
 };
 
@@ -150,6 +154,11 @@ export class BlockRegistry {
     return this.state.cutoffMs;
   }
 
+  /** What deletions hide of files of side data. */
+  get side(): readonly SideTombstones[] {
+    return this.state.side;
+  }
+
   get deletions(): RegistryDeletions {
     return this.state.deletions;
   }
@@ -179,7 +188,7 @@ export class BlockRegistry {
 
   private changed(change: RegistryChange): RegistryState {
     const { add = [], remove = [], covered = this.covered, walFrom = this.walFrom, tombstones } = change;
-    const { deletions = this.deletions, cutoffMs = this.cutoffMs } = change;
+    const { deletions = this.deletions, cutoffMs = this.cutoffMs, side = this.side } = change;
     const contradiction = (got: string, want: string): InternalError =>
       new InternalError(`cannot change ${this.path}: got ${got}; want ${want}`);
     for (const { file } of remove) {
@@ -207,6 +216,7 @@ export class BlockRegistry {
       walFrom,
       deletions,
       cutoffMs,
+      side,
       blocks: Object.freeze(blocks),
     };
     const fault = faultOf(next, this.identity.shardCount);

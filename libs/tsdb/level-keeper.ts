@@ -8,6 +8,7 @@ import {
   DAY_MS,
   type Derivation,
   derivedOptions,
+  dueAndKept,
   entryOf,
   heldByLevels,
   type LevelBlock,
@@ -36,6 +37,8 @@ export interface LevelKeeperOptions {
   readonly onProblem: (problem: string) => void;
   /** Takes the damaged block that an error is about out of use, if there is one. */
   readonly isQuarantined: (error: unknown) => boolean;
+  /** Whether a deletion can't be undone any more. */
+  readonly isDue: (deletion: string) => boolean;
   /** Lets others have their turn. */
   readonly pause: () => Promise<void>;
 }
@@ -178,7 +181,9 @@ export class LevelKeeper {
     const options = derivedOptions(derivation, footers, random.bytes(16), range);
     const path = blockPath(dataDir, blockFileName(options));
     const paths = inputs.map(({ file }) => blockPath(dataDir, file));
-    const entry = entryOf(options, await builder.merge({ inputs: paths, path, options, derivation }));
+    const isDue = (deletion: string): boolean => this.options.isDue(deletion);
+    const tombstones = inputs.map(({ tombstones: all = [] }) => dueAndKept(all, isDue));
+    const entry = entryOf(options, await builder.merge({ inputs: paths, path, options, derivation, tombstones }));
     const gone = inputs.findIndex(({ file }) => !stored.has(file));
     if (gone < 0) return entry;
     this.options.discard([entry]);

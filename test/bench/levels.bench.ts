@@ -140,6 +140,7 @@ const keeper = new LevelKeeper({
   },
   discard: () => undefined,
   isQuarantined: () => false,
+  isDue: () => false,
   pause: async () => undefined,
   onProblem: (problem) => {
     throw new Error(problem);

@@ -24,6 +24,7 @@ const SITES = [
   "merged-block-file",
   "merged-block-name",
   "quarantine-folder",
+  "side-draft-name",
   "side-file",
   "side-folder",
   "side-name",

@@ -202,7 +202,7 @@ describe("at the start", () => {
   });
 
   test.each([
-    ["a later version", '"version": 1', '"version": 3', "got version 3; want at most 2"],
+    ["a later version", '"version": 1', '"version": 4', "got version 3; want at most 3"],
     ["another directory", '"directoryId": "05', '"directoryId": "04', "got directory id 04"],
     ["another seed", '"hashSeed": "06', '"hashSeed": "05', "got hash seed 05"],
     ["another shard count", '"shardCount": 64', '"shardCount": 65', "got shard count 65; want 64"],

@@ -172,6 +172,20 @@ describe("the registry", () => {
     expect([again.deletions, again.blocks]).toEqual([deletions, [{ ...entry, tombstones: [tombstone] }]]);
   });
 
+  test("the golden list of version 3, with tombstones of side files, is written and read as ever", () => {
+    const golden = readFileSync(join(ROOT, "test/golden/block-registry-3.txt"));
+    const { fs, registry } = filled();
+    const side = [{ file: "003-1750000000000-1750086400000-01020304.tms", series: 20, tombstones: [tombstone] }];
+    registry.replace({ tombstones: new Map([[file, [tombstone]]]), deletions, side });
+    expect(written(fs)).toBe(golden.toString());
+    expect(open(fs).side).toEqual(side);
+    for (const bad of [{ ...side[0]!, series: 0 }, { ...side[0]!, file: 7 as never }, undefined as never]) {
+      expect(() => registry.replace({ side: [bad] })).toThrow(/^cannot change/);
+    }
+    registry.replace({ side: [] });
+    expect([written(fs).includes('"version": 2'), open(fs).side]).toEqual([true, []]);
+  });
+
   test("forgets tombstones that are taken away, and remembers that there were deletions", () => {
     const { fs, registry } = filled();
     registry.replace({ tombstones: new Map([[file, [tombstone]]]), deletions });

@@ -146,7 +146,9 @@ test("a damaged file is told of, and the rest is served; drafts and merged files
   db = await openDb(fs, { ...OPTIONS, onProblem: (problem) => problems.push(problem) });
   expect(problems).toEqual([expect.stringContaining(`${first}: cannot open side file`)]);
   expect(sideOf(db, SERIES[0]!).histograms.length).toBe(1);
-  expect(files(fs)).toEqual([first, second]);
+  expect(files(fs)).toEqual([second]);
+  expect(fs.list(`${DATA_DIR}/quarantine`)).toEqual([first]);
+  expect(db.damagedBlocks).toEqual([first]);
   await db.close();
 });
 
