@@ -2,7 +2,7 @@
 // Invariants: a block is live when the registry names it, and only then; its file was durable before that, and is removed only once a
 // registry without it is durable. So after a crash there is the old list or the new one, with all files of either; what no list
 // names is removed at the next start. Layout: FORMAT.md, "Registry".
-import { errorCode, errorText, type FileSystem, readWhole, replaceFile } from "../env/index.ts";
+import { errorCode, errorText, type FileSystem, readWhole, replaceFile, replaceFileSoon } from "../env/index.ts";
 import { CorruptionError, InternalError, UnavailableError } from "../model/index.ts";
 import { type BlockEntry, isBlockFile, isDraftFile, withTombstones } from "./block-entry.ts";
 import { classifyingFileSystem } from "./disk-errors.ts";
@@ -100,6 +100,7 @@ export class BlockRegistry {
   private state: RegistryState;
   private readonly live: Map<string, BlockEntry>;
   private failure: string | undefined;
+  private isChanging = false;
 
   /**
    * Reads the registry, or makes it where there is neither a registry nor a block; then removes what no entry names. `dataDir` exists,
@@ -164,21 +165,25 @@ export class BlockRegistry {
   }
 
   /**
-   * Makes one change: once it returns, the change is durable, and the removed blocks' files are gone but for those it returns. Blocks on the
-   * disk's time. Errors: InternalError for a change that contradicts the registry, which does nothing; UnavailableError (disk full), which
+   * Makes one change, one at a time: once it settles, the change is durable, and the removed blocks' files are gone but for those it returns.
+   * What is said here changes then. Errors: InternalError for a change that contradicts the registry, which does nothing; UnavailableError (disk full), which
    * does nothing either; InternalError for a sync that failed: afterwards the disk may hold either list, and every further change is refused.
    */
-  replace(change: RegistryChange): RegistryProblem[] {
+  async replace(change: RegistryChange): Promise<RegistryProblem[]> {
     if (this.failure !== undefined) throw new InternalError(this.failure);
+    if (this.isChanging) throw new InternalError(`cannot change ${this.path}: got two changes at once; want one`);
     const removed = change.remove ?? [];
     const next = this.changed(change);
+    this.isChanging = true;
     try {
-      this.write(next);
+      await replaceFileSoon(this.fs, this.path, encodeRegistry(next, this.identity), "block-registry");
     } catch (error) {
       if (!(error instanceof UnavailableError)) {
         this.failure = `cannot change ${this.path}: got ${errorText(error)} before; want a new start`;
       }
       throw error;
+    } finally {
+      this.isChanging = false;
     }
     this.state = next;
     for (const entry of removed) this.live.delete(entry.file);

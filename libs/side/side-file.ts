@@ -23,7 +23,7 @@ import {
   writePlace,
   writeSpans,
 } from "./side-footer.ts";
-import { decodeSection, encodeSection } from "./side-section.ts";
+import { decodeSection, encodeSectionSteps } from "./side-section.ts";
 import type { SideSeries } from "./side-series.ts";
 import { TimeSpan } from "./time-span.ts";
 
@@ -88,11 +88,16 @@ export class SideFileWriter {
     return at;
   }
 
-  /** Keys ascend. */
+  /** Keys ascend. In one piece. */
   add(key: Uint8Array, side: SideSeries): void {
+    for (const steps = this.addSteps(key, side); steps.next().done !== true; );
+  }
+
+  /** As add, a column at each step: a day of a series may have many. */
+  *addSteps(key: Uint8Array, side: SideSeries): Generator<void, void> {
     assert(this.lastKey === undefined || compareBytes(this.lastKey, key) < 0, "series of a side file ascend");
     this.lastKey = key.slice();
-    const { page, payloads } = encodeSection(side, this.kernel);
+    const { page, payloads } = yield* encodeSectionSteps(side, this.kernel);
     const place = this.putPage(page);
     this.put(payloads);
     const parts = spansOf(side);
@@ -117,15 +122,15 @@ export class SideFileWriter {
   }
 
   /** Makes the file durable; returns its size. A draft keeps its draft's name until nameSideDraft. */
-  finish(isDraft = false): number {
+  async finish(isDraft = false): Promise<number> {
     const directory = this.putPage(this.directory.written());
     const [histograms, exemplars, starts] = this.totals as [PartSpan, PartSpan, PartSpan];
     const parts = { histograms, exemplars, starts };
     this.put(encodeSideFooter({ ...this.options, seriesCount: this.series, parts, directory }));
-    this.file.fdatasync("side-file");
+    await this.file.fdatasyncSoon("side-file");
     this.file.close();
     if (!isDraft) this.fs.rename(this.draft, this.path);
-    this.fs.fsyncDir(parentOf(this.path), isDraft ? "side-draft-name" : "side-name");
+    await this.fs.fsyncDirSoon(parentOf(this.path), isDraft ? "side-draft-name" : "side-name");
     return this.offset;
   }
 

@@ -113,16 +113,16 @@ export class Cutter {
     if (entries.length === 0) return;
     for (const entry of entries) this.damaged.add(entry);
     if (this.options.state.wal.state === "read-only") return;
-    void this.exclusively(async () => this.putDamagedAside()).catch(() => undefined);
+    void this.exclusively(() => this.putDamagedAside()).catch(() => undefined);
   }
 
-  private putDamagedAside(): void {
+  private async putDamagedAside(): Promise<void> {
     const { fs, dataDir, registry } = this.options;
     for (const damaged of this.damaged) {
       if (isSideFile(damaged.file)) this.options.sideFiles.putAside(damaged.file);
       const entry = registry.blocks.find(({ file }) => file === damaged.file);
       // One whose file is gone stays in the list, so that the next start knows what is missing.
-      if (entry !== undefined && linkAside(fs, dataDir, entry.file)) this.replaceRegistry({ remove: [entry] });
+      if (entry !== undefined && linkAside(fs, dataDir, entry.file)) await this.replaceRegistry({ remove: [entry] });
       this.damaged.delete(damaged);
     }
   }
@@ -140,7 +140,7 @@ export class Cutter {
         (windows.hasOlder || side.windows.hasOlder) && clock.nowMs() >= windows.fromMs + this.options.lateWindowMs;
       if (isDue || this.pending !== undefined) await this.cut(report);
       if (side.isCrowded) await this.spillSide();
-      this.putDamagedAside();
+      await this.putDamagedAside();
       await this.merge(report, MERGES_PER_TICK);
       await this.mergeSide();
       report.rows += await this.levels.runWhenDue(LEVEL_STEPS_PER_TICK, () => this.closing);
@@ -303,7 +303,7 @@ export class Cutter {
       segment: Math.max(cut.segment, registry.covered.segment),
     };
     const walFrom = this.walFrom(covered.maxMs, covered.segment);
-    const opened = this.replaceRegistry({ add: entries, covered, walFrom }, made, () => sideFiles.discard(made));
+    const opened = await this.replaceRegistry({ add: entries, covered, walFrom }, made, () => sideFiles.discard(made));
     sideFiles.publish(made);
     for (const [file, block] of opened) stored.set(file, block);
     this.pending = undefined;
@@ -350,7 +350,7 @@ export class Cutter {
       const { sideFiles } = this.options;
       const made = await sideFiles.cut(frozen, this.isDue);
       if (made.some(({ tombstones }) => tombstones.length > 0)) {
-        this.replaceRegistry({}, made, () => sideFiles.discard(made));
+        await this.replaceRegistry({}, made, () => sideFiles.discard(made));
         sideFiles.publish(made);
       }
       side.adopt(made, frozen);
@@ -389,7 +389,7 @@ export class Cutter {
     if (registry.walFrom >= segment) return;
     await state.wal.repeatNow();
     const walFrom = this.walFrom(maxMs, segment);
-    this.replaceRegistry({ walFrom });
+    await this.replaceRegistry({ walFrom });
     await state.wal.truncate(walFrom);
   }
 
@@ -402,7 +402,7 @@ export class Cutter {
       const held = this.levels.held(expired);
       expired = expired.filter((block) => !held.has(block));
     }
-    if (expired.length > 0) this.replaceBlocks({ remove: expired });
+    if (expired.length > 0) await this.replaceBlocks({ remove: expired });
     report.expired += expired.length;
     await this.shrink(report);
     await this.indexer.indexNew();
@@ -423,7 +423,7 @@ export class Cutter {
       if (plan === undefined) break;
       const { cutoffMs } = plan;
       const blocks = registry.blocks.filter((block) => plan.remove.includes(block));
-      this.replaceBlocks({ remove: blocks, cutoffMs });
+      await this.replaceBlocks({ remove: blocks, cutoffMs });
       state.retention.cutoffMs = cutoffMs;
       sideFiles.drop(state.side.files.filter((file) => plan.remove.includes(file)));
       report.shrunk += plan.remove.length;
@@ -439,7 +439,7 @@ export class Cutter {
   private async merge(report: CutReport, most: number, isDue = this.isDue): Promise<void> {
     const { registry, state, builder, dataDir, random, stored } = this.options;
     // Deletions that the registry could not be told of are not in its entries.
-    if (registry.deletions.last !== state.deletions.last) this.replaceBlocks({});
+    if (registry.deletions.last !== state.deletions.last) await this.replaceBlocks({});
     for (let done = 0; done < most && !this.closing; done++) {
       state.reserve.look();
       // What is damaged or missing is merged with nothing.
@@ -479,7 +479,7 @@ export class Cutter {
       }
       const rows = await this.rowsBeside(plan.inputs, made);
       if (rows === undefined) continue;
-      this.replaceBlocks({ add: [...made, ...rows.add], remove: [...plan.inputs, ...rows.remove] });
+      await this.replaceBlocks({ add: [...made, ...rows.add], remove: [...plan.inputs, ...rows.remove] });
       await this.indexer.indexNew();
       report.merged += plan.inputs.length;
     }
@@ -512,9 +512,9 @@ export class Cutter {
   }
 
   /** Makes a change of the live blocks durable, with whatever deletions have not told the registry yet. Within exclusively. */
-  replaceBlocks(change: RegistryChange): void {
+  async replaceBlocks(change: RegistryChange): Promise<void> {
     const { stored } = this.options;
-    const opened = this.replaceRegistry(change);
+    const opened = await this.replaceRegistry(change);
     const gone = (change.remove ?? []).map(({ file }) => stored.get(file)).filter((block) => block !== undefined);
     for (const { file } of change.remove ?? []) stored.delete(file);
     for (const [file, block] of opened) stored.set(file, block);
@@ -527,7 +527,7 @@ export class Cutter {
   private async mergeSide(isDue = this.isDue): Promise<boolean> {
     const { registry, state, sideFiles } = this.options;
     // Deletions that the registry could not be told of: a merged file would take them for older ones than its parents.
-    if (registry.deletions.last !== state.deletions.last) this.replaceRegistry({});
+    if (registry.deletions.last !== state.deletions.last) await this.replaceRegistry({});
     try {
       if (await sideFiles.merge(isDue, (made) => this.replaceRegistry({}, made))) return true;
     } catch (error) {
@@ -536,16 +536,16 @@ export class Cutter {
     }
     const registered = state.side.files.filter((file) => file.registered !== undefined).length;
     // What was merged is not to be told of any more, nor deletions of which nothing is left.
-    if (registry.side.length !== registered) this.replaceRegistry({});
+    if (registry.side.length !== registered) await this.replaceRegistry({});
     return false;
   }
 
   /** Makes a change durable; returns the blocks it adds, opened. A change that the disk had no room for leaves nothing. */
-  private replaceRegistry(
+  private async replaceRegistry(
     change: RegistryChange,
     made: readonly StoredSide[] = [],
     onGivenUp = (): void => {},
-  ): Map<string, StoredBlock> {
+  ): Promise<Map<string, StoredBlock>> {
     const { registry, openBlock, onProblem, state, stored } = this.options;
     const opened = new Map<string, StoredBlock>();
     const giveUp = (): void => {
@@ -561,7 +561,7 @@ export class Cutter {
     }
     try {
       const complete = state.deletions.complete(change, registry, stored, state.windows.heads, state.side, made);
-      for (const { message } of registry.replace(complete)) onProblem(message);
+      for (const { message } of await registry.replace(complete)) onProblem(message);
     } catch (error) {
       // After a failed sync the disk may hold the new list: its files must stay.
       if (error instanceof UnavailableError) giveUp();

@@ -78,7 +78,7 @@ export class Deleter implements Deletable {
         made = record.deletion;
         state.stats.deletions++;
         await state.wal.durable(state.wal.position);
-        this.tellRegistry();
+        await this.tellRegistry();
       } finally {
         captured.release();
       }
@@ -103,7 +103,7 @@ export class Deleter implements Deletable {
       undone = deletion;
       state.stats.deletionsUndone++;
       await state.wal.durable(state.wal.position);
-      this.tellRegistry();
+      await this.tellRegistry();
     });
     return undone!;
   }
@@ -256,9 +256,9 @@ export class Deleter implements Deletable {
   }
 
   /** The log has it: what the registry can't say now, for want of room, it says with its next change, or a replay does. */
-  private tellRegistry(): void {
+  private async tellRegistry(): Promise<void> {
     try {
-      this.cutter.replaceBlocks(NO_CHANGE);
+      await this.cutter.replaceBlocks(NO_CHANGE);
     } catch (error) {
       if (!(error instanceof UnavailableError)) throw error;
       this.cutter.onProblem(error.message);

@@ -58,6 +58,9 @@ interface KeyedSide {
   read(): SideSeries;
 }
 
+/** The longest stretch of work before others get their turn. */
+const SLICE_MS = 4;
+
 /** Whether a deletion can't be undone any more. */
 type IsDue = (deletion: string) => boolean;
 /** Told of a series that was written: its place in the new file. */
@@ -294,21 +297,28 @@ export class SideFiles {
     const name = sideFileName(options);
     const writer = new SideFileWriter(fs, this.path(name), options, kernel);
     let tombstones: readonly Tombstone[] = [];
+    const { clock } = this.state;
+    let until = clock.monotonicMs() + SLICE_MS;
     try {
       for (const one of series) {
         const side = one.read();
         if (!isEmptySide(side)) {
-          writer.add(one.key, side);
+          for (const steps = writer.addSteps(one.key, side); steps.next().done !== true; ) {
+            if (clock.monotonicMs() < until) continue;
+            await clock.sleep(0);
+            until = clock.monotonicMs() + SLICE_MS;
+          }
           onWritten(one, writer.seriesCount - 1, side);
         }
-        await this.state.clock.sleep(0);
+        await clock.sleep(0);
+        until = clock.monotonicMs() + SLICE_MS;
       }
       if (writer.seriesCount === 0) {
         writer.abandon();
         return undefined;
       }
       tombstones = tombstonesOf();
-      writer.finish(tombstones.length > 0);
+      await writer.finish(tombstones.length > 0);
     } catch (error) {
       writer.abandon();
       throw error;
@@ -334,7 +344,7 @@ export class SideFiles {
    * Merges the files of one day, or writes one anew, without what deletions hide that are due; false when the plan has none. `tell` says in
    * the registry what is hidden of a new file. Errors: as cut; CorruptionError.
    */
-  async merge(isDue: IsDue, tell: (made: readonly StoredSide[]) => void): Promise<boolean> {
+  async merge(isDue: IsDue, tell: (made: readonly StoredSide[]) => Promise<unknown>): Promise<boolean> {
     const { side, clock } = this.state;
     const inputs = planSideMerges(side.files, clock.nowMs(), isDue);
     if (inputs === undefined) return false;
@@ -359,14 +369,18 @@ export class SideFiles {
       }
       if (made.some((file) => this.drafts.has(file))) {
         try {
-          tell(made);
+          await tell(made);
         } catch (error) {
           this.discard(made);
           throw error;
         }
         this.publish(made);
       }
-      this.replace(inputs, made);
+      // One that a query has found damaged meanwhile is put aside.
+      this.replace(
+        inputs.filter((input) => side.files.includes(input)),
+        made,
+      );
       return true;
     } finally {
       for (const input of inputs) input.release();

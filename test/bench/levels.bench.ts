@@ -133,7 +133,7 @@ const keeper = new LevelKeeper({
   nowMs: () => FIRST_DAY + (DAYS + 3) * DAY_MS,
   blocks: () => entries,
   stored,
-  replaceBlocks: ({ add = [], remove = [] }) => {
+  replaceBlocks: async ({ add = [], remove = [] }) => {
     for (const entry of add) addBlock(entry);
     for (const { file } of remove) stored.delete(file);
     entries = entries.filter((entry) => !remove.includes(entry));

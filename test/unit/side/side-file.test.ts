@@ -39,13 +39,13 @@ const OPTIONS: SideFileOptions = {
 
 const keyOf = (i: number): Uint8Array => encodeSeriesKey("t", ["__name__", `h${i}`]);
 
-function written(list: readonly SideSeries[]): SimFileSystem {
+async function written(list: readonly SideSeries[]): Promise<SimFileSystem> {
   const fs = new SimFileSystem();
   const writer = new SideFileWriter(fs, PATH, OPTIONS, kernel);
   list.forEach((side, i) => {
     writer.add(keyOf(i), side);
   });
-  const size = writer.finish();
+  const size = await writer.finish();
   expect(fs.stat(PATH)!.sizeBytes).toBe(size);
   return fs;
 }
@@ -94,10 +94,10 @@ function grownHistograms(): SideSeries {
 }
 
 describe("a file", () => {
-  test("gives back what was written, with spans that tell what is in it", () => {
-    fc.assert(
-      fc.property(fc.array(anySide, { minLength: 1, maxLength: 4 }), (list) => {
-        const fs = written(list);
+  test("gives back what was written, with spans that tell what is in it", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(anySide, { minLength: 1, maxLength: 4 }), async (list) => {
+        const fs = await written(list);
         expect(readAll(fs)).toEqual(list);
         const reader = new SideFileReader(fs, PATH, kernel);
         expect(reader.footer).toMatchObject({
@@ -118,8 +118,8 @@ describe("a file", () => {
     );
   });
 
-  test("a flipped bit anywhere is found", () => {
-    const bytes = bytesOf(written([grownHistograms()]));
+  test("a flipped bit anywhere is found", async () => {
+    const bytes = bytesOf(await written([grownHistograms()]));
     const good = readAll(fileOf(bytes));
     fc.assert(
       fc.property(fc.nat(bytes.length - 1), fc.nat(7), (at, bit) => {
@@ -152,13 +152,13 @@ describe("a file", () => {
     );
   });
 
-  test("buckets that grow take a fraction of their doubles", () => {
+  test("buckets that grow take a fraction of their doubles", async () => {
     const side = grownHistograms();
     const numbers = side.histograms.reduce((sum, { histogram }) => sum + histogram!.buckets.length + 3, 0);
-    expect(bytesOf(written([side])).length).toBeLessThan(numbers);
+    expect(bytesOf(await written([side])).length).toBeLessThan(numbers);
   });
 
-  test("the golden file of version 1", () => {
+  test("the golden file of version 1", async () => {
     const golden = fileURLToPath(new URL("../../golden/side-1.tms", import.meta.url));
     const small = { ...grownHistograms(), histograms: grownHistograms().histograms.slice(95, 105) };
     const custom: SideSeries = {
@@ -179,7 +179,7 @@ describe("a file", () => {
       exemplars: [{ timeMs: 5, value: -0, labels: ["trace_id", "é"] }],
       starts: [{ timeMs: 5, startMs: 1 }],
     };
-    const bytes = bytesOf(written([small, custom]));
+    const bytes = bytesOf(await written([small, custom]));
     if (process.env.WRITE_GOLDEN === "1") writeFileSync(golden, bytes);
     const kept = new Uint8Array(readFileSync(golden));
     expect(readAll(fileOf(kept))).toEqual([small, custom]);
