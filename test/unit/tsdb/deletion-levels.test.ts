@@ -5,6 +5,7 @@ import { readWhole, SeededRandom, SimClock, SimFileSystem } from "../../../libs/
 import { InvalidError, type LevelChoice, labelsKey, type QueryContext } from "../../../libs/model/index.ts";
 import { Engine } from "../../../libs/promql/index.ts";
 import type { Db, DbOptions } from "../../../libs/tsdb/index.ts";
+import { fanOutDeletions } from "../../../services/select/index.ts";
 import { Feed, HOUR, openDb, type Row, TENANT } from "./db-fixture.ts";
 
 const DAY = 24 * HOUR;
@@ -41,13 +42,16 @@ const ROWS: readonly Row[] = (() => {
   return rows;
 })();
 
-async function settle<T>(clock: SimClock, work: Promise<T>): Promise<T> {
+async function settle<T>(clock: SimClock, work: Promise<T>, fs?: SimFileSystem): Promise<T> {
   let done = false;
   const mark = work.finally(() => {
     done = true;
   });
   mark.catch(() => undefined);
-  while (!done) await clock.advance(0);
+  while (!done) {
+    await clock.advance(0);
+    if (!done && fs?.crashed) throw new Error("the process died");
+  }
   return mark;
 }
 
@@ -91,7 +95,7 @@ class Life {
   }
 
   settle<T>(work: Promise<T>): Promise<T> {
-    return settle(this.clock, work);
+    return settle(this.clock, work, this.fs);
   }
 
   remove(i: number, minMs: number, maxMs: number) {
@@ -176,6 +180,13 @@ describe("while the samples are there", () => {
     const before = life.db.report().counters.leavesOf["1h"];
     await expectAll(life.db, left);
     expect(life.db.report().counters.leavesOf["1h"]).toBeGreaterThan(before);
+    // Of a series that has rows of a minute.
+    const [from, to] = [END - 3 * DAY + 100 * MINUTE + 5, END - 3 * DAY + 5 * HOUR + 77];
+    await life.remove(3, from, to);
+    const rest = await wanted((i, timeMs) => isIn(0)(i, timeMs) || isIn(3, from, to)(i, timeMs));
+    await expectAll(life.db, rest, ["raw", "auto", "1m", "1h"]);
+    await life.later(END + 4 * DAY);
+    await expectAll(life.db, rest, ["raw", "auto", "1m", "1h"]);
     await life.db.close();
   });
 
@@ -233,6 +244,80 @@ describe("where rows are all there is", () => {
     await life.later(END + 13 * DAY, { retentionMs: 2 * DAY });
     await expectAll(life.db, left, ["auto", "1h"]);
     await life.db.close();
+  });
+
+  test("whatever call of making, applying and undoing a deletion of rows a process dies at, the answer stays", async () => {
+    const life = await alone();
+    const [from, to] = [END - 5 * DAY - HOUR + 1, END - 4 * DAY];
+    const [whole, left] = [await wanted(() => false), await wanted(isIn(0, from, to))];
+    /** Dies at ever later calls of the work, until it is done. */
+    const crashing = async (work: () => Promise<unknown>, found: () => Promise<void>): Promise<number> => {
+      for (let stop = 1, crashes = 0; ; stop += 4, crashes++) {
+        const end = life.fs.calls + stop;
+        life.fs.faults = (call) => (call.number === end ? "crash" : undefined);
+        const isDone = await work().then(
+          () => true,
+          () => false,
+        );
+        const { crashed } = life.fs;
+        life.fs.faults = () => undefined;
+        if (!crashed) {
+          expect(isDone).toBe(true);
+          return crashes;
+        }
+        life.fs.crash(new SeededRandom(stop));
+        life.clock = new SimClock(life.clock.nowMs());
+        await life.open({ retentionMs: 2 * DAY });
+        await found();
+      }
+    };
+    let id = "";
+    const made = await crashing(
+      async () => {
+        id = (await life.remove(0, from, to))!.id;
+      },
+      async () => {
+        const all = await life.db.deletable.deletions(TENANT);
+        expect(await answers(life.db, "auto")).toEqual(all.length > 0 ? left : whole);
+        for (const one of all) await life.settle(life.db.deletable.undelete(TENANT, one.id));
+      },
+    );
+    expect(await answers(life.db, "auto")).toEqual(left);
+    const undone = await crashing(
+      async () => {
+        const [one] = await life.db.deletable.deletions(TENANT);
+        if (one !== undefined) await life.settle(life.db.deletable.undelete(TENANT, one.id));
+      },
+      async () => {
+        const all = await life.db.deletable.deletions(TENANT);
+        expect(await answers(life.db, "auto")).toEqual(all.length > 0 ? left : whole);
+      },
+    );
+    expect([await answers(life.db, "auto"), id]).toEqual([whole, expect.stringMatching(/^[0-9a-f]{16}$/)]);
+    await life.remove(0, from, to);
+    const applied = await crashing(
+      () => life.settle(life.db.deletable.cleanTombstones()),
+      async () => expect(await answers(life.db, "auto")).toEqual(left),
+    );
+    expect(life.registry).not.toContain('"tombstones"');
+    expect(await answers(life.db, "auto")).toEqual(left);
+    expect(Math.min(made, undone, applied)).toBeGreaterThan(0);
+    await life.db.close();
+  });
+
+  test("what one of several storages refuses is done on none of them", async () => {
+    const [life, young] = [await alone(), await new Life().open()];
+    await append(young.db, ROWS);
+    const nodes = [life, young].map(({ db }, i) => ({ name: `storage-${i}`, deletable: db.deletable }));
+    const request = { id: "00000000000000ff", tenant: TENANT, sets: [[]], selectors: ["{}"], minMs: FROM, maxMs: TO };
+    const work = fanOutDeletions(nodes).deleteSeries(request);
+    work.catch(() => undefined);
+    for (let turn = 0; turn < 200; turn++) await Promise.all([life.clock.advance(1), young.clock.advance(1)]);
+    await expect(work).rejects.toThrow(/inside a row of 1h/);
+    for (const { db } of [life, young]) expect(await db.deletable.deletions(TENANT)).toEqual([]);
+    await expectAll(young.db, await wanted(() => false), ["raw"]);
+    await life.db.close();
+    await young.db.close();
   });
 
   test("full hours cut no row that has no sample on them", async () => {
