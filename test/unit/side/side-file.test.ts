@@ -207,6 +207,24 @@ describe("plans", () => {
     expect(planSideMerges(many, 100)).toEqual(many);
   });
 
+  test("what deletions hide of is left alone until one is due, then written anew, with its day when all are", () => {
+    const file = (shard: number, hours: number, ...deletions: string[]) => ({
+      ...{ file: `${shard} ${hours}`, shard, minMs: hours * 3_600_000, maxMs: (hours + 1) * 3_600_000 },
+      tombstones: deletions.map((deletion) => ({ deletion })),
+    });
+    const isDue = (deletion: string): boolean => deletion === "due";
+    const plan = (files: ReturnType<typeof file>[], nowMs = 48 * 3_600_000) =>
+      planSideMerges(files, nowMs, isDue)?.map(({ file: name }) => name);
+    expect(plan([file(0, 1, "open"), file(0, 2)])).toBeUndefined();
+    expect(plan([file(0, 1, "open"), file(0, 2), file(0, 3)])).toEqual(["0 2", "0 3"]);
+    expect(plan([file(0, 1, "due"), file(0, 2)])).toEqual(["0 1", "0 2"]);
+    expect(plan([file(0, 1, "due", "open"), file(0, 2)])).toEqual(["0 1"]);
+    expect(plan([file(0, 1, "due")])).toEqual(["0 1"]);
+    // Before its day is over, too.
+    expect(plan([file(0, 1, "due"), file(0, 2)], 3 * 3_600_000)).toEqual(["0 1"]);
+    expect(planSideMerges([file(0, 1, "due")], 48 * 3_600_000)).toBeUndefined();
+  });
+
   test("files without anything within retention expire", () => {
     const [a, b] = [file(0, 0, 100), file(0, 100, 200)];
     expect(planSideExpiry([a!, b!], 1000, 850)).toEqual([a]);
