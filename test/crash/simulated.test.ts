@@ -24,6 +24,7 @@ const SITES = [
   "merged-block-file",
   "merged-block-name",
   "quarantine-folder",
+  "side-draft-name",
   "side-file",
   "side-folder",
   "side-name",
@@ -39,7 +40,8 @@ const SITES = [
 /**
  * Syncs whose absence this world does not notice. Another sync of the same directory follows before anything relies on the first: that of
  * the blocks folder after those of the identity, the registry's after a block's name. What comes back after a truncation is removed again.
- * What was lost is noted again at the next start while the damage is there. test/unit/block/registry.test.ts notices the registry's own.
+ * What was lost is noted again at the next start while the damage is there. test/unit/block/registry.test.ts notices the registry's own,
+ * test/unit/tsdb/deletion-side.test.ts that of what a cut writes hidden.
  */
 const COVERED = [
   "block-name",
@@ -49,6 +51,7 @@ const COVERED = [
   "identity-name",
   "merged-block-name",
   "quarantine-folder",
+  "side-draft-name",
   "wal-loss-file",
   "wal-loss-name",
   "wal-truncated",
