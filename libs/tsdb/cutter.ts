@@ -78,6 +78,10 @@ export class Cutter {
       discard: (entries) => this.discard(entries),
       isQuarantined: (error) => state.quarantine.report(error),
       pause: () => state.clock.sleep(0),
+      room: () => {
+        state.reserve.look();
+        return state.reserve;
+      },
     });
     this.isDue = (deletion) => state.deletions.isDue(deletion);
     this.firstMs = isNew ? Math.floor(state.clock.nowMs() / windowMs) * windowMs : Number.NEGATIVE_INFINITY;
@@ -414,6 +418,7 @@ export class Cutter {
         // What is past raw retention may still be wanted by coarser levels, of a whole day.
         retentionMs: state.levelRetentionMs["1h"],
         freeBytes: state.reserve.spareBytes,
+        besideBytes: (inputs) => this.levels.bytesBeside(inputs),
         isDue,
         hasPast: (entry) => this.floorsOf([entry]).some(({ floorMs }) => floorMs >= entry.maxMs),
       });

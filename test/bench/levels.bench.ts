@@ -141,6 +141,7 @@ const keeper = new LevelKeeper({
   discard: () => undefined,
   isQuarantined: () => false,
   pause: async () => undefined,
+  room: () => ({ freeBytes: Number.POSITIVE_INFINITY, spareBytes: Number.POSITIVE_INFINITY }),
   onProblem: (problem) => {
     throw new Error(problem);
   },
