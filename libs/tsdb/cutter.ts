@@ -187,8 +187,9 @@ export class Cutter {
 
   private async cutAll(report: CutReport, isDue: IsDue): Promise<void> {
     const { state } = this.options;
-    if (this.pending !== undefined || state.windows.hasOlder || state.side.windows.hasOlder)
-      await this.cut(report, isDue);
+    // While a cut had no room another window may have ended.
+    if (this.pending !== undefined) await this.cut(report, isDue);
+    if (state.windows.hasOlder || state.side.windows.hasOlder) await this.cut(report, isDue);
     await this.endWindow(state.clock.nowMs());
     await this.cut(report, isDue);
   }
@@ -511,8 +512,9 @@ export class Cutter {
       throw error;
     }
     try {
-      const complete = state.deletions.complete(change, registry, stored, state.windows.heads);
+      const complete = state.deletions.complete(change, registry, stored);
       for (const { message } of registry.replace(complete)) onProblem(message);
+      state.deletions.settle(complete, state.windows.heads);
     } catch (error) {
       // After a failed sync the disk may hold the new list: its files must stay.
       if (error instanceof UnavailableError) giveUp();

@@ -96,12 +96,7 @@ export class Deletions {
   }
 
   /** Completes a change of the registry by what it does not say of deletions yet. */
-  complete(
-    change: RegistryChange,
-    registry: BlockRegistry,
-    stored: ReadonlyMap<string, StoredBlock>,
-    heads: readonly Head[],
-  ): RegistryChange {
+  complete(change: RegistryChange, registry: BlockRegistry, stored: ReadonlyMap<string, StoredBlock>): RegistryChange {
     const gone = new Set(change.remove?.map(({ file }) => file));
     const tombstones = new Map<string, readonly Tombstone[]>();
     const used = new Set(change.add?.flatMap((entry) => entry.tombstones ?? []).map(({ deletion }) => deletion));
@@ -113,11 +108,16 @@ export class Deletions {
       if (known !== said && known.length + said.length > 0) tombstones.set(entry.file, known);
       for (const { deletion } of known) used.add(deletion);
     }
-    for (const id of [...this.open.keys()]) {
-      if (!used.has(id) && !heads.some((head) => head.hides(id))) this.open.delete(id);
-    }
     const open = this.entries.filter(({ id }) => used.has(id));
     return { ...change, tombstones, deletions: { last: this.last, open } };
+  }
+
+  /** Forgets the deletions that hide nothing any more, once the registry says so: until then blocks that are live name them. */
+  settle({ deletions }: RegistryChange, heads: readonly Head[]): void {
+    const said = new Set(deletions?.open.map(({ id }) => id));
+    for (const id of [...this.open.keys()]) {
+      if (!said.has(id) && !heads.some((head) => head.hides(id))) this.open.delete(id);
+    }
   }
 }
 

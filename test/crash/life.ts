@@ -2,8 +2,22 @@
 // brought back, renewed by late ones, and expire level by level. It may die at any call: the step is done again then, as its client would.
 // All the time samples are there once, and answers from rows, blocks and heads agree with them.
 import { expect } from "vitest";
-import { readWhole, removeTree, SeededRandom, SimClock, SimFileSystem } from "../../libs/env/index.ts";
-import { exponentialLayout, labelsFromRecord, labelsToRecord, type QueryContext } from "../../libs/model/index.ts";
+import {
+  errorCode,
+  readWhole,
+  removeTree,
+  SeededRandom,
+  type SimCall,
+  SimClock,
+  SimFileSystem,
+} from "../../libs/env/index.ts";
+import {
+  exponentialLayout,
+  labelsFromRecord,
+  labelsToRecord,
+  type QueryContext,
+  UnavailableError,
+} from "../../libs/model/index.ts";
 import { Engine } from "../../libs/promql/index.ts";
 import type { Db, DbOptions } from "../../libs/tsdb/index.ts";
 import { DATA_DIR, Feed, HOUR, openDb, type Row, TENANT } from "../unit/tsdb/db-fixture.ts";
@@ -20,6 +34,10 @@ const RETENTION = { retentionMs: 4 * DAY, rowRetentionMs: { "1m": 8 * DAY, "1h":
 const WINDOW_MS = 60_000;
 const NAME = "c_total";
 const INDEX = `${DATA_DIR}/index`;
+/** Calls that a full disk refuses. */
+export const NEEDS_ROOM: ReadonlySet<SimCall["kind"]> = new Set(["write", "makeDirectory", "link", "rename"]);
+/** So many turns of a step see the full disk. */
+const TURNS_FULL = 300;
 /** Where keys of the index have the id of the block. */
 const BLOCK_ID_AT = 6;
 const FIRST_DELETION = "00000000000000a1";
@@ -37,8 +55,8 @@ const hourOf = (key: string): string => {
 export interface LifeOptions {
   /** What makes ids, and decides what a power loss leaves. */
   readonly seed: number;
-  /** Hears of every call that changes the disk, by the name of its point. Says whether the process dies there. */
-  readonly onPoint: (name: string, callNumber: number) => boolean;
+  /** Hears of every call that changes the disk, by the name of its point. Says whether the process dies there, or the disk is full from there on. */
+  readonly onPoint: (name: string, call: SimCall) => "dies" | "is full" | undefined;
   /** Whether only the process dies, and not the machine. */
   readonly keepsCache: boolean;
   /** Whether samples are looked at from the beginning, and not only once it has died. */
@@ -49,6 +67,10 @@ export class Life {
   readonly fs = new SimFileSystem();
   readonly random: SeededRandom;
   deaths = 0;
+  /** Steps that were refused, or had to wait, because the disk was full. */
+  refusals = 0;
+  private isFull = false;
+  private failure: Error | undefined;
   /** What has become of the index between two lives of the process. */
   readonly harms = new Set<string>();
   private readonly olderIndexes: Uint8Array[] = [];
@@ -77,7 +99,10 @@ export class Life {
     this.fs.fsyncDir("/disk", "");
     this.fs.faults = (call) => {
       const name = this.names.nameOf(call);
-      return name !== undefined && options.onPoint(name, call.number) ? "crash" : undefined;
+      const fate = name === undefined ? undefined : options.onPoint(name, call);
+      if (fate === "dies") return "crash";
+      if (fate === "is full") this.isFull = true;
+      return this.isFull && NEEDS_ROOM.has(call.kind) && !call.path.endsWith("/LOCK") ? "ENOSPC" : undefined;
     };
   }
 
@@ -211,13 +236,17 @@ export class Life {
 
   /** Does a step, again and again until it is done; samples are looked at after it and after each death. */
   private async do(activity: Activity, step: () => Promise<unknown>, isOpen = true): Promise<void> {
-    for (let deaths = 0; ; deaths++) {
-      expect(deaths).toBeLessThan(50);
+    for (let tries = 1; ; tries++) {
+      expect(tries).toBeLessThan(50);
       this.names.begin(activity);
-      if (await this.survives(step)) break;
+      const outcome = await this.attempt(step);
+      if (this.isFull) await this.makeRoom(isOpen && activity !== "start");
+      if (outcome === "done") break;
+      if (outcome === "refused") continue;
       await this.comeBack();
       if (activity === "start") break;
     }
+    expect(this.failure).toBeUndefined();
     await this.unseen(async () => {
       const bytes = readWhole(this.fs, `${INDEX}/log`);
       if (bytes !== undefined) this.olderIndexes.push(bytes);
@@ -225,8 +254,8 @@ export class Life {
     if (isOpen) await this.check();
   }
 
-  /** False: the process died. Errors: those of the step. */
-  private async survives(step: () => Promise<unknown>): Promise<boolean> {
+  /** Errors: those of the step that a full disk doesn't explain. */
+  private async attempt(step: () => Promise<unknown>): Promise<"done" | "refused" | "died"> {
     let outcome: { readonly error?: unknown } | undefined;
     step().then(
       () => {
@@ -237,13 +266,30 @@ export class Life {
       },
     );
     const { clock } = this;
+    let full = 0;
     for (let turn = 0; outcome === undefined && !this.fs.crashed; turn++) {
       if (turn > 20_000) throw new Error("the step does not end");
+      // What the log has taken waits for room.
+      if (this.isFull && ++full === TURNS_FULL) {
+        full = 0;
+        await this.makeRoom(true);
+      }
       await clock.advance(turn < 200 ? 0 : 1);
     }
-    if (this.fs.crashed) return false;
-    if (outcome?.error !== undefined) throw outcome.error;
-    return true;
+    if (this.fs.crashed) return "died";
+    const error = outcome?.error;
+    if (error === undefined) return "done";
+    const isRefusal = error instanceof UnavailableError || errorCode(error) === "ENOSPC";
+    if (!isRefusal || !this.isFull) throw error;
+    this.refusals++;
+    return "refused";
+  }
+
+  /** Queries go on while the disk is full; then there is room again, and all goes on by itself. */
+  private async makeRoom(looks: boolean): Promise<void> {
+    if (looks) await this.look();
+    this.isFull = false;
+    await this.clock.advance(6000);
   }
 
   /** Starts anew after a death, until a start survives. */
@@ -255,7 +301,7 @@ export class Life {
       await this.unseen(() => this.harmIndex());
       this.clock = new SimClock(this.clock.nowMs());
       this.names.begin("start");
-    } while (!(await this.survives(() => this.open())));
+    } while ((await this.attempt(() => this.open())) !== "done");
     await this.check();
   }
 
@@ -302,6 +348,10 @@ export class Life {
     };
     this.db = await openDb(fs, { ...options, clock, pieceStore: await SimPieceStore.open(fs, INDEX) });
     this.feed = new Feed(this.db);
+    const { deaths } = this;
+    void this.db.failed.then((error) => {
+      if (!this.fs.crashed && this.deaths === deaths) this.failure = error;
+    });
     expect(this.db.damagedBlocks).toEqual([]);
     expect(this.db.replayed.damage.filter(({ kind }) => kind !== "tail")).toEqual([]);
   }

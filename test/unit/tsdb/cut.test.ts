@@ -222,6 +222,32 @@ test("days are merged, old blocks expire, and the answer stays what retention sa
   await db.close();
 });
 
+test("a window ends while the cut of the one before waits for room: both are cut by the next flush", async () => {
+  const fs = new SimFileSystem();
+  const clock = new SimClock(NOW);
+  const db = await openDb(fs, { ...OPTIONS, clock, windowMs: MINUTE, lateWindowMs: MINUTE / 10 });
+  let failure: Error | undefined;
+  void db.failed.then((error) => {
+    failure = error;
+  });
+  const feed = new Feed(db);
+  const rows: Row[] = [];
+  fs.faults = ({ kind, path }) => (kind === "write" && path.includes("/blocks/") ? "ENOSPC" : undefined);
+  for (let window = 0; window < 4; window++) {
+    const row: Row = [series(window), clock.nowMs(), window];
+    await feed.append([row]);
+    rows.push(row);
+    await clock.advance(MINUTE);
+  }
+  expect(db.report().cuts.blocks).toBe(0);
+  fs.faults = () => undefined;
+  await settle(clock, db.flush());
+  expect(failure).toBeUndefined();
+  expect(contents(db)).toEqual(lines(rows));
+  expect(db.report().blocks.samples).toBe(rows.length);
+  await settle(clock, db.close());
+});
+
 test("a full disk postpones a cut; a restart forgets half of one", async () => {
   const fs = new SimFileSystem();
   const clock = new SimClock(NOW);
