@@ -9,8 +9,15 @@ const LIVES = 24;
 
 const isWriting = ({ kind, path }: SimCall): boolean => NEEDS_ROOM.has(kind) && !path.endsWith("/LOCK");
 
-/** By point: how often an undisturbed life passes it with a call that needs room. */
-async function writingCalls(): Promise<[name: string, pass: number][]> {
+let known: Promise<[name: string, pass: number][]> | undefined;
+
+function writingCalls(): Promise<[name: string, pass: number][]> {
+  known ??= listCalls();
+  return known;
+}
+
+/** The calls of an undisturbed life that need room: by point, and how often it was passed by then. */
+async function listCalls(): Promise<[name: string, pass: number][]> {
   const passes = new Map<string, number>();
   const calls: [string, number][] = [];
   const life = new Life({
@@ -32,9 +39,8 @@ let refusals = 0;
 let wanted = 0;
 let unmet = 0;
 
-test.each(Array.from({ length: LIVES }, (_, i) => i))("life %i of 24", { timeout: 120_000 }, async (which) => {
-  const calls = await writingCalls();
-  const targets = new Set(calls.filter((_, i) => i % LIVES === which).map(([name, pass]) => `${name} ${pass}`));
+/** Lives through; the disk is full at each of these calls, until the step at hand has been refused or is done. */
+async function live(targets: Set<string>): Promise<void> {
   const passes = new Map<string, number>();
   let last = "";
   const life = new Life({
@@ -56,13 +62,22 @@ test.each(Array.from({ length: LIVES }, (_, i) => i))("life %i of 24", { timeout
   }
   expect(life.deaths).toBe(0);
   refusals += life.refusals;
+}
+
+test.each(Array.from({ length: LIVES }, (_, i) => i))("life %i of 24", { timeout: 120_000 }, async (which) => {
+  const calls = await writingCalls();
+  const targets = new Set(calls.filter((_, i) => i % LIVES === which).map(([name, pass]) => `${name} ${pass}`));
+  await live(targets);
   // What had to wait for room is done at once later, in fewer calls.
   unmet += targets.size;
   wanted += calls.length / LIVES;
 });
 
-test("all writing points have been met", async () => {
-  expect([...new Set((await writingCalls()).map(([name]) => name))].filter((name) => !met.has(name))).toEqual([]);
+test("all writing points have been met", { timeout: 120_000 }, async () => {
+  const names = new Set((await writingCalls()).map(([name]) => name));
+  // One full disk may have kept a life from the point of another.
+  for (const name of names) if (!met.has(name)) await live(new Set([`${name} 1`]));
+  expect([...names].filter((name) => !met.has(name))).toEqual([]);
   expect(unmet).toBeLessThan(wanted * 0.05);
   expect(refusals).toBeGreaterThan(100);
 });

@@ -29,7 +29,10 @@ export const DAY = 24 * HOUR;
 /** Midnight after the days that have samples. */
 export const END = 19_700 * DAY;
 const DAYS = 2;
-const STEP_MS = 300_000;
+const MINUTE = 60_000;
+const STEP_MS = 5 * MINUTE;
+/** So much of each day has a sample a minute. */
+const DENSE_MS = 5 * HOUR;
 const RETENTION = { retentionMs: 4 * DAY, rowRetentionMs: { "1m": 8 * DAY, "1h": 30 * DAY } };
 const WINDOW_MS = 60_000;
 const NAME = "c_total";
@@ -108,7 +111,7 @@ export class Life {
 
   async run(): Promise<void> {
     await this.do("start", () => this.open());
-    await this.write(this.rows(0, 7));
+    await this.write(this.rows(0));
     await this.writeHistograms(1);
     await this.do("flush", () => this.db.flush());
     await this.write(this.rows(1000, 40));
@@ -116,6 +119,7 @@ export class Life {
     await this.do("flush", () => this.db.flush());
     await this.do("compact", () => this.db.compact());
     expect(this.rowsMade).toEqual([DAYS, DAYS]);
+    expect(this.rowBytes).toBeGreaterThan(1000);
     await this.delete(FIRST_DELETION, "0", END - DAY - 6 * HOUR, END - DAY + HOUR);
     await this.undelete(FIRST_DELETION);
     await this.write([0, 1, 2].map((i): Row => [this.labels(i), this.clock.nowMs() - 1000, 40 + i]));
@@ -151,16 +155,23 @@ export class Life {
     return ["1m", "1h"].map((level) => this.db.report().levels.find((one) => one.level === level)!.count);
   }
 
+  /** Size of the blocks of rows of an hour: those without any take some 200 bytes. */
+  private get rowBytes(): number {
+    return this.db.report().levels.find(({ level }) => level === "1h")!.sizeBytes;
+  }
+
   private labels(i: number): Record<string, string> {
     return { __name__: NAME, i: `${i}` };
   }
 
-  /** Samples of all days, every so many steps. */
-  private rows(offsetMs: number, every: number): Row[] {
+  /** Samples of all days: of their last hours every minute, so that rows pay; or, late, every so many steps. */
+  private rows(offsetMs: number, every = 0): Row[] {
     const rows: Row[] = [];
-    const stepMs = offsetMs === 0 ? STEP_MS : every * STEP_MS;
+    const stepMs = every === 0 ? MINUTE : every * STEP_MS;
     for (let time = END - DAYS * DAY + stepMs; time <= END; time += stepMs) {
-      for (const i of [0, 1, 2]) rows.push([this.labels(i), time - offsetMs, (time / STEP_MS) % 50_000]);
+      if (every === 0 && (time - 1) % DAY < DAY - DENSE_MS) continue;
+      const minute = time / MINUTE;
+      for (const i of [0, 1, 2]) rows.push([this.labels(i), time - offsetMs, (minute * minute * (i + 1)) % 50_021]);
     }
     return rows;
   }
