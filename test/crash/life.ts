@@ -19,8 +19,9 @@ import {
   UnavailableError,
 } from "../../libs/model/index.ts";
 import { Engine } from "../../libs/promql/index.ts";
-import type { Db, DbOptions } from "../../libs/tsdb/index.ts";
-import { DATA_DIR, Feed, HOUR, openDb, type Row, TENANT } from "../unit/tsdb/db-fixture.ts";
+import { type Db, type DbOptions, verifyDirectory } from "../../libs/tsdb/index.ts";
+import { suspectPath } from "../../libs/wal/index.ts";
+import { DATA_DIR, Feed, HOUR, openDb, type Row, settled, TENANT } from "../unit/tsdb/db-fixture.ts";
 import { appendSide } from "../unit/tsdb/side-fixture.ts";
 import { type Activity, PointNames } from "./points.ts";
 import { SimPieceStore } from "./sim-piece-store.ts";
@@ -58,9 +59,12 @@ const hourOf = (key: string): string => {
 export interface LifeOptions {
   /** What makes ids, and decides what a power loss leaves. */
   readonly seed: number;
-  /** Hears of every call that changes the disk, by the name of its point. Says whether the process dies there, or the disk is full from there on. */
-  readonly onPoint: (name: string, call: SimCall) => "dies" | "is full" | undefined;
-  /** Whether only the process dies, and not the machine. */
+  /**
+   * Hears of every call that changes the disk, by the name of its point. Says whether the process dies there, the disk is full from there on,
+   * or this call fails.
+   */
+  readonly onPoint: (name: string, call: SimCall) => "dies" | "is full" | "fails" | undefined;
+  /** Whether only the process dies at a point, and the machine later. */
   readonly keepsCache: boolean;
   /** Whether samples are looked at from the beginning, and not only once it has died. */
   readonly looksAlways: boolean;
@@ -72,7 +76,13 @@ export class Life {
   deaths = 0;
   /** Steps that were refused, or had to wait, because the disk was full. */
   refusals = 0;
+  /** Processes that stopped because a call failed; those calls that stopped none. */
+  stops = 0;
+  harmless = 0;
   private isFull = false;
+  private hasFailed = false;
+  /** Of a process that was killed something may be in the cache alone: power is lost once its successor has done the step. */
+  private owesPowerLoss = false;
   private failure: Error | undefined;
   /** What has become of the index between two lives of the process. */
   readonly harms = new Set<string>();
@@ -105,6 +115,10 @@ export class Life {
       const fate = name === undefined ? undefined : options.onPoint(name, call);
       if (fate === "dies") return "crash";
       if (fate === "is full") this.isFull = true;
+      if (fate === "fails") {
+        this.hasFailed = true;
+        return "EIO";
+      }
       return this.isFull && NEEDS_ROOM.has(call.kind) && !call.path.endsWith("/LOCK") ? "ENOSPC" : undefined;
     };
   }
@@ -147,7 +161,7 @@ export class Life {
     this.cutOff = true;
     await this.do("retention", () => this.db.compact());
     expect(this.db.report().blocks.count).toBe(0);
-    await this.do("stop", () => this.db.close());
+    await this.do("stop", () => this.db.close(), false);
   }
 
   /** Live blocks of rows of a minute and of an hour. */
@@ -254,10 +268,15 @@ export class Life {
       if (this.isFull) await this.makeRoom(isOpen && activity !== "start");
       if (outcome === "done") break;
       if (outcome === "refused") continue;
+      if (outcome === "failed") {
+        await this.stopAndVerify(activity !== "start");
+        continue;
+      }
       await this.comeBack();
       if (activity === "start") break;
     }
     expect(this.failure).toBeUndefined();
+    if (isOpen && this.owesPowerLoss) await this.unseen(() => this.losePower());
     await this.unseen(async () => {
       const bytes = readWhole(this.fs, `${INDEX}/log`);
       if (bytes !== undefined) this.olderIndexes.push(bytes);
@@ -266,7 +285,7 @@ export class Life {
   }
 
   /** Errors: those of the step that a full disk doesn't explain. */
-  private async attempt(step: () => Promise<unknown>): Promise<"done" | "refused" | "died"> {
+  private async attempt(step: () => Promise<unknown>): Promise<"done" | "refused" | "died" | "failed"> {
     let outcome: { readonly error?: unknown } | undefined;
     step().then(
       () => {
@@ -289,6 +308,13 @@ export class Life {
     }
     if (this.fs.crashed) return "died";
     const error = outcome?.error;
+    if (this.hasFailed) {
+      this.hasFailed = false;
+      // Whoever hears of it does so after what has met it.
+      await clock.advance(0);
+      if (this.failure !== undefined || error !== undefined) return "failed";
+      this.harmless++;
+    }
     if (error === undefined) return "done";
     const isRefusal = error instanceof UnavailableError || errorCode(error) === "ENOSPC";
     if (!isRefusal || !this.isFull) throw error;
@@ -303,12 +329,62 @@ export class Life {
     await this.clock.advance(6000);
   }
 
+  private async losePower(): Promise<void> {
+    this.owesPowerLoss = false;
+    this.fs.crash(this.random);
+    this.clock = new SimClock(this.clock.nowMs());
+    expect(await this.attempt(() => this.open())).toBe("done");
+  }
+
+  /**
+   * After a call that failed: queries go on; where it was one of consequence the process stops, its successor reads only, and once the
+   * directory was verified even a loss of power takes nothing.
+   */
+  private async stopAndVerify(isOpen: boolean): Promise<void> {
+    const { fs } = this;
+    if (isOpen) {
+      await this.unseen(() => this.look());
+      if (this.failure === undefined) {
+        this.harmless++;
+        return;
+      }
+      await this.unseen(async () => {
+        await this.attempt(() => this.db.close());
+      });
+    }
+    this.stops++;
+    this.failure = undefined;
+    await this.unseen(async () => {
+      fs.kill();
+      this.clock = new SimClock(this.clock.nowMs());
+      if (fs.stat(suspectPath(DATA_DIR)) !== undefined) {
+        expect(await this.attempt(() => this.open())).toBe("done");
+        expect(this.db.readOnlyReason).toContain("SUSPECT");
+        await this.look();
+        await this.attempt(() => this.db.close());
+        const processes = { pid: 9, host: "test", startOf: (pid: number) => (pid === 9 ? "now" : undefined) };
+        const report = await settled(
+          this.clock,
+          verifyDirectory({ fs, clock: this.clock, processes, dataDir: DATA_DIR }),
+        );
+        expect(report.damages).toEqual([]);
+      } else expect(isOpen).toBe(false);
+      fs.crash(this.random);
+      if (isOpen) {
+        expect(await this.attempt(() => this.open())).toBe("done");
+        expect(this.db.readOnlyReason).toBeUndefined();
+        await this.look();
+      }
+    });
+  }
+
   /** Starts anew after a death, until a start survives. */
   private async comeBack(): Promise<void> {
     do {
       this.deaths++;
       if (this.options.keepsCache) this.fs.kill();
       else this.fs.crash(this.random);
+      this.owesPowerLoss = this.options.keepsCache;
       await this.unseen(() => this.harmIndex());
       this.clock = new SimClock(this.clock.nowMs());
       this.names.begin("start");
@@ -359,9 +435,9 @@ export class Life {
     };
     this.db = await openDb(fs, { ...options, clock, pieceStore: await SimPieceStore.open(fs, INDEX) });
     this.feed = new Feed(this.db);
-    const { deaths } = this;
+    const db = this.db;
     void this.db.failed.then((error) => {
-      if (!this.fs.crashed && this.deaths === deaths) this.failure = error;
+      if (!this.fs.crashed && this.db === db) this.failure = error;
     });
     expect(this.db.damagedBlocks).toEqual([]);
     expect(this.db.replayed.damage.filter(({ kind }) => kind !== "tail")).toEqual([]);
