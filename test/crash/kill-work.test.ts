@@ -110,7 +110,7 @@ test(`everything at once in one process, killed ${KILLS} times`, { timeout: 60_0
   expect(await all.end("SIGTERM")).toBe(0);
   // All of the work was done, and often.
   for (const level of ["raw", "1m", "1h"])
-    expect(files.filter((name) => name.startsWith(`${level}-`)).length).toBeGreaterThan(2);
+    expect(files.filter((name) => name.startsWith(`${level}-`)).length).toBeGreaterThan(1);
   expect([...hand.done.keys()].sort()).toEqual([
     "clean",
     "compact",
