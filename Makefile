@@ -6,52 +6,60 @@ SHELL := /bin/bash
 NODE ?= node
 BIN := node_modules/.bin
 ARGS ?=
+NPM_QUIET := --no-fund --no-audit --loglevel=error
+TOOLS := node_modules/.installed-tools
 SOURCES := $(shell find libs services -name '*.ts' -not -path '*/assembly/*' 2>/dev/null)
 KERNELS := $(shell find libs/kernel/assembly -name '*.ts' 2>/dev/null)
 
 help: ## Explain every target
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 run: build ## Start everything in one process: make run ARGS="--http-listen 0.0.0.0:8428"
 	@bin/tidemark all $(ARGS)
 
 build: dist/.built ## Install the npm packages, compile kernels and services into dist/
 
-check: build ## Types, lint, house rules and unit tests (under two minutes)
+check: $(TOOLS) build ## Types, lint, house rules and unit tests (under two minutes)
 	@$(BIN)/tsc --noEmit -p tsconfig.test.json
 	@$(BIN)/biome check --error-on-warnings .
 	@$(BIN)/vitest run test/tidy.test.ts test/unit test/contract
 
-test: deps build ## Everything: check, PromQL scripts, crash and end-to-end tests with real peers
+test: deps $(TOOLS) build ## Everything: check, PromQL scripts, crash and end-to-end tests with real peers
 	@$(BIN)/tsc --noEmit -p tsconfig.test.json
 	@$(BIN)/biome check --error-on-warnings .
 	@$(NODE) test/run.mjs
 
-promql: build ## PromQL test scripts, passed / total per file; PROMQL_SCRIPTS=DIR runs another directory
+promql: $(TOOLS) build ## PromQL test scripts, passed / total per file; PROMQL_SCRIPTS=DIR runs another directory
 	@$(NODE) test/promql/main.mjs
 
-promql-cluster: build ## All PromQL test scripts on three storage processes, loaded by remote write
+promql-cluster: $(TOOLS) build ## All PromQL test scripts on three storage processes, loaded by remote write
 	@PROMQL_CLUSTER=all $(BIN)/vitest run test/promql/cluster.test.ts
 
-bench: deps build ## Ratios against VictoriaMetrics and Prometheus in one run, then a bench for each hot file
+bench: deps $(TOOLS) build ## Ratios against VictoriaMetrics and Prometheus in one run, then a bench for each hot file
 	@$(NODE) test/bench/main.mjs $(ARGS)
 
-fuzz: build ## Fuzz kernels, parsers and the WAL without end: FUZZ_SEED=… FUZZ_RUNS=…
+fuzz: $(TOOLS) build ## Fuzz kernels, parsers and the WAL without end: FUZZ_SEED=… FUZZ_RUNS=…
 	@FUZZ_RUNS=$${FUZZ_RUNS:-10000000} $(BIN)/vitest run --testTimeout=0 fuzz canary
 
-fuzz-promql: build ## Ask a real Prometheus the same random queries without end: PROM_BIN=… FUZZ_SEED=… FUZZ_RUNS=…
+fuzz-promql: $(TOOLS) build ## Ask a real Prometheus the same random queries without end: PROM_BIN=… FUZZ_SEED=… FUZZ_RUNS=…
 	@$(NODE) test/promql/fuzz.mjs
 
-format: node_modules/.installed ## Format all sources
+format: $(TOOLS) ## Format all sources
 	@$(BIN)/biome check --write .
 
 clean: ## Remove what was built
 	@rm -rf dist .test-results.json
 
+# Running needs the compilers, but neither linter nor test tools.
 node_modules/.installed: package.json package-lock.json
-	@echo "installing npm packages"
-	@npm ci --no-fund --no-audit --loglevel=error
+	@if [ ! $(TOOLS) -nt package-lock.json ]; then \
+	  echo "installing npm packages"; npm ci --omit=dev $(NPM_QUIET); fi
 	@touch $@
+
+$(TOOLS): package.json package-lock.json
+	@echo "installing npm packages and test tools"
+	@npm ci $(NPM_QUIET)
+	@touch node_modules/.installed $@
 
 dist/.built: node_modules/.installed tsconfig.json libs/kernel/build.mjs $(SOURCES) $(KERNELS)
 	@echo "building"

@@ -1,8 +1,7 @@
 // test/bench/disk.mjs: what storage costs beside VictoriaMetrics and Prometheus: bytes on disk, memory, restarts, writes while blocks
-// are merged, samples into the past. `node test/bench/disk.mjs [SCENARIO…]`; BENCH_SCALE=0.1 runs a tenth of the targets.
+// are merged, samples into the past. BENCH_SCALE=0.1 runs a tenth of the targets.
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { capture, generate, replay, STEP_MS, SYSTEMS, stopAll, untilOk, work, yard } from "./peers.mjs";
 
@@ -255,11 +254,3 @@ export async function runDisk(names) {
 }
 
 export const DISK_SCENARIOS = Object.keys(SCENARIOS);
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const cpu = /model name\s*: (.*)/.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1];
-  console.log(`node ${process.version}, ${cpu}`);
-  const failures = await runDisk(process.argv.length > 2 ? process.argv.slice(2) : DISK_SCENARIOS);
-  if (failures.length > 0) console.log(`\nmissed: ${failures.join("; ")}`);
-  process.exitCode = failures.length > 0 ? 1 : 0;
-}

@@ -3,8 +3,7 @@
 // memory, write latency against a bare fdatasync, and the ten queries of ../shared/yard/query.mjs. All systems run at once and take
 // each span in turn: a machine that others use is now faster, now slower by a third, and that must meet all of them alike.
 import { spawnSync } from "node:child_process";
-import { closeSync, existsSync, fdatasyncSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { closeSync, existsSync, fdatasyncSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
 import { capture, generate, replay, STEP_MS, SYSTEMS, stopAll, untilOk, work, yard } from "./peers.mjs";
 
 /** Named sizes; `goal` is the least ratio of samples per CPU-second against VictoriaMetrics, warm. */
@@ -182,10 +181,4 @@ export async function runYard(names) {
   return failures;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const cpu = /model name\s*: (.*)/.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1];
-  console.log(`node ${process.version}, ${cpu}`);
-  const failures = await runYard(process.argv.slice(2).length > 0 ? process.argv.slice(2) : Object.keys(SCENARIOS));
-  if (failures.length > 0) console.log(`\nmissed: ${failures.join("; ")}`);
-  process.exitCode = failures.length > 0 ? 1 : 0;
-}
+export const YARD_SCENARIOS = Object.keys(SCENARIOS);
