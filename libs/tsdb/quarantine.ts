@@ -2,7 +2,7 @@
 // A damaged block leaves the sources at once, and answers say what they lack, by its times. Then it is put aside durably: its file gets a
 // name in DIR/quarantine, and the registry forgets it (cutter.ts, putAside). Nothing there is ever read or removed: who has repaired a block or
 // has no use for it moves the file. What its name says is what a start knows of it.
-import { type BlockEntry, isBlockFile } from "../block/index.ts";
+import { type BlockEntry, isBlockFile, LEVELS, type Level } from "../block/index.ts";
 import { errorCode, errorText, type FileSystem } from "../env/index.ts";
 import { CorruptionError } from "../model/index.ts";
 import { type Loss, lossOf, noteLoss, quarantineFolder } from "./quarantine-folder.ts";
@@ -14,6 +14,11 @@ export interface MissingBlock {
   readonly maxMs: number;
   readonly sizeBytes: number;
 }
+
+/** By level: up to when its samples, or rows, are past their retention. */
+export type PastTimes = Readonly<Record<Level, number>>;
+
+const levelOf = ({ file }: MissingBlock): Level => LEVELS.find((level) => file.startsWith(`${level}-`)) ?? "raw";
 
 const TIMES = /^[^-]+-\d+-(-?\d+)-(-?\d+)-/;
 
@@ -95,11 +100,21 @@ export class Quarantine {
     return true;
   }
 
-  /** What a result over [lowMs, highMs] lacks, as warnings. Samples up to `expiredMs` would not be served anyway. */
-  warnings(lowMs: number, highMs: number, expiredMs: number): string[] {
+  /**
+   * What a result over [lowMs, highMs] lacks, as warnings. Samples up to what `pastMs` says of their level would not be served anyway; of
+   * coarser levels what the samples of raw blocks do not answer for is missed.
+   */
+  warnings(lowMs: number, highMs: number, pastMs: PastTimes): string[] {
     if (this.byFile.size === 0 && this.losses.length === 0) return [];
-    const affects = ({ minMs, maxMs }: Loss): boolean => minMs < highMs && maxMs >= lowMs && maxMs > expiredMs;
-    const blocks = [...this.byFile.values()].filter(affects);
+    const affects = ({ minMs, maxMs }: Loss): boolean => minMs < highMs && maxMs >= lowMs && maxMs > pastMs.raw;
+    const blockAffects = (block: MissingBlock): boolean => {
+      const level = levelOf(block);
+      if (level === "raw") return affects(block);
+      const { minMs, maxMs } = block;
+      const alone = { minMs, maxMs: Math.min(maxMs, pastMs.raw) };
+      return alone.minMs < alone.maxMs && alone.minMs < highMs && alone.maxMs >= lowMs && maxMs > pastMs[level];
+    };
+    const blocks = [...this.byFile.values()].filter(blockAffects);
     const lost = this.losses.filter(affects);
     const what = blocks.length === 1 ? "a damaged block was" : `${blocks.length} damaged blocks were`;
     return [...gap(blocks, `${what} taken out of service`), ...gap(lost, "the write-ahead log was damaged")];

@@ -88,7 +88,8 @@ test(`everything at once in one process, killed ${KILLS} times`, { timeout: 60_0
     if (random.chance(0.2)) await sleep(random.below(700));
     else {
       await progress(1 + random.below(8));
-      await sleep(random.below(150));
+      // Lives long enough for whole cuts and merges, and short ones.
+      await sleep(random.below(random.pick([100, 600, 1800])));
     }
     await all.end("SIGKILL");
     // What it has on its way may be refused then as too old.
