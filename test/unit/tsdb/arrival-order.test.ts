@@ -14,7 +14,7 @@ const MIDNIGHT = 19_700 * DAY;
 const NOW_MS = MIDNIGHT + DAY + 2 * HOUR;
 const STALE = 0x7ff0000000000002n;
 const OPTIONS: Partial<DbOptions> = {
-  ...{ retentionMs: 30 * DAY, shardCount: 2, headMemoryBytes: 32 << 20, seriesMax: 2000 },
+  ...{ retentionMs: 30 * DAY, shardCount: 2, headMemoryBytes: 32 << 20, seriesMax: 20_000 },
   ...{ windowMs: 10 * MINUTE, lateWindowMs: MINUTE },
 };
 /** What comes late: on midnight and beside it, on a whole hour, and three values of one time, of which the second wins. */
@@ -86,7 +86,8 @@ class Storage {
   }
 
   async append(rows: readonly Row[]): Promise<void> {
-    for (let at = 0; at < rows.length; at += 2000) await this.feed.append(rows.slice(at, at + 2000));
+    const { status, rejections } = await this.feed.append(rows);
+    expect([status, rejections]).toEqual(["stored", []]);
   }
 
   async do(step: Step): Promise<void> {

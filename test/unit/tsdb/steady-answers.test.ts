@@ -63,7 +63,8 @@ class World {
   }
 
   async append(rows: readonly Row[]): Promise<void> {
-    await this.turning(this.feed.append(rows));
+    const { status, rejections } = await this.turning(this.feed.append(rows));
+    expect([status, rejections]).toEqual(["stored", []]);
   }
 
   private async turning<T>(work: Promise<T>, onTurn = (): void => {}): Promise<T> {
