@@ -40,12 +40,12 @@ export class Hand {
   private async run(): Promise<void> {
     while (!this.stopping) {
       const draw = this.random.below(20);
-      if (draw < 5) await this.order("flush", "admin/flush");
-      else if (draw < 11) await this.order("compact", "admin/compact");
-      else if (draw < 12) await this.order("snapshot", "admin/tsdb/snapshot");
-      else if (draw < 13) await this.clean();
-      else if (draw < 16) await this.makeVictim();
-      else if (draw < 19) await this.deleteSome();
+      if (draw < 4) await this.order("flush", "admin/flush");
+      else if (draw < 9) await this.order("compact", "admin/compact");
+      else if (draw < 10) await this.order("snapshot", "admin/tsdb/snapshot");
+      else if (draw < 11) await this.clean();
+      else if (draw < 14) await this.makeVictim();
+      else if (draw < 17) await this.deleteSome();
       else await this.undeleteSome();
       await sleep(PAUSE_MS);
     }

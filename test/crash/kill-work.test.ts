@@ -20,6 +20,7 @@ const DAY_MS = 24 * HOUR_MS;
 /** Of the samples that are looked for; those of more than five days are written by others, and expire half way. */
 const AGES_MS = [0, 0, 1, 2, 3].map((days) => days * DAY_MS);
 const OLD_AGES_MS = [6, 7, 8].map((days) => days * DAY_MS);
+const ORDERS = ["clean", "compact", "delete", "flush", "snapshot", "undelete", "victim"];
 const LONG = ["--retention", "raw=10d,1m=11d,1h=12d"];
 const SHORT = ["--retention", "raw=5d,1m=6d,1h=7d"];
 
@@ -97,6 +98,9 @@ test(`everything at once in one process, killed ${KILLS} times`, { timeout: 60_0
     all.start(kill >= Math.floor(KILLS / 2) ? SHORT : LONG);
   }
   await progress(5);
+  // What no life was long enough for.
+  const isDone = async () => (ORDERS.every((order) => hand.done.has(order)) ? true : undefined);
+  await until("all orders", isDone, 60_000, [...running]);
   await Promise.all([...writers.map((one) => one.stop()), hand.stop(), stopped]);
   expect(writers.flatMap((one) => one.refusals)).toEqual([]);
   expect(hand.problems).toEqual([]);
@@ -112,16 +116,6 @@ test(`everything at once in one process, killed ${KILLS} times`, { timeout: 60_0
   // All of the work was done, and often.
   for (const level of ["raw", "1m", "1h"])
     expect(files.filter((name) => name.startsWith(`${level}-`)).length).toBeGreaterThan(1);
-  expect([...hand.done.keys()].sort()).toEqual([
-    "clean",
-    "compact",
-    "delete",
-    "flush",
-    "snapshot",
-    "undelete",
-    "victim",
-  ]);
-  expect(Math.min(...hand.done.values())).toBeGreaterThan(0);
   expect(acknowledged()).toBeGreaterThan(3 * KILLS);
   await expectLedger(data, ledger);
   await expectVictims(hand);
