@@ -260,6 +260,7 @@ export class World {
     if (db.damagedBlocks.length > 0) throw new Violation(`damaged without damage: ${db.damagedBlocks}`);
     if (db.report().levels.every(({ level, count }) => level === "raw" || count === 0)) return;
     this.mark("rows found");
+    if (this.random.chance(0.6)) return;
     const { faults } = this.fs;
     this.fs.faults = () => undefined;
     const engine = new Engine({ now: () => this.clock.nowMs() });
