@@ -41,7 +41,7 @@ function expectNative(found: FloatHistogram): void {
 export class World {
   readonly fs = new SimFileSystem();
   readonly ledger = new Ledger();
-  readonly clock = new SimClock(START_MS);
+  readonly clock: SimClock;
   /** What the persistent index was at some moment. */
   private olderIndex: Uint8Array | undefined;
   private readonly mark: (name: string) => void;
@@ -78,6 +78,8 @@ export class World {
     this.hurried = this.random.chance(0.5);
     this.windowMs = this.random.pick([8_000, 60_000, 7_200_000]);
     this.deleteUndoMs = this.random.pick([5_000, 86_400_000]);
+    // Late in the evening nothing is settled yet.
+    this.clock = new SimClock(this.random.chance(0.35) ? START_MS : START_MS - 4 * HOUR_MS);
     this.fs.nowMs = () => this.clock.nowMs();
     this.fs.makeDirectory("/disk");
     this.fs.fsyncDir("/", "");
