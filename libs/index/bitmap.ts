@@ -7,6 +7,8 @@ import { createRequire } from "node:module";
 export interface Bitmap {
   readonly size: number;
   add(value: number): unknown;
+  /** Whether it was not there. */
+  tryAdd(value: number): boolean;
   addMany(values: Uint32Array): unknown;
   /** Adds from … end − 1. */
   addRange(from: number, end: number): unknown;

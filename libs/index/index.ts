@@ -1,7 +1,9 @@
 // libs/index/index.ts: the inverted index: series ids, label pairs, postings, matchers; of series in memory, and pieces of it in level.
 export { type Bitmap, bitmapImplementation, createBitmap } from "./bitmap.ts";
 export { divide } from "./divide.ts";
+export type { KeyView } from "./key-view.ts";
 export { LevelPieceStore } from "./level-store.ts";
+export { PairTable } from "./pair-table.ts";
 export { type PairRows, PieceBuilder } from "./piece.ts";
 export { PieceReader } from "./piece-reader.ts";
 export { MemoryPieceStore, type PieceStore, type PieceValue } from "./piece-store.ts";

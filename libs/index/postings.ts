@@ -48,9 +48,7 @@ export class PostingTable {
       this.runs.delete(list);
       this.bitmaps.set(list, bitmap);
     } else {
-      const bitmap = this.bitmaps.get(list)!;
-      bitmap.add(series);
-      this.counts[list] = bitmap.size;
+      if (this.bitmaps.get(list)!.tryAdd(series)) this.counts[list] = count + 1;
       return;
     }
     this.counts[list] = count + 1;

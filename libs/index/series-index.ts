@@ -11,6 +11,8 @@ import {
 } from "../model/index.ts";
 import { type Bitmap, createBitmap } from "./bitmap.ts";
 import { addTexts, divide, type SeriesPairs } from "./divide.ts";
+import { KeyView, NEW_PAIR } from "./key-view.ts";
+import { PairTable } from "./pair-table.ts";
 import { PostingTable } from "./postings.ts";
 import { SelectionCache, type SeriesGroups, selectionKey } from "./selection-cache.ts";
 import type { SeriesTable } from "./series-table.ts";
@@ -32,6 +34,7 @@ interface TenantEntry {
   sortedNames: string[] | undefined;
 }
 
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const PAIRS_CHUNK = 1 << 16;
 /** Their numbers have 16 bits. */
 const TENANTS_MAX = 65_536;
@@ -61,6 +64,16 @@ export class SeriesIndex implements SeriesPairs {
   private arenaUsed = 0;
   private seriesCount = 0;
   private readonly selections = new SelectionCache();
+  private readonly table: PairTable;
+  private readonly key = new KeyView();
+  /** The tenant of the key read last. */
+  private lastTenant = new Uint8Array(0);
+  private lastOwner = -1;
+
+  /** `seed`: 8 bytes or more that an enemy doesn't know, for hashing what comes from outside. */
+  constructor(seed: Uint8Array = new Uint8Array(8)) {
+    this.table = new PairTable(seed);
+  }
 
   get size(): number {
     return this.seriesCount;
@@ -87,7 +100,7 @@ export class SeriesIndex implements SeriesPairs {
   get sizeBytes(): number {
     const columns = this.starts.byteLength + this.lengths.byteLength + this.owners.byteLength;
     const arenas = this.arena.byteLength + this.pairUses.byteLength;
-    return this.postings.sizeBytes + columns + arenas + this.selections.sizeBytes;
+    return this.postings.sizeBytes + columns + arenas + this.table.sizeBytes + this.selections.sizeBytes;
   }
 
   tenantNames(): readonly string[] {
@@ -99,16 +112,27 @@ export class SeriesIndex implements SeriesPairs {
     return this.tenantList[this.owners[series]!]!;
   }
 
-  /** Adds a series with its labels, under a number that is not in use. */
-  add(tenant: string, series: number, labels: Labels): void {
-    const owner = this.tenantEntry(tenant);
-    const count = labels.length / 2;
-    this.reserve(series, count);
+  /** What a series key says. Valid until the next one is read. Errors: InvalidError for bytes that are no key. */
+  read(bytes: Uint8Array, from = 0, to = bytes.length): KeyView {
+    this.key.read(bytes, from, to, this.table, this.ownerOf, this.tenantAt);
+    return this.key;
+  }
+
+  /** Adds a series, under a number that is not in use, by the key that was read last. */
+  add(series: number, key: KeyView): void {
+    const owner = this.tenantEntry(key.tenant);
+    this.reserve(series, key.count);
     this.starts[series] = this.arenaUsed;
-    this.lengths[series] = count;
+    this.lengths[series] = key.count;
     this.owners[series] = owner.number;
-    for (let i = 0; i < labels.length; i += 2) {
-      const pair = this.pairNumber(owner, labels[i]!, labels[i + 1]!);
+    for (let i = 0; i < key.count; i++) {
+      const known = key.pairs[i]!;
+      const pair = known === NEW_PAIR ? this.addPair(owner, key, i) : known;
+      // It may be one that only retired series had.
+      if (this.postings.size(pair) === 0) {
+        this.pairNames[pair]!.sorted = undefined;
+        owner.sortedNames = undefined;
+      }
       this.arena[this.arenaUsed++] = pair;
       this.postings.add(pair, series);
       this.pairUses[pair]!++;
@@ -143,6 +167,7 @@ export class SeriesIndex implements SeriesPairs {
       if (--this.pairUses[pair]! > 0) continue;
       const entry = this.pairNames[pair]!;
       entry.values.delete(this.pairValues[pair]!);
+      this.table.remove(pair);
       if (entry.values.size === 0) owner.names.delete(entry.name);
       this.pairValues[pair] = "";
       this.freePairs.push(pair);
@@ -182,15 +207,11 @@ export class SeriesIndex implements SeriesPairs {
     return out;
   }
 
-  /** Whether `labels` are exactly those of a series; allocates nothing. */
-  hasLabels(series: number, labels: Labels): boolean {
+  /** Whether a key is that of a series. */
+  has(series: number, key: KeyView): boolean {
     const start = this.starts[series]!;
-    const count = this.lengths[series]!;
-    if (count * 2 !== labels.length) return false;
-    for (let i = 0; i < count; i++) {
-      const pair = this.arena[start + i]!;
-      if (this.pairNames[pair]!.name !== labels[2 * i] || this.pairValues[pair] !== labels[2 * i + 1]) return false;
-    }
+    if (this.owners[series] !== key.owner || this.lengths[series] !== key.count) return false;
+    for (let i = 0; i < key.count; i++) if (this.arena[start + i] !== key.pairs[i]) return false;
     return true;
   }
 
@@ -402,32 +423,43 @@ export class SeriesIndex implements SeriesPairs {
     return owner;
   }
 
-  private pairNumber(owner: TenantEntry, name: string, value: string): number {
+  /** Makes a key's i-th pair, which no series has. */
+  private addPair(owner: TenantEntry, key: KeyView, i: number): number {
+    const name = key.labels[2 * i]!;
+    const value = key.labels[2 * i + 1]!;
     let entry = owner.names.get(name);
     if (entry === undefined) {
       entry = { name, values: new Map(), sorted: undefined };
       owner.names.set(name, entry);
-      owner.sortedNames = undefined;
     }
-    let pair = entry.values.get(value);
-    if (pair === undefined) {
-      pair = this.freePairs.pop() ?? this.pairValues.length;
-      this.pairValues[pair] = value;
-      this.pairNames[pair] = entry;
-      entry.values.set(value, pair);
-      if (pair >= this.pairUses.length) {
-        const uses = new Uint32Array(pair * 2);
-        uses.set(this.pairUses);
-        this.pairUses = uses;
-      }
-    }
-    // Also one that only retired series had.
-    if (this.postings.size(pair) === 0) {
-      entry.sorted = undefined;
-      owner.sortedNames = undefined;
+    const pair = this.freePairs.pop() ?? this.pairValues.length;
+    this.pairValues[pair] = value;
+    this.pairNames[pair] = entry;
+    entry.values.set(value, pair);
+    this.table.add(pair, owner.number, key.bytes, key.starts[i]!, key.ends[i]!);
+    if (pair >= this.pairUses.length) {
+      const uses = new Uint32Array(pair * 2);
+      uses.set(this.pairUses);
+      this.pairUses = uses;
     }
     return pair;
   }
+
+  /** The number of the tenant with this name, or -1. Keys of one tenant mostly follow each other. */
+  private readonly ownerOf = (bytes: Uint8Array, from: number, to: number): number => {
+    const { lastTenant } = this;
+    let i = 0;
+    while (i < lastTenant.length && from + i < to && lastTenant[i] === bytes[from + i]) i++;
+    if (i === lastTenant.length && from + i === to) return this.lastOwner;
+    const name = bytes.slice(from, to);
+    const owner = this.tenants.get(textOf(name) ?? "");
+    if (owner === undefined) return -1;
+    this.lastTenant = name;
+    this.lastOwner = owner.number;
+    return owner.number;
+  };
+
+  private readonly tenantAt = (owner: number): string => this.tenantList[owner]!;
 
   private reserve(series: number, count: number): void {
     if (series >= this.starts.length) {
@@ -447,5 +479,14 @@ export class SeriesIndex implements SeriesPairs {
       arena.set(this.arena);
       this.arena = arena;
     }
+  }
+}
+
+/** Undefined for what is not UTF-8. */
+function textOf(bytes: Uint8Array): string | undefined {
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    return undefined;
   }
 }

@@ -2,8 +2,8 @@
 // Series numbers never leave the node. The catalogue is what the WAL repeats at the head of each segment.
 // A series leaves in two steps. *Retired*, nothing finds it any more: no head has samples of it, no session a reference, the WAL repeats it no
 // longer. *Freed*, its number serves another series: no record that the WAL may replay mentions it, and no query is at work that knew it.
-import { SeriesIds, SeriesIndex } from "../index/index.ts";
-import { encodeSeriesKey, type Hash64, InternalError, type Labels } from "../model/index.ts";
+import { type KeyView, SeriesIds, SeriesIndex } from "../index/index.ts";
+import { encodeSeriesKey, type Hash64, InternalError } from "../model/index.ts";
 import type { RegistrationBody, RegistrationSource } from "../wal/index.ts";
 
 /** What a number stands for: nothing, because its registration was lost or it is free; a series; a retired one. */
@@ -12,7 +12,7 @@ const LIVE = 1;
 const RETIRED = 2;
 
 export class SeriesCatalog implements RegistrationSource {
-  readonly index = new SeriesIndex();
+  readonly index: SeriesIndex;
   private readonly ids = new SeriesIds();
   /** Numbers that passed from one series to another since the start. */
   reused = 0;
@@ -27,6 +27,11 @@ export class SeriesCatalog implements RegistrationSource {
   private places = new Uint32Array(3 * 1024);
   private readonly free: number[] = [];
   private readonly idBytes = new DataView(new ArrayBuffer(16));
+
+  /** `seed`: the cluster's hash seed. */
+  constructor(seed?: Uint8Array) {
+    this.index = new SeriesIndex(seed);
+  }
 
   /** One more than the greatest series number, unused ones included. */
   get seriesEnd(): number {
@@ -53,30 +58,21 @@ export class SeriesCatalog implements RegistrationSource {
     this.ids.copyTo(series, out, at);
   }
 
-  /** Whether the series that has an id also has these labels; an id that meets others is refused, never merged. */
-  agrees(series: number, tenant: string, labels: Labels): boolean {
-    return this.index.tenantOf(series) === tenant && this.index.hasLabels(series, labels);
+  /** Whether the series that has an id also has this key; an id that meets another is refused, never merged. */
+  agrees(series: number, key: KeyView): boolean {
+    return this.index.has(series, key);
   }
 
   /**
-   * Adds a series whose id is new, under `number`: freeNumber, seriesEnd, or an unused one. Errors: LimitError for a tenant too many;
+   * Adds a series whose id is new, by the key that the index read last, under `number`: freeNumber, seriesEnd, or an unused one. Errors: LimitError for a tenant too many;
    * nothing is added then.
    */
-  add(
-    bytes: DataView,
-    idAt: number,
-    tenant: string,
-    labels: Labels,
-    shard: number,
-    home: Hash64,
-    nowMs = 0,
-    number = this.end,
-  ): number {
+  add(bytes: DataView, idAt: number, key: KeyView, shard: number, home: Hash64, nowMs = 0, number = this.end): number {
     if (number > this.end || this.states[number] === LIVE) {
       throw new InternalError(`invariant broken: series number ${number} of ${this.end} is taken`);
     }
     // The index may refuse a tenant too many; it goes first, so that nothing is half added.
-    this.index.add(tenant, number, labels);
+    this.index.add(number, key);
     this.ids.add(bytes, idAt, number);
     this.reserve(number);
     this.states[number] = LIVE;
@@ -89,7 +85,7 @@ export class SeriesCatalog implements RegistrationSource {
       this.free.pop();
       this.reused++;
     }
-    this.byTenant.set(tenant, this.seriesOf(tenant) + 1);
+    this.byTenant.set(key.tenant, this.seriesOf(key.tenant) + 1);
     return number;
   }
 

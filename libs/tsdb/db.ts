@@ -236,7 +236,7 @@ export class Db {
       const isReadOnly = readOnly !== undefined;
       const registry = BlockRegistry.open(fs, dataDir, identity, isReadOnly);
       const { covered } = registry;
-      const catalog = new SeriesCatalog();
+      const catalog = new SeriesCatalog(identity.hashSeed);
       const fromMs = registry.findings.made || covered.segment === 1 ? Number.NEGATIVE_INFINITY : covered.maxMs;
       const side = new SideData(fromMs, Math.max(SIDE_MEMORY_MIN_BYTES, options.headMemoryBytes / SIDE_MEMORY_SHARE));
       const windows: Windows = new Windows({

@@ -2,7 +2,7 @@
 import { type BlockEntry, BlockReader, type BlockRegistry, blockPath, classifyingFileSystem } from "../block/index.ts";
 import type { FileSystem } from "../env/index.ts";
 import { ColumnKernel, createHash128 } from "../kernel/index.ts";
-import { CorruptionError, decodeSeriesKey, type Hash128, placeSeries } from "../model/index.ts";
+import { CorruptionError, type Hash128, placeSeries } from "../model/index.ts";
 import { RECORD, RegistrationBody } from "../wal/index.ts";
 import { headFullError } from "./head.ts";
 import { numberFor } from "./register.ts";
@@ -55,10 +55,9 @@ function numberOfKey(state: DbState, hash128: Hash128, key: Uint8Array): number 
   const known = catalog.find(idView, 0);
   if (known >= 0) return known;
   const { shard, home } = placeSeries(hash128, key, identity.shardCount);
-  const { tenant, labels } = decodeSeriesKey(key);
   const series = numberFor(state, home);
   if (series < 0) throw headFullError();
-  catalog.add(idView, 0, tenant, labels, shard, home, clock.nowMs(), series);
+  catalog.add(idView, 0, catalog.index.read(key), shard, home, clock.nowMs(), series);
   const body = new RegistrationBody();
   body.add(series, shard, BigInt(home.low) | (BigInt(home.high) << 32n), id, key);
   // Nothing is logged while read-only: nothing will refer to it.

@@ -4,15 +4,9 @@
 import type { BlockRegistry } from "../block/index.ts";
 import type { Clock, FileSystem } from "../env/index.ts";
 import { decodeSamplesRecord, newestTimeOf } from "../kernel/index.ts";
-import { CorruptionError, decodeSeriesKey, InternalError, InvalidError } from "../model/index.ts";
+import { CorruptionError, InternalError, InvalidError } from "../model/index.ts";
 import { decodeSideRecord, newestSideMs } from "../side/index.ts";
-import {
-  type DirectoryIdentity,
-  type Registration,
-  type ReplayHandler,
-  type ReplayReport,
-  replay,
-} from "../wal/index.ts";
+import { type DirectoryIdentity, Registration, type ReplayHandler, type ReplayReport, replay } from "../wal/index.ts";
 import type { SeriesCatalog } from "./catalog.ts";
 import { decodeDeletion } from "./deletion-record.ts";
 import type { Deletions } from "./deletions.ts";
@@ -110,8 +104,11 @@ class RegisteredSeries {
   private readonly catalog: SeriesCatalog;
   private readonly windows: Windows;
   private readonly nowMs: number;
-  private entries: { series: number; shard: number; home: bigint; id: Uint8Array; key: Uint8Array; order: number }[] =
-    [];
+  /** Entries as they lie in the log, and where each begins. */
+  private bytes = new Uint8Array(1 << 16);
+  private used = 0;
+  private starts = new Float64Array(1024);
+  private count = 0;
 
   constructor(catalog: SeriesCatalog, windows: Windows, nowMs: number) {
     this.nowMs = nowMs;
@@ -119,40 +116,55 @@ class RegisteredSeries {
     this.windows = windows;
   }
 
-  collect(entry: Registration): void {
-    this.entries.push({
-      series: entry.series,
-      shard: entry.shard,
-      home: entry.home,
-      id: entry.id.slice(),
-      key: entry.key.slice(),
-      order: this.entries.length,
-    });
+  collect({ bytes, at, end }: Registration): void {
+    if (this.used + end - at > this.bytes.length) {
+      const grown = new Uint8Array(Math.max(this.bytes.length * 2, this.used + end - at));
+      grown.set(this.bytes.subarray(0, this.used));
+      this.bytes = grown;
+    }
+    if (this.count === this.starts.length) {
+      const grown = new Float64Array(this.count * 2);
+      grown.set(this.starts);
+      this.starts = grown;
+    }
+    this.bytes.set(bytes.subarray(at, end), this.used);
+    this.starts[this.count++] = this.used;
+    this.used += end - at;
   }
 
   finish(): void {
-    if (this.entries.length === 0) return;
-    this.entries.sort((a, b) => a.series - b.series);
-    const orders = new Uint32Array(this.entries.at(-1)!.series + 1);
-    for (const { series, shard, home, id, key, order } of this.entries) {
-      while (this.catalog.seriesEnd < series) this.skip();
-      const low = Number(home & 0xffffffffn);
-      const high = Number(home >> 32n);
-      this.addToHead(high, low);
-      const { tenant, labels } = decodeSeriesKey(key);
-      const view = new DataView(id.buffer, id.byteOffset, 16);
-      const other = this.catalog.find(view, 0);
+    if (this.count === 0) return;
+    const { catalog, bytes, starts } = this;
+    const entry = new Registration(bytes.subarray(0, this.used));
+    const view = new DataView(bytes.buffer);
+    const numberAt = (order: number): number => view.getUint32(starts[order]!, true);
+    const orders = Uint32Array.from({ length: this.count }, (_, order) => order);
+    // They mostly lie in order.
+    if (orders.some((order) => order > 0 && numberAt(order - 1) >= numberAt(order))) {
+      orders.sort((a, b) => numberAt(a) - numberAt(b));
+    }
+    const orderOf = new Uint32Array(numberAt(orders.at(-1)!) + 1);
+    for (const order of orders) {
+      entry.moveTo(starts[order]!);
+      const { series, shard, idAt, homeAt, keyAt, end } = entry;
+      while (catalog.seriesEnd < series) this.skip();
+      const home = { low: view.getUint32(homeAt, true), high: view.getUint32(homeAt + 4, true) };
+      this.addToHead(home.high, home.low);
+      const name = catalog.index.read(bytes, keyAt, end);
+      const other = catalog.find(view, idAt);
       if (other >= 0) {
-        if (orders[other]! > order) {
-          this.catalog.skip();
+        if (orderOf[other]! > order) {
+          catalog.skip();
           continue;
         }
-        this.catalog.retire(other);
+        catalog.retire(other);
       }
-      orders[series] = order;
-      this.catalog.add(view, 0, tenant, labels, shard, { low, high }, this.nowMs);
+      orderOf[series] = order;
+      catalog.add(view, idAt, name, shard, home, this.nowMs);
     }
-    this.entries = [];
+    this.bytes = new Uint8Array(1 << 16);
+    this.used = 0;
+    this.count = 0;
   }
 
   /** Leaves numbers unused up to the greatest of `series`; returns how many different ones of them were above all others. */

@@ -1,5 +1,5 @@
 // libs/tsdb/register.ts: gives a series that is named by id and key its number: the one it has, or a new one, which is to be logged.
-import { decodeSeriesKey, type Hash64 } from "../model/index.ts";
+import type { Hash64 } from "../model/index.ts";
 import type { RegistrationBody } from "../wal/index.ts";
 import type { DbState } from "./state.ts";
 
@@ -22,17 +22,17 @@ export function registerSeries(
   registrations: RegistrationBody,
 ): number | string {
   const { catalog, clock, limits } = state;
-  const { tenant, labels } = decodeSeriesKey(key);
+  const name = catalog.index.read(key);
   const known = catalog.find(idView, idAt);
   if (known >= 0) {
-    if (!catalog.agrees(known, tenant, labels)) return "id-collision";
+    if (!catalog.agrees(known, name)) return "id-collision";
     catalog.see(known, clock.nowMs());
     return known;
   }
-  const limit = limits.limitOf(catalog, tenant);
+  const limit = limits.limitOf(catalog, name.tenant);
   const series = limit === undefined ? numberFor(state, home) : -1;
-  if (series < 0) return limits.refuse(limit ?? "--head-memory", catalog, tenant);
-  catalog.add(idView, idAt, tenant, labels, shard, home, clock.nowMs(), series);
+  if (series < 0) return limits.refuse(limit ?? "--head-memory", catalog, name.tenant);
+  catalog.add(idView, idAt, name, shard, home, clock.nowMs(), series);
   const id = new Uint8Array(idView.buffer, idView.byteOffset + idAt, 16);
   registrations.add(series, shard, BigInt(home.low) | (BigInt(home.high) << 32n), id, key);
   return series;

@@ -1,9 +1,10 @@
 // libs/tsdb/session.ts: one insert's connection to this storage: its dictionary, and what happens to a batch.
 // Everything up to the WAL's append runs without a pause, so batches of all sessions are applied one after another; only the
 // wait for the disk is asynchronous. Batch layout: libs/kernel/FORMAT.md, "Ingest batch".
+
+import type { SeriesIndex } from "../index/index.ts";
 import {
   type BatchAck,
-  decodeSeriesKey,
   type IngestSession,
   InvalidError,
   type MetadataEntry,
@@ -147,13 +148,13 @@ export class DbSession implements IngestSession {
    * references whose id is unknown and came without a key. Errors: InvalidError for a malformed batch, which defines nothing.
    */
   private register(batch: Uint8Array, view: DataView): number[] {
-    const entries = readRegistrations(batch, view, this.identity.shardCount);
+    const entries = readRegistrations(batch, view, this.identity.shardCount, this.state.catalog.index);
     if (entries.length === 0) return [];
     this.state.windows.check(batch, this.dictionary);
     const unknown: number[] = [];
     this.registrations.clear();
     try {
-      for (const entry of entries) if (!this.resolve(view, entry)) unknown.push(entry.ref);
+      for (const entry of entries) if (!this.resolve(batch, view, entry)) unknown.push(entry.ref);
     } finally {
       // Whatever happens to the samples, series that exist now must be in the log before any sample of theirs.
       if (this.registrations.sizeBytes > 0) this.state.wal.append(RECORD.registrations, this.registrations.body());
@@ -162,19 +163,21 @@ export class DbSession implements IngestSession {
   }
 
   /** Gives one reference its series. Returns false when only an unknown id was given. */
-  private resolve(view: DataView, { ref, at, key, name }: BatchRegistration): boolean {
+  private resolve(batch: Uint8Array, view: DataView, { ref, at, keyEnd }: BatchRegistration): boolean {
     const { catalog, clock, limits, stats } = this.state;
     const idAt = at + 16;
+    const keyAt = at + REGISTRATION_BYTES;
     let series = catalog.find(view, idAt);
-    if (name === undefined) {
+    if (keyAt === keyEnd) {
       if (series < 0) return false;
     } else if (series >= 0) {
-      if (!catalog.agrees(series, name.tenant, name.labels)) {
+      if (!catalog.agrees(series, catalog.index.read(batch, keyAt, keyEnd))) {
         stats.idCollisions++;
         this.define(this.dictionary.refuse(ref, "id-collision"));
         return true;
       }
     } else {
+      const name = catalog.index.read(batch, keyAt, keyEnd);
       const home = { low: view.getUint32(at + 8, true), high: view.getUint32(at + 12, true) };
       let limit = limits.limitOf(catalog, name.tenant);
       series = limit === undefined ? numberFor(this.state, home) : -1;
@@ -186,8 +189,14 @@ export class DbSession implements IngestSession {
         return true;
       }
       const shard = view.getUint32(at + 4, true);
-      catalog.add(view, idAt, name.tenant, name.labels, shard, home, clock.nowMs(), series);
-      this.registrations.add(series, shard, view.getBigUint64(at + 8, true), bytesOf(view, idAt, 16), key);
+      catalog.add(view, idAt, name, shard, home, clock.nowMs(), series);
+      this.registrations.add(
+        series,
+        shard,
+        view.getBigUint64(at + 8, true),
+        bytesOf(view, idAt, 16),
+        batch.subarray(keyAt, keyEnd),
+      );
     }
     // Whoever has a reference may write: the series stays for a while.
     catalog.see(series, clock.nowMs());
@@ -228,16 +237,20 @@ function firstReference(batch: Uint8Array, at: number): number {
   return NO_REFERENCE;
 }
 
-/** A registration of a batch; `at` is where it lies, `name` what its key says, undefined when it has none. */
+/** A registration of a batch: where it lies. Its key is the rest of it, and may be empty. */
 interface BatchRegistration {
   readonly ref: number;
   readonly at: number;
-  readonly key: Uint8Array;
-  readonly name: ReturnType<typeof decodeSeriesKey> | undefined;
+  readonly keyEnd: number;
 }
 
 /** All registrations of a batch. Errors: InvalidError when any of them is malformed. */
-function readRegistrations(batch: Uint8Array, view: DataView, shardCount: number): BatchRegistration[] {
+function readRegistrations(
+  batch: Uint8Array,
+  view: DataView,
+  shardCount: number,
+  index: SeriesIndex,
+): BatchRegistration[] {
   const count = view.getUint32(20, true);
   const end = HEADER_BYTES + view.getUint32(24, true);
   const entries: BatchRegistration[] = [];
@@ -249,9 +262,10 @@ function readRegistrations(batch: Uint8Array, view: DataView, shardCount: number
     if (keyBytes > end - keyAt) throw malformed("a key beyond its section");
     const shard = view.getUint32(at + 4, true);
     if (shard >= shardCount) throw malformed(`shard ${shard} of ${shardCount}`);
-    const key = batch.subarray(keyAt, keyAt + keyBytes);
-    entries.push({ ref: view.getUint32(at, true), at, key, name: keyBytes > 0 ? decodeSeriesKey(key) : undefined });
-    at = keyAt + keyBytes;
+    const keyEnd = keyAt + keyBytes;
+    if (keyBytes > 0) index.read(batch, keyAt, keyEnd);
+    entries.push({ ref: view.getUint32(at, true), at, keyEnd });
+    at = keyEnd;
   }
   if (at !== end) throw malformed("registrations that do not fill their section");
   return entries;

@@ -3,7 +3,7 @@ export { WAL_DESCRIBERS } from "./describe.ts";
 export { type DirectoryIdentity, identityPath, openIdentity, readIdentity, type WantedIdentity } from "./identity.ts";
 export { type DirectoryLock, lockDirectory } from "./lock.ts";
 export { RECORD, type RecordType } from "./record.ts";
-export { type Registration, RegistrationBody } from "./registration.ts";
+export { Registration, RegistrationBody } from "./registration.ts";
 export type { MetadataSource, RegistrationSource } from "./repeat.ts";
 export {
   type Damage,

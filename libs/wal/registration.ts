@@ -62,8 +62,9 @@ export class Registration {
   homeAt = 0;
   idAt = 0;
   keyAt = 0;
-  keyBytes = 0;
-  private at = 0;
+  /** Where the entry begins and ends. */
+  at = 0;
+  end = 0;
 
   constructor(body: Uint8Array) {
     this.bytes = body;
@@ -79,12 +80,16 @@ export class Registration {
   }
 
   get key(): Uint8Array {
-    return this.bytes.subarray(this.keyAt, this.keyAt + this.keyBytes);
+    return this.bytes.subarray(this.keyAt, this.end);
   }
 
   /** Moves to the next entry: false at the end, "malformed" when what is left is not an entry. */
   next(): boolean | "malformed" {
-    const at = this.at;
+    return this.moveTo(this.end);
+  }
+
+  /** Moves to the entry that begins at `at`, as `next`. */
+  moveTo(at: number): boolean | "malformed" {
     const left = this.bytes.length - at;
     if (left === 0) return false;
     if (left < FIXED_BYTES) return "malformed";
@@ -92,10 +97,11 @@ export class Registration {
     this.shard = this.view.getUint32(at + 4, true);
     this.homeAt = at + 8;
     this.idAt = at + 16;
-    this.keyBytes = this.view.getUint32(at + 32, true);
+    const keyBytes = this.view.getUint32(at + 32, true);
     this.keyAt = at + FIXED_BYTES;
-    if (this.series >= SERIES_END_MAX || this.keyBytes > left - FIXED_BYTES) return "malformed";
-    this.at = this.keyAt + this.keyBytes;
+    if (this.series >= SERIES_END_MAX || keyBytes > left - FIXED_BYTES) return "malformed";
+    this.at = at;
+    this.end = this.keyAt + keyBytes;
     return true;
   }
 }

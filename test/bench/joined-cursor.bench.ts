@@ -42,8 +42,7 @@ const pieces = new PieceIndex(store);
 for (const [number, { key, target }] of all.entries()) {
   const id = new DataView(new ArrayBuffer(16));
   id.setUint32(0, number, true);
-  const { tenant, labels } = decodeSeriesKey(key);
-  catalog.add(id, 0, tenant, labels, 0, { low: target, high: 0 });
+  catalog.add(id, 0, catalog.index.read(key), 0, { low: target, high: 0 });
 }
 
 function makeHead(from: number, to: number): Head {

@@ -20,7 +20,6 @@ import { nodeClock as clock, cryptoRandom, NodeFileSystem } from "../../libs/env
 import { MemoryPieceStore } from "../../libs/index/index.ts";
 import { ColumnKernel } from "../../libs/kernel/index.ts";
 import {
-  decodeSeriesKey,
   encodeSeriesKey,
   type Leaf,
   type LeafResult,
@@ -83,8 +82,7 @@ const selector = new Selector(catalog, memory);
 for (const [number, { key, shard, target }] of series.entries()) {
   const id = new DataView(new ArrayBuffer(16));
   id.setUint32(0, number, true);
-  const { tenant, labels } = decodeSeriesKey(key);
-  catalog.add(id, 0, tenant, labels, shard, { low: target, high: 0 });
+  catalog.add(id, 0, catalog.index.read(key), shard, { low: target, high: 0 });
 }
 const head = new Head({ memoryBytes: 16 << 20 });
 for (const { target } of series) head.addSeries(0, target);

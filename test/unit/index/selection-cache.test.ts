@@ -1,7 +1,7 @@
 // test/unit/index/selection-cache.test.ts: what the cache of selections keeps, for how long, and how much of it.
 import { describe, expect, test } from "vitest";
 import { SELECTION_SERIES_MAX, SELECTIONS_MAX, SelectionCache, SeriesIndex } from "../../../libs/index/index.ts";
-import type { Matcher } from "../../../libs/model/index.ts";
+import { encodeSeriesKey, type Matcher } from "../../../libs/model/index.ts";
 
 const ODD: readonly Matcher[] = [{ type: "=~", name: "n", value: ".*[13579]" }];
 
@@ -54,7 +54,7 @@ describe("selection cache", () => {
     const index = new SeriesIndex();
     const want: number[] = [];
     for (let i = 0; i < 200; i++) {
-      index.add(i % 10 === 0 ? "other" : "t", i, ["n", String(i)]);
+      index.add(i, index.read(encodeSeriesKey(i % 10 === 0 ? "other" : "t", ["n", String(i)])));
       if (i % 2 === 1) want.push(i);
       expect([...index.select("t", ODD)]).toEqual(want);
       expect(index.groupKeys(index.select("t", ODD), ["n"], false).labels.length).toBe(want.length);

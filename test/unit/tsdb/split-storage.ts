@@ -77,7 +77,8 @@ export class SplitStorage {
     const number = this.catalog.seriesEnd;
     const id = new DataView(new ArrayBuffer(16));
     id.setUint32(0, number + 1, true);
-    this.catalog.add(id, 0, TENANT, labelsOf(one), number % SHARDS, { low: one.target, high: 1 });
+    const name = this.catalog.index.read(encodeSeriesKey(TENANT, labelsOf(one)));
+    this.catalog.add(id, 0, name, number % SHARDS, { low: one.target, high: 1 });
     for (const head of this.heads) head.addSeries(1, one.target);
   }
 
