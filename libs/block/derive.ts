@@ -16,7 +16,9 @@ export type Derivation =
   | { readonly kind: "rest"; readonly level: RowLevel }
   /** The rows of all inputs. */
   | { readonly kind: "join" }
-  /** The rows of the first input but those in (fromMs, toMs]; parents come off its list. */
+  /** The first input, of any level but raw, without what deletions hide. */
+  | { readonly kind: "purge" }
+  /** The rows of the first input but those in (fromMs, toMs], and without what deletions hide; parents come off its list. */
   | { readonly kind: "cut"; readonly fromMs: number; readonly toMs: number; readonly parents: readonly Uint8Array[] };
 
 const among = (ids: readonly Uint8Array[], id: Uint8Array): boolean => ids.some((one) => compareBytes(one, id) === 0);
@@ -49,13 +51,20 @@ export function derivedOptions(
     maxMs: range.maxMs,
     walPosition: one.walPosition,
     parents,
-    columnsPerSeries: kind === "rest" ? 1 : ROW_COLUMNS,
+    columnsPerSeries: kind === "rest" ? 1 : kind === "purge" ? one.columnsPerSeries : ROW_COLUMNS,
   };
+}
+
+/** A derivation that leaves something out of one block, as a merge of it alone would. */
+export type Leaving = Extract<Derivation, { kind: "cut" | "purge" }>;
+
+export function isLeaving(derivation: Derivation): derivation is Leaving {
+  return derivation.kind === "cut" || derivation.kind === "purge";
 }
 
 /** Adds what is derived to the writer, a series at each step. Errors: CorruptionError for a damaged input; InvalidError. */
 export function deriveSteps(
-  derivation: Derivation,
+  derivation: Exclude<Derivation, Leaving>,
   readers: readonly BlockReader[],
   writer: BlockWriter,
   kernel: ColumnKernel,
@@ -68,8 +77,6 @@ export function deriveSteps(
       return restSteps(first, others, writer);
     case "join":
       return mergeSteps(readers, writer);
-    case "cut":
-      return cutSteps(first, writer, derivation.fromMs, derivation.toMs);
   }
 }
 
@@ -204,23 +211,4 @@ function* restSteps(reader: BlockReader, rows: readonly BlockReader[], writer: B
 
 function rowMs({ footer }: BlockReader): number {
   return footer.level === "raw" ? 1 : ROW_MS[footer.level];
-}
-
-function* cutSteps(reader: BlockReader, writer: BlockWriter, fromMs: number, toMs: number): Generator<void, void> {
-  const width = reader.footer.columnsPerSeries;
-  const known = new KnownTimes();
-  for (let i = 0; i < reader.seriesCount; i++) {
-    const times = reader.times(reader.column(i).times);
-    const kept = times.map((_, k) => k).filter((k) => !(times[k]! > fromMs && times[k]! <= toMs));
-    if (kept.length > 0) {
-      const columns = Array.from({ length: width }, (_, which) => {
-        const column = reader.column(i, which);
-        const all = new Float64Array(column.header.count);
-        reader.readValues(column, all);
-        return all.length === kept.length ? all : kept.map((k) => all[k]!);
-      });
-      writer.addSeries(reader.key(i), known.same(kept.map((k) => times[k]!)), ...columns);
-    }
-    yield;
-  }
 }

@@ -29,6 +29,14 @@ function attempt<T>(verb: Verb, path: string, work: () => T, offset = 0): T {
   }
 }
 
+async function attemptSoon<T>(verb: Verb, path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw classified(error, verb, path, 0);
+  }
+}
+
 function classifyingFile(file: OpenFile): OpenFile {
   const { path } = file;
   return {
@@ -38,6 +46,7 @@ function classifyingFile(file: OpenFile): OpenFile {
     truncate: (sizeBytes) => attempt("write", path, () => file.truncate(sizeBytes), sizeBytes),
     sizeBytes: () => attempt("read", path, () => file.sizeBytes()),
     fdatasync: (site) => attempt("sync", path, () => file.fdatasync(site)),
+    fdatasyncSoon: (site) => attemptSoon("sync", path, () => file.fdatasyncSoon(site)),
     close: () => file.close(),
   };
 }
@@ -57,5 +66,6 @@ export function classifyingFileSystem(fs: FileSystem): FileSystem {
     space: (folder) => attempt("read", folder, () => fs.space(folder)),
     unlink: (path) => attempt("write", path, () => fs.unlink(path)),
     fsyncDir: (folder, site) => attempt("sync", folder, () => fs.fsyncDir(folder, site)),
+    fsyncDirSoon: (folder, site) => attemptSoon("sync", folder, () => fs.fsyncDirSoon(folder, site)),
   };
 }

@@ -59,15 +59,18 @@ export {
   type RegistryDeletions,
   type RegistryIdentity,
   type RegistryState,
+  type SideTombstones,
   type WalCoverage,
 } from "./registry-file.ts";
 export {
   decodePlaces,
+  dueAndKept,
   encodePlaces,
   hiddenByPlace,
   TimeRanges,
   type Tombstone,
   takeSpans,
 } from "./tombstone.ts";
+export { KeptTombstones } from "./tombstones-kept.ts";
 export { type BlockDamage, verifyBlock } from "./verify.ts";
 export { type BlockSummary, BlockWriter, compareBytes } from "./writer.ts";

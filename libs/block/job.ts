@@ -4,7 +4,7 @@ import type { FileSystem } from "../env/index.ts";
 import type { PieceValue } from "../index/index.ts";
 import type { ColumnKernel } from "../kernel/index.ts";
 import { CanceledError, InvalidError } from "../model/index.ts";
-import { type Derivation, deriveSteps } from "./derive.ts";
+import { type Derivation, deriveSteps, isLeaving } from "./derive.ts";
 import type { BlockOptions } from "./footer.ts";
 import { piecesInSteps } from "./index-pieces.ts";
 import { type LeftOut, mergedOptions, mergeSteps } from "./merge.ts";
@@ -119,7 +119,7 @@ export async function runMerge(
     const leftOut = leftOutOf(task, readers);
     const kept = new KeptTombstones(tombstones[0]?.kept ?? [], readers[0]!.seriesCount);
     let count = 0;
-    if (derivation !== undefined) {
+    if (derivation !== undefined && !isLeaving(derivation)) {
       for (const steps = deriveSteps(derivation, readers, writer, kernel); steps.next().done !== true; ) {
         if (++count % SERIES_PER_STEP === 0) await rest();
       }
@@ -131,11 +131,12 @@ export async function runMerge(
       if (++count % SERIES_PER_STEP === 0) await rest();
     }
     await rest();
-    if (writer.seriesCount === 0) {
+    // Rows of no series say that none has any.
+    if (writer.seriesCount === 0 && derivation?.kind !== "cut") {
       writer.abandon();
       return NOTHING_LEFT;
     }
-    const summary = writer.finish("merged-block");
+    const summary = writer.finish(derivation === undefined ? "merged-block" : "level-block");
     return kept.isEmpty ? summary : { ...summary, tombstones: kept.take() };
   } catch (error) {
     abandon(writer);
@@ -166,8 +167,8 @@ export async function runIndex(
   }
 }
 
-/** What tombstones that are due and tenants' floors take out. */
-function leftOutOf({ tombstones = [], floors = [] }: MergeTask, readers: readonly BlockReader[]): LeftOut {
+/** What tombstones that are due, tenants' floors and the days of a cut take out. */
+function leftOutOf({ tombstones = [], floors = [], derivation }: MergeTask, readers: readonly BlockReader[]): LeftOut {
   const hidden = readers.map(({ seriesCount }, i) => hiddenByPlace(tombstones[i]?.due ?? [], seriesCount));
   const past = readers.map(({ footer }) => {
     return footer.tenants.flatMap(({ tenant, first, count }) => {
@@ -176,8 +177,10 @@ function leftOutOf({ tombstones = [], floors = [] }: MergeTask, readers: readonl
       return [{ first, end: first + count, times: TimeRanges.of([[Number.NEGATIVE_INFINITY, floorMs]]) }];
     });
   });
+  const cut = derivation?.kind === "cut" ? TimeRanges.of([[derivation.fromMs + 1, derivation.toMs]]) : undefined;
   return (reader, place) => {
     const ranges = hidden[reader]?.get(place);
+    if (cut !== undefined) return ranges === undefined ? cut : cut.and(ranges);
     const tenant = past[reader]!.find(({ first, end }) => place >= first && place < end);
     return tenant === undefined || ranges === undefined ? (tenant?.times ?? ranges) : ranges.and(tenant.times);
   };

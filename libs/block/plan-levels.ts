@@ -46,6 +46,9 @@ export function daysOf({ minMs, maxMs }: Pick<BlockEntry, "minMs" | "maxMs">): n
   return days;
 }
 
+/** Whether a deletion hides something of a block: first it is applied, or undone. */
+const isHiding = ({ tombstones = [] }: BlockEntry): boolean => tombstones.length > 0;
+
 /** The blocks of one shard, by what they are. */
 class ShardLevels {
   /** Raw blocks by the days they may have something of. */
@@ -81,7 +84,7 @@ class ShardLevels {
   settled(dayMs: number, nowMs: number): LevelBlock | undefined {
     const [one, ...more] = this.rawByDay.get(dayMs) ?? [];
     // What a deletion hides must not come into rows: first it is applied, or undone.
-    if ((one?.entry.tombstones?.length ?? 0) > 0) return undefined;
+    if (one !== undefined && isHiding(one.entry)) return undefined;
     if (one === undefined || more.length > 0 || nowMs < dayMs + DAY_MS + SETTLE_MS) return undefined;
     return dayOf(one.entry) === dayMs ? one : undefined;
   }
@@ -146,7 +149,8 @@ export function heldByLevels(
       // A block over several days is none of ours: nobody makes rows of it.
       const day = dayOf(entry);
       if (level === undefined || day === undefined) continue;
-      if (!hasAll(shard, raw, day, nowMs, retentionMs)) held.add(entry);
+      // What a deletion hides is in the rows still: they are remade of what it leaves.
+      if (isHiding(entry) || !hasAll(shard, raw, day, nowMs, retentionMs)) held.add(entry);
     }
   }
   return held;
@@ -222,6 +226,7 @@ function restSteps(
     const { entry } = block;
     const day = dayOf(entry);
     if (entry.maxMs > nowMs - retentionMs[entry.level] || day === undefined || unmade.has(day)) return [];
+    if (isHiding(entry)) return [];
     const level = heir(entry.level, entry.maxMs, nowMs, retentionMs);
     if (level === undefined) return [];
     if (entry.level === "raw") {
@@ -252,7 +257,8 @@ function joinSteps(shard: ShardLevels, unmade: ReadonlySet<number>, nowMs: numbe
   for (const rows of shard.rows) {
     const { entry } = rows;
     const days = daysOf(entry);
-    if (entry.level !== "1h" || days.some((day) => unmade.has(day) || !shard.areFresh(rows, day))) continue;
+    if (entry.level !== "1h" || isHiding(entry) || days.some((day) => unmade.has(day) || !shard.areFresh(rows, day)))
+      continue;
     const period = Math.floor(days[0]! / (PERIOD_DAYS * DAY_MS));
     const there = periods.get(period);
     if (there === undefined) periods.set(period, [entry]);

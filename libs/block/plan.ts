@@ -43,7 +43,7 @@ export function dayOf({ minMs, maxMs }: Pick<BlockEntry, "minMs" | "maxMs">): nu
  * The merges to begin now, at most one per shard, together within the free bytes: all raw blocks of a day whose last window is an hour old,
  * also when one of them is such a merged block and the others came late. Of a shard's days the oldest that fits. Blocks past retention,
  * and those over several days, stay as they are. A block that deletions hide something of is left alone until one of them is due; then it is
- * merged with its day, or written anew by itself when another deletion is not due yet or there is nothing to merge it with.
+ * merged with its day, or written anew by itself when another deletion is not due yet or there is nothing to merge it with. Blocks of coarser levels are only written anew.
  */
 export function planMerges(blocks: readonly BlockEntry[], nowMs: number, options: MergeOptions): MergePlan[] {
   const { retentionMs, busyShards, isDue = () => false, hasPast = () => false } = options;
@@ -52,8 +52,12 @@ export function planMerges(blocks: readonly BlockEntry[], nowMs: number, options
   const alone: BlockEntry[] = [];
   for (const block of blocks) {
     const day = dayOf(block);
-    if (block.level !== "raw" || expired.has(block) || busyShards?.has(block.shard)) continue;
+    if (expired.has(block) || busyShards?.has(block.shard)) continue;
     const hides = new Set(block.tombstones?.map(({ deletion }) => isDue(deletion)));
+    if (block.level !== "raw") {
+      if (hides.has(true)) alone.push(block);
+      continue;
+    }
     const isSettled = day !== undefined && nowMs >= day + DAY_MS + SETTLE_MS;
     if (!isSettled || hides.has(false)) {
       if (hides.has(true) || hasPast(block)) alone.push(block);
@@ -94,22 +98,32 @@ export function planExpiry(blocks: readonly BlockEntry[], nowMs: number, retenti
   return blocks.filter((block) => block.maxMs <= nowMs - retentionMs);
 }
 
+/** Something that takes room, and how new the newest is that it has. */
+export interface Sized {
+  readonly maxMs: number;
+  readonly sizeBytes: number;
+}
+
 /**
- * The blocks to drop so that the others take no more than `sizeBytesMax`: the oldest of all shards by their newest samples, whole; undefined when
- * nothing has to go. Nothing that is as old as `cutoffMs` is left whole: what other blocks have of that time is not to be seen any more, so that
- * no answer has some shards' samples of a time and not the others'.
+ * What to drop of all shards and levels so that the rest takes no more than `sizeBytesMax`: the oldest by their newest samples, whole, and no
+ * more than that takes; undefined when nothing has to go. Nothing that is as old as `cutoffMs` is left whole: what else there is of that time
+ * is not to be seen any more, so that no answer has some shards' samples of a time and not the others'. `from`: the cut-off of before, which
+ * never goes back; what lies below it goes first. At most `most` go in one step: then the plan is made again.
  */
-export function planShrink(
-  blocks: readonly BlockEntry[],
+export function planShrink<T extends Sized>(
+  blocks: readonly T[],
   sizeBytesMax: number,
-): { readonly remove: readonly BlockEntry[]; readonly cutoffMs: number } | undefined {
-  const oldestFirst = [...blocks].sort((a, b) => a.maxMs - b.maxMs);
+  from = Number.NEGATIVE_INFINITY,
+  most = Number.POSITIVE_INFINITY,
+): { readonly remove: readonly T[]; readonly cutoffMs: number } | undefined {
   let bytes = blocks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  let cutoffMs = Number.NEGATIVE_INFINITY;
+  if (bytes <= sizeBytesMax && from === Number.NEGATIVE_INFINITY) return undefined;
+  const oldestFirst = [...blocks].sort((a, b) => a.maxMs - b.maxMs);
+  let cutoffMs = from;
   let count = 0;
   for (const { maxMs, sizeBytes } of oldestFirst) {
-    if (bytes <= sizeBytesMax && maxMs > cutoffMs) break;
-    cutoffMs = maxMs;
+    if (count === most || (bytes <= sizeBytesMax && maxMs > cutoffMs)) break;
+    cutoffMs = Math.max(cutoffMs, maxMs);
     bytes -= sizeBytes;
     count++;
   }

@@ -9,7 +9,9 @@ import { decodePlaces, type Tombstone } from "./tombstone.ts";
 
 const FORMAT = "tidemark block registry";
 /** Written for what needs it, 1 for all else: a release that knows no deletions must not open a directory that has some. */
-export const REGISTRY_VERSION = 2;
+const DELETIONS_VERSION = 2;
+/** With tombstones of side files: a release that knows none would show what they hide. */
+export const REGISTRY_VERSION = 3;
 const CHECKSUM_LINE = /^ {2}"checksum": "([0-9a-f]{8})"\n\}\n$/;
 const CHECKSUM_LINE_BYTES = '  "checksum": "00000000"\n}\n'.length;
 
@@ -41,6 +43,13 @@ export interface RegistryDeletions {
 
 export const NO_DELETIONS: RegistryDeletions = Object.freeze({ last: 0, open: Object.freeze([]) });
 
+/** What deletions hide of a file of side data (libs/side), whose series it has so many of. */
+export interface SideTombstones {
+  readonly file: string;
+  readonly series: number;
+  readonly tombstones: readonly Tombstone[];
+}
+
 export interface RegistryState {
   readonly covered: WalCoverage;
   /** The first segment of the WAL that is kept. */
@@ -48,6 +57,8 @@ export interface RegistryState {
   readonly deletions: RegistryDeletions;
   /** Samples up to here were dropped, in all shards, because there was no room for them; -Infinity when none were. */
   readonly cutoffMs: number;
+  /** Of files of side data; those that are not there any more mean nothing. */
+  readonly side: readonly SideTombstones[];
   readonly blocks: readonly BlockEntry[];
 }
 
@@ -76,12 +87,17 @@ const deletionRow = ({ id, tenant, selectors, minMs, maxMs, madeMs, series }: De
 });
 
 export function encodeRegistry(state: RegistryState, identity: RegistryIdentity): Uint8Array {
-  const { covered, walFrom, deletions, cutoffMs, blocks } = state;
+  const { covered, walFrom, deletions, cutoffMs, side, blocks } = state;
   const hasCutoff = cutoffMs > Number.NEGATIVE_INFINITY;
   const isPlain = deletions.last === 0 && !hasCutoff;
+  const beside = side.map(({ file, series, tombstones }) => ({
+    file,
+    series,
+    tombstones: tombstones.map(tombstoneRow),
+  }));
   const fields = {
     format: FORMAT,
-    version: isPlain ? 1 : REGISTRY_VERSION,
+    version: isPlain ? 1 : beside.length === 0 ? DELETIONS_VERSION : REGISTRY_VERSION,
     directoryId: hex(identity.directoryId),
     hashSeed: hex(identity.hashSeed),
     shardCount: identity.shardCount,
@@ -89,6 +105,7 @@ export function encodeRegistry(state: RegistryState, identity: RegistryIdentity)
     walFrom,
     ...(isPlain ? {} : { deletions: { last: deletions.last, open: deletions.open.map(deletionRow) } }),
     ...(hasCutoff ? { cutoffMs } : {}),
+    ...(beside.length === 0 ? {} : { side: beside }),
   };
   const head = Object.entries(fields).map(([name, value]) => `  "${name}": ${JSON.stringify(value)},\n`);
   const list = blocks.length === 0 ? "[]" : `[\n${blocks.map(lineOf).join(",\n")}\n  ]`;
@@ -119,7 +136,7 @@ export function decodeRegistry(path: string, bytes: Uint8Array, identity: Regist
   const fields = parseObject(path, bytes);
   if (fields.format !== FORMAT) throw damaged(path, "another format");
   // The checksum is right: what is unknown now is not damage but a later release's.
-  if (fields.version !== 1 && fields.version !== REGISTRY_VERSION) {
+  if (![1, DELETIONS_VERSION, REGISTRY_VERSION].includes(fields.version as number)) {
     throw new InvalidError(
       `cannot open ${path}: got version ${fields.version}; want at most ${REGISTRY_VERSION}: start the release that wrote it, or a newer one`,
     );
@@ -132,7 +149,8 @@ export function decodeRegistry(path: string, bytes: Uint8Array, identity: Regist
   const deletions = (fields.deletions as RegistryDeletions | undefined) ?? NO_DELETIONS;
   const cutoffMs = (fields.cutoffMs as number | undefined) ?? Number.NEGATIVE_INFINITY;
   const walFrom = fields.walFrom as number;
-  const state = { covered: Object.freeze({ ...covered }), walFrom, deletions, cutoffMs, blocks };
+  const side = (fields.side as SideTombstones[] | undefined) ?? [];
+  const state = { covered: Object.freeze({ ...covered }), walFrom, deletions, cutoffMs, side, blocks };
   const fault = faultOf(state, identity.shardCount);
   if (fault !== undefined) throw damaged(path, fault);
   return { ...state, blocks: Object.freeze(blocks.map((entry) => Object.freeze(entry))) };
@@ -158,7 +176,7 @@ const isTime = (value: unknown): boolean => Number.isInteger(value) && Math.abs(
 
 /** What contradicts the meaning of a registry; undefined when nothing does. */
 export function faultOf(state: RegistryState, shardCount: number): string | undefined {
-  const { covered, walFrom, deletions, cutoffMs, blocks } = state;
+  const { covered, walFrom, deletions, cutoffMs, side, blocks } = state;
   if (cutoffMs !== Number.NEGATIVE_INFINITY && !isTime(cutoffMs)) return `a cut-off at ${cutoffMs}`;
   if (!isTime(covered?.maxMs) || !isCount(covered.segment)) return "no coverage of the WAL";
   if (!isCount(walFrom) || walFrom > covered.segment) {
@@ -170,6 +188,14 @@ export function faultOf(state: RegistryState, shardCount: number): string | unde
   for (const deletion of deletions.open as readonly (DeletionEntry | null)[]) {
     if (deletion === null || !isDeletion(deletion)) return `the deletion ${JSON.stringify(deletion)}`;
     known.add(deletion.id);
+  }
+  if (!Array.isArray(side)) return "no list of what is hidden of side files";
+  for (const entry of side as readonly (SideTombstones | null)[]) {
+    const { file, series, tombstones } = entry ?? {};
+    const isWhole = typeof file === "string" && isCount(series) && Array.isArray(tombstones);
+    if (!isWhole || !tombstones.every((tombstone) => isTombstone(tombstone, series!, known))) {
+      return `what is hidden of the side file ${JSON.stringify(entry)}`;
+    }
   }
   const files = new Set<string>();
   const ids = new Set<string>();

@@ -2,7 +2,7 @@
 // Invariants: a block is live when the registry names it, and only then; its file was durable before that, and is removed only once a
 // registry without it is durable. So after a crash there is the old list or the new one, with all files of either; what no list
 // names is removed at the next start. Layout: FORMAT.md, "Registry".
-import { errorCode, errorText, type FileSystem, readWhole, replaceFile } from "../env/index.ts";
+import { errorCode, errorText, type FileSystem, readWhole, replaceFile, replaceFileSoon } from "../env/index.ts";
 import { CorruptionError, InternalError, UnavailableError } from "../model/index.ts";
 import { type BlockEntry, isBlockFile, isDraftFile, withTombstones } from "./block-entry.ts";
 import { classifyingFileSystem } from "./disk-errors.ts";
@@ -15,6 +15,7 @@ import {
   type RegistryDeletions,
   type RegistryIdentity,
   type RegistryState,
+  type SideTombstones,
   type WalCoverage,
 } from "./registry-file.ts";
 import type { Tombstone } from "./tombstone.ts";
@@ -57,6 +58,8 @@ export interface RegistryChange {
   readonly remove?: readonly BlockEntry[];
   /** By file: what deletions hide of live blocks from now on, in the place of what was said before. */
   readonly tombstones?: ReadonlyMap<string, readonly Tombstone[]>;
+  /** What deletions hide of files of side data from now on: all there is, in the place of what was said before. */
+  readonly side?: readonly SideTombstones[];
   /** Its number never goes back. */
   readonly deletions?: RegistryDeletions;
   /** Never goes back. */
@@ -85,6 +88,7 @@ const NOTHING: RegistryState = {
   walFrom: 1,
   deletions: NO_DELETIONS,
   cutoffMs: Number.NEGATIVE_INFINITY,
+  side: [],
   blocks: [],
 };
 
@@ -96,6 +100,7 @@ export class BlockRegistry {
   private state: RegistryState;
   private readonly live: Map<string, BlockEntry>;
   private failure: string | undefined;
+  private isChanging = false;
 
   /**
    * Reads the registry, or makes it where there is neither a registry nor a block; then removes what no entry names. `dataDir` exists,
@@ -150,26 +155,35 @@ export class BlockRegistry {
     return this.state.cutoffMs;
   }
 
+  /** What deletions hide of files of side data. */
+  get side(): readonly SideTombstones[] {
+    return this.state.side;
+  }
+
   get deletions(): RegistryDeletions {
     return this.state.deletions;
   }
 
   /**
-   * Makes one change: once it returns, the change is durable, and the removed blocks' files are gone but for those it returns. Blocks on the
-   * disk's time. Errors: InternalError for a change that contradicts the registry, which does nothing; UnavailableError (disk full), which
+   * Makes one change, one at a time: once it settles, the change is durable, and the removed blocks' files are gone but for those it returns.
+   * What is said here changes then. Errors: InternalError for a change that contradicts the registry, which does nothing; UnavailableError (disk full), which
    * does nothing either; InternalError for a sync that failed: afterwards the disk may hold either list, and every further change is refused.
    */
-  replace(change: RegistryChange): RegistryProblem[] {
+  async replace(change: RegistryChange): Promise<RegistryProblem[]> {
     if (this.failure !== undefined) throw new InternalError(this.failure);
+    if (this.isChanging) throw new InternalError(`cannot change ${this.path}: got two changes at once; want one`);
     const removed = change.remove ?? [];
     const next = this.changed(change);
+    this.isChanging = true;
     try {
-      this.write(next);
+      await replaceFileSoon(this.fs, this.path, encodeRegistry(next, this.identity), "block-registry");
     } catch (error) {
       if (!(error instanceof UnavailableError)) {
         this.failure = `cannot change ${this.path}: got ${errorText(error)} before; want a new start`;
       }
       throw error;
+    } finally {
+      this.isChanging = false;
     }
     this.state = next;
     for (const entry of removed) this.live.delete(entry.file);
@@ -179,7 +193,7 @@ export class BlockRegistry {
 
   private changed(change: RegistryChange): RegistryState {
     const { add = [], remove = [], covered = this.covered, walFrom = this.walFrom, tombstones } = change;
-    const { deletions = this.deletions, cutoffMs = this.cutoffMs } = change;
+    const { deletions = this.deletions, cutoffMs = this.cutoffMs, side = this.side } = change;
     const contradiction = (got: string, want: string): InternalError =>
       new InternalError(`cannot change ${this.path}: got ${got}; want ${want}`);
     for (const { file } of remove) {
@@ -207,6 +221,7 @@ export class BlockRegistry {
       walFrom,
       deletions,
       cutoffMs,
+      side,
       blocks: Object.freeze(blocks),
     };
     const fault = faultOf(next, this.identity.shardCount);

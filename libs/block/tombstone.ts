@@ -147,6 +147,14 @@ export function takeSpans(column: Float64Array, spans: readonly number[]): Float
   return out;
 }
 
+/** Tombstones of deletions that may be applied, and the others. */
+export function dueAndKept(tombstones: readonly Tombstone[], isDue: (deletion: string) => boolean) {
+  return {
+    due: tombstones.filter(({ deletion }) => isDue(deletion)),
+    kept: tombstones.filter(({ deletion }) => !isDue(deletion)),
+  };
+}
+
 /** By place: the times that tombstones hide. Undefined when there are none. */
 export function hiddenByPlace(
   tombstones: readonly Tombstone[],

@@ -1,4 +1,4 @@
-// libs/env/fs.ts: the file operations that durable code needs, synchronous, and the few recipes made of them.
+// libs/env/fs.ts: the file operations that durable code needs, synchronous but for two syncs, and the few recipes made of them.
 // Each fdatasync and fsyncDir names its call site, so that a simulation can take out any one of them.
 // Nothing is durable until it was synced: file bytes and size by `fdatasync`, a new, renamed or removed name by `fsyncDir` of its folder.
 
@@ -30,6 +30,8 @@ export interface OpenFile {
   sizeBytes(): number;
   /** Makes the file's bytes and size durable, not its name. After an error the bytes may be lost for good: never call it again. */
   fdatasync(site: string): void;
+  /** As fdatasync, while this thread goes on. */
+  fdatasyncSoon(site: string): Promise<void>;
   close(): void;
 }
 
@@ -51,6 +53,8 @@ export interface FileSystem {
   space(folder: string): DiskSpace;
   /** Makes the names in `folder` durable. */
   fsyncDir(folder: string, site: string): void;
+  /** As fsyncDir, while this thread goes on. */
+  fsyncDirSoon(folder: string, site: string): Promise<void>;
 }
 
 /** The system's name of an error (ENOSPC, …), or undefined for an error that is not the system's. */
@@ -116,6 +120,21 @@ export function replaceFile(fs: FileSystem, path: string, bytes: Uint8Array, sit
   }
   fs.rename(draft, path);
   fs.fsyncDir(parentOf(path), `${site}-name`);
+}
+
+/** As replaceFile, with the same order of syncs, while this thread goes on. */
+export async function replaceFileSoon(fs: FileSystem, path: string, bytes: Uint8Array, site: string): Promise<void> {
+  const draft = `${path}.tmp`;
+  if (fs.stat(draft) !== undefined) fs.unlink(draft);
+  const file = fs.open(draft, "create");
+  try {
+    file.write(bytes, 0);
+    await file.fdatasyncSoon(`${site}-file`);
+  } finally {
+    file.close();
+  }
+  fs.rename(draft, path);
+  await fs.fsyncDirSoon(parentOf(path), `${site}-name`);
 }
 
 /** Removes a folder with all that is in it; nothing when there is none. Not synced. */

@@ -21,6 +21,7 @@ export {
   readWhole,
   removeTree,
   replaceFile,
+  replaceFileSoon,
 } from "./fs.ts";
 export { Gather } from "./gather.ts";
 export { NodeFileSystem } from "./node-fs.ts";

@@ -1,9 +1,13 @@
 // libs/env/node-fs.ts: the real file system, by node:fs' synchronous calls.
 // To be used where blocking is meant: in a worker, or while a process starts. Buffers may lie in shared memory.
 import fs from "node:fs";
+import { promisify } from "node:util";
 import type { DiskSpace, FileStat, FileSystem, OpenFile, OpenMode } from "./fs.ts";
 
 const FLAGS: Readonly<Record<OpenMode, string>> = { read: "r", update: "r+", create: "wx+" };
+
+const datasync = promisify(fs.fdatasync);
+const sync = promisify(fs.fsync);
 
 class NodeFile implements OpenFile {
   readonly path: string;
@@ -42,6 +46,10 @@ class NodeFile implements OpenFile {
 
   fdatasync(_site: string): void {
     fs.fdatasyncSync(this.descriptor);
+  }
+
+  fdatasyncSoon(_site: string): Promise<void> {
+    return datasync(this.descriptor);
   }
 
   close(): void {
@@ -94,6 +102,15 @@ export class NodeFileSystem implements FileSystem {
     const descriptor = fs.openSync(folder, "r");
     try {
       fs.fsyncSync(descriptor);
+    } finally {
+      fs.closeSync(descriptor);
+    }
+  }
+
+  async fsyncDirSoon(folder: string, _site: string): Promise<void> {
+    const descriptor = fs.openSync(folder, "r");
+    try {
+      await sync(descriptor);
     } finally {
       fs.closeSync(descriptor);
     }

@@ -125,6 +125,10 @@ export class SimFileSystem implements FileSystem {
       removeDirectory: (path) => alive().removeDirectory(path),
       space: (folder) => alive().space(folder),
       fsyncDir: (folder, site) => alive().fsyncDir(folder, site),
+      fsyncDirSoon: async (folder, site) => {
+        await undefined;
+        alive().fsyncDir(folder, site);
+      },
     };
   }
 
@@ -227,6 +231,11 @@ export class SimFileSystem implements FileSystem {
     if (!this.ignored(call)) directory.sync();
   }
 
+  async fsyncDirSoon(folder: string, site: string): Promise<void> {
+    await undefined;
+    this.fsyncDir(folder, site);
+  }
+
   private handle(path: string, file: SimFile, mode: OpenMode): OpenFile {
     const life = this.life;
     let open = true;
@@ -262,6 +271,11 @@ export class SimFileSystem implements FileSystem {
         return file.sizeBytes;
       },
       fdatasync: (site) => {
+        const call = enter("fdatasync", site);
+        if (!this.ignored(call)) file.fdatasync();
+      },
+      fdatasyncSoon: async (site) => {
+        await undefined;
         const call = enter("fdatasync", site);
         if (!this.ignored(call)) file.fdatasync();
       },

@@ -34,7 +34,7 @@ export interface DeletionRequest {
 export interface Deletable {
   /**
    * Hides the samples there are now; later ones are not. Durable when it settles; undefined when there was nothing. Errors: InvalidError for
-   * too many series, UnavailableError.
+   * too many series, and for a range that has a part of rows whose samples are gone; UnavailableError.
    */
   deleteSeries(request: DeletionRequest): Promise<Deletion | undefined>;
   /** Shows again what a deletion has hidden. Errors: InvalidError when there is none of this id that can be undone; UnavailableError. */

@@ -1,6 +1,7 @@
 // libs/model/query-limits.ts: the errors of what a query may take, worded once for storages and selects.
 // The name of each limit is the flag that an operator can change.
 import { LimitError } from "./errors.ts";
+import type { HistogramColumn } from "./histogram.ts";
 import type { StepColumn } from "./queryable.ts";
 
 /** Samples read, or points held. The text is Prometheus' own, with the flag. */
@@ -24,13 +25,42 @@ export function checkSeries(got: number, max: number | undefined): void {
   if (max !== undefined && got > max) throw tooManySeries(got, max);
 }
 
+/** What an answer of names, values or label sets may take: its texts, and an object for each. */
+export class TextBudget {
+  readonly #max: number;
+  #bytes = 0;
+
+  constructor(max = Number.POSITIVE_INFINITY) {
+    this.#max = max;
+  }
+
+  /** Errors: LimitError when the texts are more than may be answered. */
+  add(text: string): void {
+    this.#bytes += text.length + TEXT_BYTES;
+    if (this.#bytes <= this.#max) return;
+    const message = `cannot list labels: got more than ${this.#max} bytes; want fewer, by matchers or a limit (--query-bytes-max)`;
+    throw new LimitError("query-bytes-max", message);
+  }
+
+  addAll(texts: Iterable<string>): void {
+    for (const text of texts) this.add(text);
+  }
+}
+
+/** What a string takes beside its characters, and its place in a list or set. */
+const TEXT_BYTES = 32;
+
 /** Bytes of the numbers of columns. */
 export function columnBytes(columns: readonly StepColumn[]): number {
   let bytes = 0;
-  for (const { values, present, weights, lost, times, histograms } of columns) {
+  for (const { values, present, weights, lost, times, histograms, histogramLosses } of columns) {
     bytes += values.byteLength + (present?.byteLength ?? 0) + (weights?.byteLength ?? 0);
     bytes += (lost?.byteLength ?? 0) + (times?.byteLength ?? 0);
-    if (histograms !== undefined) bytes += histograms.buckets.byteLength + 34 * histograms.layoutOf.length;
+    bytes += histogramBytes(histograms) + histogramBytes(histogramLosses);
   }
   return bytes;
+}
+
+function histogramBytes(column: HistogramColumn | undefined): number {
+  return column === undefined ? 0 : column.buckets.byteLength + 34 * column.layoutOf.length;
 }

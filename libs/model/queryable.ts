@@ -7,7 +7,7 @@ import type { MetadataEntry } from "./ingest.ts";
 import type { Labels } from "./labels.ts";
 import type { Matcher } from "./matcher.ts";
 import type { LevelChoice } from "./rows.ts";
-import type { Statistics } from "./statistics.ts";
+import type { BlockFacts, Statistics } from "./statistics.ts";
 
 /** Functions a storage evaluates per series over a window (start, end] of raw samples. */
 export type Rollup =
@@ -111,6 +111,8 @@ export interface StepColumn {
   readonly histograms?: HistogramColumn;
   /** For partials of "sum" and "avg" that met histograms: what else was in the group, PARTIAL_* bits per step. */
   readonly states?: Uint8Array;
+  /** For partials of "sum" and "avg": what rounding has taken from each step's histogram; in its layout, or without buckets. */
+  readonly histogramLosses?: HistogramColumn;
   /** For partial "avg": how many values each step's sum holds. */
   readonly weights?: Float64Array;
   /** For partial "sum" and "avg": what rounding has taken from each step's sum; absent when it has taken nothing. */
@@ -247,4 +249,6 @@ export interface Queryable {
   lacking?(range: TimeRange): readonly string[];
   /** What the tenant's series are made of: totals, and the `limit` greatest counts of each list. */
   statistics(limit: number, c: QueryContext): Promise<Statistics>;
+  /** The files of samples that have series of the tenant, oldest first; absent where there are no files. */
+  blocks?(c: QueryContext): Promise<BlockFacts[]>;
 }

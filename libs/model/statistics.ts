@@ -30,6 +30,22 @@ export interface Statistics {
   readonly seriesByPair: readonly NamedCount[];
 }
 
+/** A block on a disk, as its tenant sees it. */
+export interface BlockFacts {
+  /** 32 hex digits. */
+  readonly id: string;
+  /** How far its samples lie apart: "raw", "1m" or "1h". */
+  readonly level: string;
+  /** Samples have times in (minMs, maxMs]. */
+  readonly minMs: number;
+  readonly maxMs: number;
+  /** The tenant's. */
+  readonly series: number;
+  readonly samples: number;
+  /** The blocks that it was merged from. */
+  readonly parents: readonly string[];
+}
+
 /** Bytes of a label pair in the key of a series, lengths included: one byte up to 254, else four, as Prometheus has them. */
 export function pairBytes(name: string, value: string): number {
   const withLength = (text: string): number => {

@@ -157,17 +157,16 @@ function repeatOver(value: VectorValue, from: Grid, to: Grid): VectorValue {
   return from.count === to.count ? value : (replicate(value, to.count) as VectorValue);
 }
 
-/** Errors: ExecutionError when a factor of double_exponential_smoothing is not in (0, 1). */
-function checkFactors(args: Args): void {
-  const factors = [
-    ["smoothing factor", "sf", args[0]!],
-    ["trend factor", "tf", args[1]!],
-  ] as const;
-  for (const [name, short, factor] of factors) {
-    for (const value of typeof factor === "number" ? [factor] : factor) {
-      if (value > 0 && value < 1) continue;
-      throw new ExecutionError(`invalid ${name}. Expected: 0 < ${short} < 1, got: ${formatFixed(value)}`);
-    }
+/** Errors: ExecutionError when a factor of double_exponential_smoothing is outside (0, 1) at any step; NaN makes NaN. */
+function checkFactors([smoothing, trend]: Args): void {
+  const steps = Math.max(...[smoothing!, trend!].map((arg) => (typeof arg === "number" ? 1 : arg.length)));
+  const check = (name: string, short: string, factor: number): void => {
+    if (!(factor <= 0 || factor >= 1)) return;
+    throw new ExecutionError(`invalid ${name}. Expected: 0 < ${short} < 1, got: ${formatFixed(factor)}`);
+  };
+  for (let step = 0; step < steps; step++) {
+    check("smoothing factor", "sf", typeof smoothing === "number" ? smoothing : smoothing![step]!);
+    check("trend factor", "tf", typeof trend === "number" ? trend : trend![step]!);
   }
 }
 

@@ -204,6 +204,27 @@ export class HistogramSum {
     };
   }
 
+  /** The sum as it is without what rounding has taken, which `loss` tells. */
+  rounded(): FloatHistogram {
+    const buckets = joined(this.#positive.counts, this.#negative.counts);
+    const { value: count } = this.#count;
+    return {
+      ...{ layout: this.#layout, hint: this.hint, count, sum: this.#sum.value, zeroCount: this.#zero.value },
+      buckets,
+    };
+  }
+
+  /** What rounding has taken, as a histogram of the same layout, without buckets where they lost nothing; undefined for nothing. */
+  loss(): FloatHistogram | undefined {
+    const buckets = joined(lossesOf(this.#positive), lossesOf(this.#negative));
+    const [count, sum, zeroCount] = [lossOf(this.#count), lossOf(this.#sum), lossOf(this.#zero)];
+    if (buckets.some((lost) => lost !== 0))
+      return { layout: this.#layout, hint: this.hint, count, sum, zeroCount, buckets };
+    if (count === 0 && sum === 0 && zeroCount === 0) return undefined;
+    const layout = { ...this.#layout, positive: new Int32Array(0), negative: new Int32Array(0) };
+    return { layout, hint: this.hint, count, sum, zeroCount, buckets: new Float64Array(0) };
+  }
+
   #layoutNow(): BucketLayout {
     const { indexes: positive } = this.#positive;
     const { indexes: negative } = this.#negative;
@@ -228,6 +249,35 @@ export function swallowed({ indexes }: Side, schema: number, threshold: number):
 
 function settled({ value, lost }: Sum): number {
   return value - value === 0 ? value + lost : value;
+}
+
+/** Infinite and NaN sums have nothing to be compensated. */
+function lossOf({ value, lost }: Sum): number {
+  return value - value === 0 ? lost : 0;
+}
+
+function lossesOf({ counts, lost }: Side): Float64Array {
+  return counts.map((value, i) => lossOf({ value, lost: lost![i]! }));
+}
+
+function joined(first: Float64Array, second: Float64Array): Float64Array {
+  const out = new Float64Array(first.length + second.length);
+  out.set(first);
+  out.set(second, first.length);
+  return out;
+}
+
+/** A histogram with what `loss` tells of it put back. */
+export function withLoss(histogram: FloatHistogram, loss: FloatHistogram | undefined): FloatHistogram {
+  if (loss === undefined) return histogram;
+  const { count, sum, zeroCount, buckets } = histogram;
+  return {
+    ...histogram,
+    count: count + loss.count,
+    sum: sum + loss.sum,
+    zeroCount: zeroCount + loss.zeroCount,
+    buckets: loss.buckets.length === 0 ? buckets : buckets.map((value, i) => value + loss.buckets[i]!),
+  };
 }
 
 function settleInto(out: Float64Array, at: number, { counts, lost }: Side): void {

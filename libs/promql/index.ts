@@ -6,7 +6,7 @@ export { formatDuration, parseDuration } from "./durations.ts";
 export { Engine, type EngineOptions, type QueryChoices, type QueryResult, type QueryValue } from "./engine.ts";
 export { floatPresence } from "./float-presence.ts";
 export { TIME_DEPENDENT } from "./function-names.ts";
-export { formatGeneral, formatPlain, parseFloatGo } from "./go-text.ts";
+export { formatGeneral, formatPlain, parseFloatGo, quote } from "./go-text.ts";
 export { combine, compact, sameHistogram, wasReset, withHint } from "./histogram-arithmetic.ts";
 export { allBuckets, type Bucket, boundOf } from "./histogram-bounds.ts";
 export type { CounterResetHint, HistogramLiteral } from "./histogram-literal.ts";

@@ -2,6 +2,7 @@
 // Invariant: merging is associative up to floating-point order, so partials can be merged in stages; finishing is not.
 import {
   type FloatHistogram,
+  type HistogramColumn,
   histogramAt,
   type LeafNote,
   type LeafResult,
@@ -59,6 +60,8 @@ function mergeMixed(op: PartialOp, group: readonly StepColumn[], notes: LeafNote
       } else {
         merged.seen[s] = merged.seen[s]! + weight;
         merged.addOne(s, histogram, "", notes);
+        const loss = histogramOf({ histograms: column.histogramLosses }, s);
+        if (loss !== undefined) merged.addOne(s, loss, "", notes);
       }
       merged.states[s]! |= column.states?.[s] ?? 0;
     }
@@ -182,7 +185,10 @@ function fillGaps(first: StepColumn, second: StepColumn): StepColumn {
   return histograms === undefined ? filled : { ...filled, histograms };
 }
 
-function histogramOf({ histograms }: StepColumn, index: number): FloatHistogram | undefined {
+function histogramOf(
+  { histograms }: { readonly histograms?: HistogramColumn | undefined },
+  index: number,
+): FloatHistogram | undefined {
   return histograms && histogramAt(histograms, index);
 }
 

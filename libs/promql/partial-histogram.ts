@@ -16,7 +16,7 @@ import {
   type StepColumn,
 } from "../model/index.ts";
 import { compact, divide } from "./histogram-arithmetic.ts";
-import { HistogramSum } from "./histogram-sum.ts";
+import { HistogramSum, withLoss } from "./histogram-sum.ts";
 import type { LeafNotes } from "./leaf-notes.ts";
 
 /** What a group of "sum", "avg", "count" or "group" has gathered of histograms. */
@@ -76,9 +76,14 @@ export class HistogramGroup {
     return this.#sums[step]?.isInfinite() ?? false;
   }
 
-  /** The sums so far. */
+  /** The sums so far, without what rounding has taken. */
   column(): HistogramColumn | undefined {
-    return packHistograms(this.#sums.map((sum) => sum?.result()));
+    return packHistograms(this.#sums.map((sum) => sum?.rounded()));
+  }
+
+  /** What rounding has taken from them; undefined for nothing. */
+  losses(): HistogramColumn | undefined {
+    return packHistograms(this.#sums.map((sum) => sum?.loss()));
   }
 }
 
@@ -104,10 +109,12 @@ export function mixedPartial(
     present[s] = weights[s]! > 0 ? 1 : 0;
   }
   if (!present.includes(1)) return undefined;
+  const losses = group.losses();
   return {
     ...column,
     present: present.includes(0) ? present : null,
     histograms: group.column() ?? noHistograms(count),
+    ...(losses === undefined ? {} : { histogramLosses: losses }),
     states: group.states,
     ...(op === "avg" ? { weights } : {}),
   };
@@ -118,7 +125,7 @@ export function mixedPartial(
  * divided, empty buckets go.
  */
 export function finishMixed(op: PartialOp, column: StepColumn, notes: LeafNotes): StepColumn | undefined {
-  const { labels, states, weights } = column;
+  const { labels, states, weights, histogramLosses } = column;
   const count = column.values.length;
   const values = column.values.slice();
   const present = column.present === null ? new Uint8Array(count).fill(1) : column.present.slice();
@@ -134,10 +141,11 @@ export function finishMixed(op: PartialOp, column: StepColumn, notes: LeafNotes)
     if ((state & PARTIAL_RESET) !== 0 && (state & PARTIAL_NOT_RESET) !== 0) {
       notes.add("collided_aggregation", "", true);
     }
-    const histogram = histogramAt(column.histograms!, s);
+    const rounded = histogramAt(column.histograms!, s);
     values[s] = values[s]! + (column.lost?.[s] ?? 0);
     if (op === "avg") values[s] = values[s]! / weights![s]!;
-    if (histogram === undefined) continue;
+    if (rounded === undefined) continue;
+    const histogram = withLoss(rounded, histogramLosses && histogramAt(histogramLosses, s));
     values[s] = 0;
     histograms[s] = compact(op === "avg" ? divide(histogram, weights![s]!) : histogram);
   }

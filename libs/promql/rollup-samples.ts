@@ -14,6 +14,7 @@ import { histogramAtTime, histogramExtendedRate } from "./rollup-histogram-exten
 import { type HistogramWindow, histogramLastTwo, histogramRate, type Note } from "./rollup-histogram-rate.ts";
 import { averageHistogram, sumHistograms } from "./rollup-histogram-sum.ts";
 import { isStartReset, rollupRateFromStarts } from "./rollup-starts.ts";
+import { WEIGHED, weightOf } from "./sample-weight.ts";
 import type { SeriesSamples } from "./series-samples.ts";
 import { createWindowPlan, planWindows, type WindowPlan } from "./window-plan.ts";
 
@@ -305,6 +306,7 @@ class SamplesRollup {
     const { count, from, to } = this.#plan;
     const rollup = this.#rollup;
     evaluateRollup(rollup, this.#plan, times, values, this.#args, this.#out, this.#present);
+    if (rollup === "count_over_time" && this.#args[0] === WEIGHED) this.#weigh();
     if (rollup === "timestamp") {
       for (let s = 0; s < count; s++) {
         if (this.#present[s] === 1 && this.#histograms[to[s]! - 1] !== undefined) this.#note("histogram_times");
@@ -317,13 +319,27 @@ class SamplesRollup {
     }
   }
 
-  /** The start time of the newest sample. */
+  /** The weights of all samples of a window in the place of their number. */
+  #weigh(): void {
+    const { count, from, to } = this.#plan;
+    for (let s = 0; s < count; s++) {
+      if (this.#present[s] === 0) continue;
+      let weight = 0;
+      for (let i = from[s]!; i < to[s]!; i++) weight += weightOf(this.#histograms[i]);
+      this.#out[s] = weight;
+    }
+  }
+
+  /** The start time of the newest sample, or its weight beyond 1. */
   #startTimes(): void {
     const { times, values, starts } = this.#samples;
     const { count, to } = this.#plan;
     evaluateRollup("timestamp", this.#plan, times, values, [], this.#out, this.#present);
+    const weighs = this.#args[0] === WEIGHED;
     for (let s = 0; s < count; s++) {
-      if (this.#present[s] === 1) this.#out[s] = starts === undefined ? 0 : starts[to[s]! - 1]! / 1000;
+      if (this.#present[s] === 0) continue;
+      if (weighs) this.#out[s] = weightOf(this.#histograms[to[s]! - 1]) - 1;
+      else this.#out[s] = starts === undefined ? 0 : starts[to[s]! - 1]! / 1000;
     }
   }
 }

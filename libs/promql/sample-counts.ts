@@ -1,11 +1,12 @@
 // libs/promql/sample-counts.ts: the samples that a query looks at and reads, step by step, as Prometheus counts them.
 // Only for queries whose statistics are asked for: each leaf is asked once or twice more, for counts alone, which storages
 // answer from windows without values. A sample counts once in each window that holds it (`total`), and once when a window
-// first reaches it (`read`). Histograms count as one sample each; Prometheus weighs them by their size.
+// first reaches it (`read`). Histograms count by their size (sample-weight.ts), those among the points of a subquery as one.
 // Reference: Prometheus 3.14, util/stats, and what its engine adds to them.
 import type { Grid, Leaf, Queryable, QueryContext, Rollup } from "../model/index.ts";
 import { LeafNotes } from "./leaf-notes.ts";
 import { finishPartials } from "./merge.ts";
+import { EXTRA_WEIGHT, WEIGHED } from "./sample-weight.ts";
 
 /** Rollups that look at one sample, the newest of the window. */
 const INSTANT: ReadonlySet<Rollup> = new Set<Rollup>(["last", "timestamp", "start_timestamp", "last_smoothed"]);
@@ -104,23 +105,27 @@ function spread(sums: Float64Array, counts: Float64Array): void {
   for (let step = 0; step < sums.length; step++) sums[step]! += counts[counts.length === 1 ? 0 : step]!;
 }
 
-/** How many samples of all series lie in the window of each step. */
+/** How many samples of all series lie in the window of each step, by weight. */
 async function countsOf(
   leaf: Leaf,
   rangeMs: number,
   queryable: Queryable,
   context: QueryContext,
 ): Promise<Float64Array> {
-  const op = INSTANT.has(leaf.rollup) ? "count" : "sum";
-  const rollup = op === "count" ? "last" : "count_over_time";
-  const { matchers, grid, offsetMs } = leaf;
-  const aggregation = { op, without: false, labels: [] } as const;
-  const asked: Leaf = { matchers, grid, offsetMs, rangeMs, rollup, args: [], dropName: true, aggregation };
-  const { columns } = await queryable.evaluate(asked, context);
-  const [counted] = finishPartials(op, columns, new LeafNotes());
+  const { matchers, grid, offsetMs, countsOnly } = leaf;
   const counts = new Float64Array(grid.count);
-  for (let step = 0; counted !== undefined && step < grid.count; step++) {
-    if (counted.present === null || counted.present[step] === 1) counts[step] = counted.values[step]!;
-  }
+  const add = async (rollup: Rollup, op: "count" | "sum", args: readonly number[]): Promise<void> => {
+    const aggregation = { op, without: false, labels: [] } as const;
+    const plain: Leaf = { matchers, grid, offsetMs, rangeMs, rollup, args, dropName: true, aggregation };
+    const { columns } = await queryable.evaluate(countsOnly === true ? { ...plain, countsOnly } : plain, context);
+    const [counted] = finishPartials(op, columns, new LeafNotes());
+    for (let step = 0; counted !== undefined && step < grid.count; step++) {
+      if (counted.present === null || counted.present[step] === 1) counts[step]! += counted.values[step]!;
+    }
+  };
+  if (INSTANT.has(leaf.rollup)) {
+    await add("last", "count", []);
+    await add(EXTRA_WEIGHT, "sum", [WEIGHED]);
+  } else await add("count_over_time", "sum", [WEIGHED]);
   return counts;
 }

@@ -3,6 +3,7 @@
 // copy aligns a frame; vectors that need no expansion are views of it.
 import { isAscii } from "node:buffer";
 import {
+  type HistogramColumn,
   histogramsOf,
   InternalError,
   type Labels,
@@ -17,6 +18,7 @@ import {
   CONTINUED,
   FRAME_HEADER_BYTES,
   FRAME_MAGIC,
+  HISTOGRAM_LOSSES,
   HISTOGRAMS,
   KNOWN_FLAGS,
   LOSSES,
@@ -27,7 +29,7 @@ import {
   TIMES,
   WEIGHTS,
 } from "./column-frame.ts";
-import { decodeBlock } from "./column-histograms.ts";
+import { decodeBlock, type HistogramBlock } from "./column-histograms.ts";
 
 function malformed(got: string, want: string): InternalError {
   return new InternalError(`cannot decode column frame: got ${got}; want ${want}`);
@@ -127,7 +129,9 @@ export class ColumnDecoder {
     let column = columnOf(labels, values, bitmap, weights, times);
     if (lost !== undefined) column = { ...column, lost };
     if ((flags & HISTOGRAMS) !== 0) column = this.#takeHistograms(column, numbers, flags, cursor);
-    else if ((flags & STATES) !== 0) throw malformed("states without histograms", "both");
+    else if ((flags & (STATES | HISTOGRAM_LOSSES)) !== 0) {
+      throw malformed("what belongs to histograms without them", "both");
+    }
     if ((flags & MORE) !== 0) {
       this.#parts.push(column);
     } else if (continued) {
@@ -140,11 +144,19 @@ export class ColumnDecoder {
 
   #takeHistograms(column: StepColumn, numbers: Float64Array, flags: number, cursor: Cursor): StepColumn {
     const points = column.values.length;
-    this.#charge(HISTOGRAM_POINT_BYTES * points);
-    const block = decodeBlock(numbers.subarray(cursor.number), points, column.present, (flags & STATES) !== 0);
-    cursor.number += block.numbers;
-    const { histograms, states } = block;
-    return states === undefined ? { ...column, histograms } : { ...column, histograms, states };
+    const block = (hasStates: boolean): HistogramBlock => {
+      this.#charge(HISTOGRAM_POINT_BYTES * points);
+      const decoded = decodeBlock(numbers.subarray(cursor.number), points, column.present, hasStates);
+      cursor.number += decoded.numbers;
+      return decoded;
+    };
+    const { histograms, states } = block((flags & STATES) !== 0);
+    const losses = (flags & HISTOGRAM_LOSSES) === 0 ? undefined : block(false).histograms;
+    return {
+      ...{ ...column, histograms },
+      ...(states === undefined ? {} : { states }),
+      ...(losses === undefined ? {} : { histogramLosses: losses }),
+    };
   }
 
   #takeLabels(indexes: Uint32Array, count: number, cursor: Cursor): Labels {
@@ -281,20 +293,27 @@ function joinParts(parts: readonly StepColumn[]): StepColumn {
 
 /** The joined column with the histograms and states of its parts, of which any may have none. */
 function joinHistograms(column: StepColumn, parts: readonly StepColumn[]): StepColumn {
-  if (parts.every((part) => part.histograms === undefined)) return column;
-  const list = parts.flatMap((part) =>
-    part.histograms === undefined ? new Array(part.values.length).fill(undefined) : histogramsOf(part.histograms),
-  );
-  const histograms = packHistograms(list);
+  const joined = (of: (part: StepColumn) => HistogramColumn | undefined): HistogramColumn | undefined => {
+    if (parts.every((part) => of(part) === undefined)) return undefined;
+    return packHistograms(
+      parts.flatMap((part) => {
+        const own = of(part);
+        return own === undefined ? new Array(part.values.length).fill(undefined) : histogramsOf(own);
+      }),
+    );
+  };
+  const histograms = joined((part) => part.histograms);
   if (histograms === undefined) return column;
-  if (parts.every((part) => part.states === undefined)) return { ...column, histograms };
+  const losses = joined((part) => part.histogramLosses);
+  const mixed = { ...column, histograms, ...(losses === undefined ? {} : { histogramLosses: losses }) };
+  if (parts.every((part) => part.states === undefined)) return mixed;
   const states = new Uint8Array(column.values.length);
   let at = 0;
   for (const part of parts) {
     if (part.states !== undefined) states.set(part.states, at);
     at += part.values.length;
   }
-  return { ...column, histograms, states };
+  return { ...mixed, states };
 }
 
 /** A column with the optional vectors that it has; the usual one, which has none, is made without a detour. */

@@ -9,6 +9,7 @@ import {
   FRAME_BYTES,
   FRAME_HEADER_BYTES,
   FRAME_MAGIC,
+  HISTOGRAM_LOSSES,
   HISTOGRAMS,
   LOSSES,
   MORE,
@@ -30,8 +31,8 @@ interface Piece {
   readonly present: number;
   readonly numbers: number;
   readonly labels: number;
-  /** The histograms, encoded. */
-  readonly block: Float64Array | undefined;
+  /** The histograms, and what rounding took from them, encoded. */
+  readonly blocks: readonly Float64Array[];
 }
 
 /** Yields the frames of an answer, none for no columns. Each is at most `frameBytes` long unless one label set is. */
@@ -42,7 +43,9 @@ export function* encodeColumns(columns: readonly StepColumn[], frameBytes = FRAM
     let from = 0;
     do {
       let to = Math.min(from + PIECE_POINTS_MAX, points);
-      if (column.histograms !== undefined) to = blockEnd(column.histograms, from, to);
+      for (const block of [column.histograms, column.histogramLosses]) {
+        if (block !== undefined) to = blockEnd(block, from, to);
+      }
       const full = frame.add(pieceOf(column, from, to), frameBytes);
       if (full !== undefined) yield full;
       from = to;
@@ -52,7 +55,7 @@ export function* encodeColumns(columns: readonly StepColumn[], frameBytes = FRAM
 }
 
 function pieceOf(column: StepColumn, from: number, to: number): Piece {
-  const { present: presence, weights, lost, times, histograms, states } = column;
+  const { present: presence, weights, lost, times, histograms, histogramLosses, states } = column;
   let present = to - from;
   if (presence !== null) {
     present = 0;
@@ -78,15 +81,19 @@ function pieceOf(column: StepColumn, from: number, to: number): Piece {
     flags |= TIMES;
     numbers += present;
   }
-  let block: Float64Array | undefined;
+  const blocks: Float64Array[] = [];
   if (histograms !== undefined) {
     flags |= states === undefined ? HISTOGRAMS : HISTOGRAMS | STATES;
-    block = encodeBlock(histograms, presence, states, from, to);
-    numbers += block.length;
+    blocks.push(encodeBlock(histograms, presence, states, from, to));
+    if (histogramLosses !== undefined) {
+      flags |= HISTOGRAM_LOSSES;
+      blocks.push(encodeBlock(histogramLosses, presence, undefined, from, to));
+    }
+    for (const block of blocks) numbers += block.length;
   }
   if (to < column.values.length) flags |= MORE;
   if (from > 0) flags |= CONTINUED;
-  return { column, from, to, flags, present, numbers, labels: from > 0 ? 0 : column.labels.length, block };
+  return { column, from, to, flags, present, numbers, labels: from > 0 ? 0 : column.labels.length, blocks };
 }
 
 function bitsOf(values: Float64Array): Uint32Array {
@@ -215,9 +222,10 @@ function writeNumbers(pieces: readonly Piece[], out: Uint32Array): void {
     if (weights !== undefined) at = writeVector(out, at, weights, piece, (piece.flags & CONSTANT_WEIGHTS) !== 0);
     if (lost !== undefined) at = writeVector(out, at, lost, piece, false);
     if (times !== undefined) at = writeVector(out, at, times, piece, false);
-    if (piece.block === undefined) continue;
-    out.set(bitsOf(piece.block), at);
-    at += 2 * piece.block.length;
+    for (const block of piece.blocks) {
+      out.set(bitsOf(block), at);
+      at += 2 * block.length;
+    }
   }
 }
 

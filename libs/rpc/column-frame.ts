@@ -23,4 +23,5 @@ export const CONTINUED = 64;
 export const HISTOGRAMS = 128;
 export const STATES = 256;
 export const LOSSES = 512;
-export const KNOWN_FLAGS = 1023;
+export const HISTOGRAM_LOSSES = 1024;
+export const KNOWN_FLAGS = 2047;

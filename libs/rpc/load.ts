@@ -9,6 +9,8 @@ import { joinBytesMessage, splitBytesMessage } from "./bytes-message.ts";
 import type {
   AppendReply,
   AppendRequest,
+  BlocksReply,
+  BlocksRequest,
   CleanTombstonesRequest,
   DeleteSeriesRequest,
   DeletionsReply,
@@ -57,6 +59,7 @@ export type QueryMethods = {
   Metadata: MethodDefinition<MetadataRequest, MetadataReply>;
   Exemplars: MethodDefinition<LookupRequest, ExemplarsReply>;
   Statistics: MethodDefinition<StatisticsRequest, StatisticsReply>;
+  Blocks: MethodDefinition<BlocksRequest, BlocksReply>;
   Status: MethodDefinition<StatusRequest, StatusReply>;
 };
 

@@ -1,6 +1,8 @@
 // libs/rpc/messages.ts: the messages of proto/*.proto as the loader gives and takes them.
 // Invariant: same names (in camelCase) and meaning as in proto/; fields that a peer did not send have their defaults.
 
+import type { BlockFacts } from "../model/index.ts";
+
 export interface IdentityMessage {
   readonly clusterId: string;
   readonly nodeId: string;
@@ -180,6 +182,7 @@ export interface LookupRequest {
   readonly name: string;
   readonly samplesMax: number;
   readonly seriesMax: number;
+  readonly bytesMax: number;
 }
 
 export interface StringsReply {
@@ -272,6 +275,14 @@ export interface DeletionsReply {
 export interface StatisticsReply {
   readonly counts: readonly CountMessage[];
   readonly totals: StatisticsTotals | null;
+}
+
+export interface BlocksRequest {
+  readonly tenant: string;
+}
+
+export interface BlocksReply {
+  readonly blocks: readonly BlockFacts[];
 }
 
 export type StatusRequest = Record<string, never>;

@@ -4,6 +4,7 @@
 import type { Client, Metadata, MethodDefinition } from "@grpc/grpc-js";
 import {
   assert,
+  type BlockFacts,
   type Deletable,
   equalLabels,
   type Labels,
@@ -194,6 +195,12 @@ class GrpcQueryable implements RemoteQueryable {
     return statisticsOf(replies, this.address);
   }
 
+  async blocks(context: QueryContext): Promise<BlockFacts[]> {
+    const out: BlockFacts[] = [];
+    await this.#ask("Blocks", { tenant: context.tenant }, context, (reply) => out.push(...reply.blocks));
+    return out;
+  }
+
   async #strings(
     method: "LabelNames" | "LabelValues",
     request: LookupRequest,
@@ -236,7 +243,7 @@ function lookup(
   limit: number,
   context: QueryContext,
 ): LookupRequest {
-  const { tenant, samplesMax, seriesMax = 0 } = context;
+  const { tenant, samplesMax, seriesMax = 0, bytesMax = 0 } = context;
   return {
     tenant,
     sets: setsToMessage(sets),
@@ -246,6 +253,7 @@ function lookup(
     name,
     seriesMax,
     samplesMax,
+    bytesMax,
   };
 }
 

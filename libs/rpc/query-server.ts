@@ -4,6 +4,7 @@
 import type { ServerUnaryCall, ServerWritableStream, sendUnaryData, UntypedServiceImplementation } from "@grpc/grpc-js";
 import {
   AppError,
+  type BlockFacts,
   CanceledError,
   type Labels,
   type MetadataEntry,
@@ -19,6 +20,8 @@ import { FRAME_BYTES } from "./column-frame.ts";
 import type { StorageEngine } from "./engine.ts";
 import { leafFromMessage, matchersFromMessage, setsFromMessage } from "./leaf-codec.ts";
 import type {
+  BlocksReply,
+  BlocksRequest,
   EvaluateReply,
   EvaluateRequest,
   ExemplarsReply,
@@ -98,6 +101,9 @@ export class QueryService {
       ),
       Statistics: this.#streaming<StatisticsRequest, StatisticsReply>("statistics", async (r, c) =>
         statisticsReplies(await queryable.statistics(r.limit, c)),
+      ),
+      Blocks: this.#streaming<BlocksRequest, BlocksReply>("blocks", async (_r, c) =>
+        blockReplies((await queryable.blocks?.(c)) ?? []),
       ),
       Status: (_call: ServerUnaryCall<StatusRequest, StatusReply>, done: sendUnaryData<StatusReply>) => {
         const { engine, versions, epoch } = this.#options;
@@ -254,6 +260,10 @@ function* exemplarReplies(series: readonly SeriesExemplars[]): Generator<Exempla
     for (const piece of cut(exemplars, (e) => textBytes(e.labels) + 24))
       yield { series: [{ labels, exemplars: piece }] };
   }
+}
+
+function* blockReplies(blocks: readonly BlockFacts[]): Generator<BlocksReply> {
+  for (const piece of cut(blocks, ({ parents }) => 100 + 34 * parents.length)) yield { blocks: piece };
 }
 
 function* metadataReplies(entries: readonly MetadataEntry[]): Generator<MetadataReply> {

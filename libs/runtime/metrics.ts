@@ -133,9 +133,15 @@ export const METRICS = {
   tidemark_blocks: { type: "gauge", help: "Live blocks." },
   tidemark_blocks_bytes: { type: "gauge", help: "Size of the live blocks." },
   tidemark_blocks_samples: { type: "gauge", help: "Samples in the live blocks." },
-  tidemark_blocks_damaged: { type: "gauge", help: "Blocks that are damaged or missing and are not served." },
-  tidemark_blocks_damaged_bytes: { type: "gauge", help: "Size of the blocks that are not served." },
-  tidemark_blocks_damaged_total: { type: "counter", help: "Blocks found damaged since the start." },
+  tidemark_blocks_damaged: {
+    type: "gauge",
+    help: "Blocks, and files of histograms, that are damaged or missing and are not served.",
+  },
+  tidemark_blocks_damaged_bytes: { type: "gauge", help: "Size of the blocks and files that are not served." },
+  tidemark_blocks_damaged_total: {
+    type: "counter",
+    help: "Blocks and files of histograms found damaged since the start.",
+  },
   tidemark_disk_free_bytes: { type: "gauge", help: "Free room on the data directory's disk." },
   tidemark_disk_reserve_bytes: { type: "gauge", help: "Room kept free there (--disk-reserve)." },
   tidemark_storage_writable: { type: "gauge", help: "1 while writes are taken; the log and the answers say why not." },
@@ -159,7 +165,7 @@ export const METRICS = {
   tidemark_blocks_merged_total: { type: "counter", help: "Blocks that were merged into larger ones." },
   tidemark_blocks_shrunk_total: {
     type: "counter",
-    help: "Blocks dropped because all took more than --retention-size.",
+    help: "Blocks and files of histograms dropped because all took more than --retention-size.",
   },
   tidemark_retention_cutoff_seconds: {
     type: "gauge",

@@ -6,6 +6,7 @@ import { ByteSink, ByteSource, classifyingFileSystem, compareBytes, packPage, re
 import { type FileSystem, type OpenFile, parentOf } from "../env/index.ts";
 import type { ColumnKernel } from "../kernel/index.ts";
 import { assert, CorruptionError } from "../model/index.ts";
+import { sideDraftOf } from "./side-folder.ts";
 import {
   encodeSideFooter,
   type PagePlace,
@@ -22,12 +23,14 @@ import {
   writePlace,
   writeSpans,
 } from "./side-footer.ts";
-import { decodeSection, encodeSection } from "./side-section.ts";
+import { decodeSection, encodeSectionSteps } from "./side-section.ts";
 import type { SideSeries } from "./side-series.ts";
 import { TimeSpan } from "./time-span.ts";
 
 /** A series of a file. */
 export interface SideEntry {
+  /** Which it is of the file's series: tombstones name it so. */
+  readonly place: number;
   readonly key: Uint8Array;
   readonly page: PagePlace;
   /** Payloads follow the page. */
@@ -61,7 +64,7 @@ export class SideFileWriter {
   constructor(fs: FileSystem, path: string, options: SideFileOptions, kernel: ColumnKernel) {
     this.fs = classifyingFileSystem(fs);
     this.path = path;
-    this.draft = `${path}.tmp`;
+    this.draft = sideDraftOf(path);
     this.options = options;
     this.kernel = kernel;
     if (this.fs.stat(this.draft) !== undefined) this.fs.unlink(this.draft);
@@ -85,11 +88,16 @@ export class SideFileWriter {
     return at;
   }
 
-  /** Keys ascend. */
+  /** Keys ascend. In one piece. */
   add(key: Uint8Array, side: SideSeries): void {
+    for (const steps = this.addSteps(key, side); steps.next().done !== true; );
+  }
+
+  /** As add, a column at each step: a day of a series may have many. */
+  *addSteps(key: Uint8Array, side: SideSeries): Generator<void, void> {
     assert(this.lastKey === undefined || compareBytes(this.lastKey, key) < 0, "series of a side file ascend");
     this.lastKey = key.slice();
-    const { page, payloads } = encodeSection(side, this.kernel);
+    const { page, payloads } = yield* encodeSectionSteps(side, this.kernel);
     const place = this.putPage(page);
     this.put(payloads);
     const parts = spansOf(side);
@@ -113,16 +121,16 @@ export class SideFileWriter {
     return { offset, sizeBytes: packed.length, unpackedBytes: page.length, checksum: crc32(packed) };
   }
 
-  /** Makes the file durable; returns its size. */
-  finish(): number {
+  /** Makes the file durable; returns its size. A draft keeps its draft's name until nameSideDraft. */
+  async finish(isDraft = false): Promise<number> {
     const directory = this.putPage(this.directory.written());
     const [histograms, exemplars, starts] = this.totals as [PartSpan, PartSpan, PartSpan];
     const parts = { histograms, exemplars, starts };
     this.put(encodeSideFooter({ ...this.options, seriesCount: this.series, parts, directory }));
-    this.file.fdatasync("side-file");
+    await this.file.fdatasyncSoon("side-file");
     this.file.close();
-    this.fs.rename(this.draft, this.path);
-    this.fs.fsyncDir(parentOf(this.path), "side-name");
+    if (!isDraft) this.fs.rename(this.draft, this.path);
+    await this.fs.fsyncDirSoon(parentOf(this.path), isDraft ? "side-draft-name" : "side-name");
     return this.offset;
   }
 
@@ -131,6 +139,11 @@ export class SideFileWriter {
     this.file.close();
     if (this.fs.stat(this.draft) !== undefined) this.fs.unlink(this.draft);
   }
+}
+
+/** Gives a durable draft its file's name. Not synced: who finds the draft after a crash, and knows that it is wanted, does it again. */
+export function nameSideDraft(fs: FileSystem, path: string): void {
+  classifyingFileSystem(fs).rename(sideDraftOf(path), path);
 }
 
 export class SideFileReader {
@@ -174,7 +187,7 @@ export class SideFileReader {
       if (page.offset < PRELUDE_BYTES || page.offset + page.sizeBytes + payloadBytes > directory.offset) {
         throw source.damage(`a section at ${page.offset}`, "one before the directory");
       }
-      entries.push({ key, page, payloadBytes, parts: readSpans(source) });
+      entries.push({ place: entries.length, key, page, payloadBytes, parts: readSpans(source) });
     }
     source.end();
     return entries;

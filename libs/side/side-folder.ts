@@ -18,8 +18,9 @@ const FILE = /^\d{3,}-(?:0|-?[1-9]\d*)-(?:0|-?[1-9]\d*)-[0-9a-f]{8}\.tms$/;
 const DRAFT = new RegExp(`${FILE.source.slice(0, -1)}\\.tmp$`);
 
 export const isSideFile = (name: string): boolean => FILE.test(name);
-/** What a writer leaves when it dies. */
+/** What a writer leaves when it dies, and a file that is whole, but not to be seen before the registry says what is hidden of it. */
 export const isSideDraft = (name: string): boolean => DRAFT.test(name);
+export const sideDraftOf = (path: string): string => `${path}.tmp`;
 
 export function sideFolder(dataDir: string): string {
   return `${dataDir}/side`;
@@ -34,10 +35,27 @@ export function planSideExpiry<T extends SideFileName>(files: readonly T[], nowM
   return files.filter(({ maxMs }) => maxMs < nowMs - retentionMs);
 }
 
-/** Files of one shard and UTC day that are to become one: the oldest such day; undefined when there is none. */
-export function planSideMerges<T extends SideFileName>(files: readonly T[], nowMs: number): readonly T[] | undefined {
+/** What of a file deletions hide. */
+export interface HidingFile {
+  readonly tombstones?: readonly { readonly deletion: string }[];
+}
+
+/**
+ * Files of one shard and UTC day that are to become one: the oldest such day; undefined when there is none. A file that deletions hide
+ * something of is left alone until one of them is due; then it is merged with its day, or written anew by itself when another deletion is
+ * not due yet, or there is nothing to merge it with.
+ */
+export function planSideMerges<T extends SideFileName & HidingFile>(
+  files: readonly T[],
+  nowMs: number,
+  isDue: (deletion: string) => boolean = () => false,
+): readonly T[] | undefined {
   const days = new Map<string, T[]>();
+  const alone: T[] = [];
   for (const file of files) {
+    const hides = new Set(file.tombstones?.map(({ deletion }) => isDue(deletion)));
+    if (hides.has(true)) alone.push(file);
+    if (hides.has(false)) continue;
     const name = `${file.shard} ${dayOf(file)}`;
     const same = days.get(name);
     if (same === undefined) days.set(name, [file]);
@@ -48,5 +66,7 @@ export function planSideMerges<T extends SideFileName>(files: readonly T[], nowM
     if (inputs.length < 2 || day === undefined) return false;
     return inputs.length >= FILES_MAX || nowMs >= day + DAY_MS + SETTLE_MS;
   });
-  return due.sort((a, b) => a[0]!.minMs - b[0]!.minMs || a[0]!.shard - b[0]!.shard)[0];
+  const merged = new Set(due.flat());
+  const rewritten = alone.filter((file) => !merged.has(file)).map((file) => [file]);
+  return [...due, ...rewritten].sort((a, b) => a[0]!.minMs - b[0]!.minMs || a[0]!.shard - b[0]!.shard)[0];
 }

@@ -19,14 +19,23 @@ export interface EncodedSection {
   readonly payloads: Uint8Array;
 }
 
+/** In one piece. */
 export function encodeSection(side: SideSeries, kernel: ColumnKernel): EncodedSection {
+  for (const steps = encodeSectionSteps(side, kernel); ; ) {
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
+
+/** As encodeSection, a column at each step. */
+export function* encodeSectionSteps(side: SideSeries, kernel: ColumnKernel): Generator<void, EncodedSection> {
   const layouts: BucketLayout[] = [];
   const runs = runsOf(side.histograms);
   const columns = new ColumnSink(kernel);
   for (let from = 0; from < side.histograms.length; from += COLUMN_SAMPLES_MAX) {
     columns.add(Float64Array.from(side.histograms.slice(from, from + COLUMN_SAMPLES_MAX), ({ timeMs }) => timeMs));
   }
-  for (const run of runs) if (run[0]!.histogram !== undefined) encodeRun(run, layouts, columns);
+  for (const run of runs) if (run[0]!.histogram !== undefined) yield* runSteps(run, layouts, columns);
   const sink = new ByteSink();
   sink.uvarint(side.histograms.length);
   sink.uvarint(layouts.length);
@@ -84,7 +93,11 @@ class ColumnSink {
   }
 }
 
-function encodeRun(run: readonly HistogramSample[], layouts: BucketLayout[], columns: ColumnSink): void {
+function* runSteps(
+  run: readonly HistogramSample[],
+  layouts: BucketLayout[],
+  columns: ColumnSink,
+): Generator<void, void> {
   const histograms = run.map(({ histogram }) => histogram!);
   const numbers = Float64Array.from(histograms, ({ layout }) => layoutNumber(layouts, layout));
   const union = unionOf(layouts, numbers);
@@ -101,6 +114,7 @@ function encodeRun(run: readonly HistogramSample[], layouts: BucketLayout[], col
   });
   let near: (readonly [number, Float64Array])[] = [[countColumn, counts]];
   for (const column of buckets) {
+    yield;
     const number = columns.add(column, near);
     near = [
       [number, column],

@@ -92,14 +92,27 @@ function ordered<T>(list: readonly T[], order: (a: T, b: T) => number, winner: (
   return out;
 }
 
-/** The part of (minMs, maxMs]. */
-export function exactSide({ histograms, exemplars, starts }: SideSeries, minMs: number, maxMs: number): SideSeries {
-  const inside = ({ timeMs }: { readonly timeMs: number }): boolean => timeMs > minMs && timeMs <= maxMs;
+/** The times of all that there is. */
+export function sideTimesOf({ histograms, exemplars, starts }: SideSeries): Float64Array {
+  return Float64Array.from([...histograms, ...exemplars, ...starts], ({ timeMs }) => timeMs);
+}
+
+/** The part of the times that are kept. */
+export function partOfSide(
+  { histograms, exemplars, starts }: SideSeries,
+  keeps: (timeMs: number) => boolean,
+): SideSeries {
+  const isKept = ({ timeMs }: { readonly timeMs: number }): boolean => keeps(timeMs);
   return {
-    histograms: histograms.filter(inside),
-    exemplars: exemplars.filter(inside),
-    starts: starts.filter(inside),
+    histograms: histograms.filter(isKept),
+    exemplars: exemplars.filter(isKept),
+    starts: starts.filter(isKept),
   };
+}
+
+/** The part of (minMs, maxMs]. */
+export function exactSide(side: SideSeries, minMs: number, maxMs: number): SideSeries {
+  return partOfSide(side, (timeMs) => timeMs > minMs && timeMs <= maxMs);
 }
 
 /** How far back a start time is looked for: inserts repeat them in half of it. */

@@ -3,11 +3,20 @@
 // Invariants: the lists of a series are those of side-series.ts. What was put and is not in `put`'s result was there before, or lost
 // by the rule for equal times: only what is returned has to be logged.
 import { ByteSink, ByteSource } from "../block/index.ts";
-import { type BucketLayout, compareExemplars, type Exemplar, type FloatHistogram } from "../model/index.ts";
+import { type BucketLayout, compareExemplars, type FloatHistogram } from "../model/index.ts";
+import {
+  emptySeries,
+  type HiddenRange,
+  HiddenSide,
+  isEmptySeries,
+  type StoredSeries,
+  takeRange,
+} from "./hidden-side.ts";
 import { decodeCounts, encodeCounts, encodeLayout } from "./histogram-bytes.ts";
 import {
   compareSamples,
   type HistogramSample,
+  mergeSide,
   NO_SIDE,
   relevantSide,
   type SidePart,
@@ -16,20 +25,12 @@ import {
 } from "./side-series.ts";
 import { TimeSpan } from "./time-span.ts";
 
+/** A histogram's place is page × PAGE_BYTES + offset; STALE is that of a stale marker. */
 const PAGE_BYTES = 1 << 16;
 const STALE = -1;
 /** What a JavaScript object for an exemplar or a start time takes, about, and a series without its columns. */
 const OBJECT_BYTES = 96;
 const SERIES_BYTES = 400;
-
-interface StoredSeries {
-  times: Float64Array;
-  /** Where each histogram is: page × PAGE_BYTES + offset; STALE for a stale marker. */
-  places: Float64Array;
-  count: number;
-  readonly exemplars: Exemplar[];
-  readonly starts: StartTime[];
-}
 
 /** What became of what was put. */
 export interface SidePut {
@@ -42,6 +43,8 @@ export interface SidePut {
 export class SideStore {
   private readonly spans = { histograms: new TimeSpan(), exemplars: new TimeSpan(), starts: new TimeSpan() };
   private readonly series = new Map<number, StoredSeries>();
+  /** What deletions hide. */
+  readonly hidden = new HiddenSide();
   private readonly pages: Uint8Array[] = [];
   private pageUsed = PAGE_BYTES;
   private readonly layouts: BucketLayout[] = [];
@@ -53,8 +56,9 @@ export class SideStore {
     return this.bytes;
   }
 
+  /** Whether it holds nothing, hidden or not. */
   get isEmpty(): boolean {
-    return this.series.size === 0;
+    return this.series.size === 0 && this.hidden.isEmpty;
   }
 
   /** Numbers of the series that have something here. */
@@ -62,13 +66,56 @@ export class SideStore {
     return [...this.series.keys()];
   }
 
+  /** Whether it holds anything of a series, hidden or not. */
   has(series: number): boolean {
-    return this.series.has(series);
+    return this.series.has(series) || this.hidden.has(series);
+  }
+
+  /** Hides what there is of a series in the range. False: there is nothing, hidden or not. */
+  hide(series: number, range: HiddenRange): boolean {
+    const found = this.series.get(series);
+    const taken = found === undefined ? emptySeries(0) : takeRange(found, range.minMs, range.maxMs);
+    if (found !== undefined && isEmptySeries(found)) this.series.delete(series);
+    return this.hidden.hide(series, range, taken);
+  }
+
+  /** Shows again what a deletion has hidden, but for what others hide as well. */
+  unhide(deletion: string): void {
+    this.hidden.remove(
+      deletion,
+      (series, taken) => {
+        const there = this.series.get(series);
+        this.series.set(series, there === undefined ? taken : this.joined(there, taken));
+      },
+      (into, more) => this.joined(into, more),
+    );
+  }
+
+  /** Both as one; of what has one time the winner. */
+  private joined(a: StoredSeries, b: StoredSeries): StoredSeries {
+    const out = emptySeries(a.count + b.count);
+    for (let i = 0, j = 0; i < a.count || j < b.count; ) {
+      const order = i === a.count ? 1 : j === b.count ? -1 : a.times[i]! - b.times[j]!;
+      const isOfA = order === 0 ? compareSamples(this.sampleAt(a, i), this.sampleAt(b, j)) >= 0 : order < 0;
+      out.times[out.count] = isOfA ? a.times[i]! : b.times[j]!;
+      out.places[out.count++] = isOfA ? a.places[i]! : b.places[j]!;
+      if (order <= 0) i++;
+      if (order >= 0) j++;
+    }
+    const lists = [a, b].map(({ exemplars, starts }) => ({ histograms: [], exemplars, starts }));
+    const { exemplars, starts } = mergeSide(lists);
+    return { ...out, exemplars: [...exemplars], starts: [...starts] };
+  }
+
+  /** What a deletion hides of a series here. */
+  readHidden(deletion: string, series: number): SideSeries {
+    const found = this.hidden.takenBy(deletion, series);
+    return found === undefined ? NO_SIDE : this.sideOf(found, 0, found.count);
   }
 
   /** The days, by their starts, that a series has something of; like windows they are (start, end]. */
-  daysOf(series: number, dayMs: number): number[] {
-    const found = this.series.get(series);
+  daysOf(series: number, dayMs: number, deletion?: string): number[] {
+    const found = deletion === undefined ? this.series.get(series) : this.hidden.takenBy(deletion, series);
     if (found === undefined) return [];
     const days = new Set<number>();
     const add = (timeMs: number): unknown => days.add((Math.ceil(timeMs / dayMs) - 1) * dayMs);
@@ -118,7 +165,7 @@ export class SideStore {
   private open(series: number): StoredSeries {
     let found = this.series.get(series);
     if (found === undefined) {
-      found = { times: new Float64Array(4), places: new Float64Array(4), count: 0, exemplars: [], starts: [] };
+      found = emptySeries();
       this.series.set(series, found);
       this.bytes += SERIES_BYTES;
     }
@@ -160,7 +207,7 @@ export class SideStore {
   private makeRoom(into: StoredSeries): void {
     if (into.count < into.times.length) return;
     const grown = (column: Float64Array): Float64Array<ArrayBuffer> => {
-      const wider = new Float64Array(column.length * 2);
+      const wider = new Float64Array(Math.max(4, column.length * 2));
       wider.set(column);
       return wider;
     };
@@ -238,9 +285,13 @@ export class SideStore {
     while (from < count && times[from]! < lowMs) from++;
     let to = from;
     while (to < count && times[to]! <= highMs) to++;
+    return relevantSide(this.sideOf(found, Math.max(0, from - 1), to), lowMs, highMs);
+  }
+
+  private sideOf(found: StoredSeries, from: number, to: number): SideSeries {
     const histograms: HistogramSample[] = [];
-    for (let i = Math.max(0, from - 1); i < to; i++) histograms.push(this.sampleAt(found, i));
-    return relevantSide({ histograms, exemplars: found.exemplars, starts: found.starts }, lowMs, highMs);
+    for (let i = from; i < to; i++) histograms.push(this.sampleAt(found, i));
+    return { histograms, exemplars: found.exemplars, starts: found.starts };
   }
 }
 

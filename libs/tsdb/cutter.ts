@@ -6,6 +6,8 @@ import {
   type BlockEntry,
   blockFileName,
   blockPath,
+  derivedOptions,
+  dueAndKept,
   entryOf,
   type Floor,
   mergedOptions,
@@ -16,13 +18,14 @@ import {
 } from "../block/index.ts";
 import { errorText } from "../env/index.ts";
 import { InternalError, UnavailableError } from "../model/index.ts";
-import type { SideStore } from "../side/index.ts";
+import { isSideFile, type SideStore } from "../side/index.ts";
 import { BlockIndexer } from "./block-indexer.ts";
 import { type CutReport, nothingDone } from "./cut-report.ts";
 import type { CutterOptions } from "./cutter-options.ts";
 import { inheritRows } from "./fresh-rows.ts";
 import { HeadBlocks, type IsDue } from "./head-blocks.ts";
 import { LevelKeeper } from "./level-keeper.ts";
+import type { MissingBlock } from "./quarantine.ts";
 import { linkAside } from "./quarantine-folder.ts";
 import { linkSnapshot } from "./snapshot.ts";
 import { SourcesPin } from "./sources.ts";
@@ -42,6 +45,8 @@ interface Cut {
 /** Merges read and write what they merge: a few at a time leave room for the next cut. */
 const MERGES_PER_TICK = 4;
 const LEVEL_STEPS_PER_TICK = 4;
+/** Files that go in one change of the registry, for want of room: each takes a call of the file system. */
+const SHRUNK_AT_ONCE = 64;
 
 export class Cutter {
   readonly totals: CutReport = nothingDone();
@@ -57,8 +62,8 @@ export class Cutter {
   private readonly isDue: IsDue;
   private readonly indexer: BlockIndexer;
   private readonly blocks: HeadBlocks;
-  /** Damaged blocks that are to be put aside. */
-  private readonly damaged = new Set<BlockEntry>();
+  /** Damaged blocks, and files of side data, that are to be put aside. */
+  private readonly damaged = new Set<MissingBlock>();
   /** A new storage has no window before the one that it was opened in. */
   private readonly firstMs: number;
 
@@ -77,6 +82,7 @@ export class Cutter {
       replaceBlocks: (change) => this.replaceBlocks(change),
       discard: (entries) => this.discard(entries),
       isQuarantined: (error) => state.quarantine.report(error),
+      isDue: (deletion) => state.deletions.isDue(deletion),
       pause: () => state.clock.sleep(0),
       room: () => {
         state.reserve.look();
@@ -88,7 +94,13 @@ export class Cutter {
   }
 
   /** Takes a block that is live, and damaged, out of the sources, and sees to it that it is put aside. */
-  private takeOut(path: string): BlockEntry | undefined {
+  private takeOut(path: string): MissingBlock | undefined {
+    const side = this.options.sideFiles.takeOut(path);
+    if (side !== undefined) this.putAside([side]);
+    return side ?? this.takeBlockOut(path);
+  }
+
+  private takeBlockOut(path: string): BlockEntry | undefined {
     const { dataDir, registry, stored } = this.options;
     const entry = registry.blocks.find(({ file }) => blockPath(dataDir, file) === path);
     const block = entry === undefined ? undefined : stored.get(entry.file);
@@ -100,22 +112,22 @@ export class Cutter {
     return entry;
   }
 
-  /** Moves damaged blocks that are no longer served into quarantine, soon: a disk that refuses is asked again and again. */
-  putAside(entries: readonly BlockEntry[]): void {
+  /** Moves damaged files that are no longer served into quarantine, soon: a disk that refuses is asked again and again. */
+  putAside(entries: readonly MissingBlock[]): void {
     if (entries.length === 0) return;
     for (const entry of entries) this.damaged.add(entry);
     if (this.options.state.wal.state === "read-only") return;
-    void this.exclusively(async () => this.putDamagedAside()).catch(() => undefined);
+    void this.exclusively(() => this.putDamagedAside()).catch(() => undefined);
   }
 
-  private putDamagedAside(): void {
+  private async putDamagedAside(): Promise<void> {
     const { fs, dataDir, registry } = this.options;
-    for (const entry of this.damaged) {
+    for (const damaged of this.damaged) {
+      if (isSideFile(damaged.file)) this.options.sideFiles.putAside(damaged.file);
+      const entry = registry.blocks.find(({ file }) => file === damaged.file);
       // One whose file is gone stays in the list, so that the next start knows what is missing.
-      if (registry.blocks.some(({ file }) => file === entry.file) && linkAside(fs, dataDir, entry.file)) {
-        this.replaceRegistry({ remove: [entry] });
-      }
-      this.damaged.delete(entry);
+      if (entry !== undefined && linkAside(fs, dataDir, entry.file)) await this.replaceRegistry({ remove: [entry] });
+      this.damaged.delete(damaged);
     }
   }
 
@@ -132,9 +144,9 @@ export class Cutter {
         (windows.hasOlder || side.windows.hasOlder) && clock.nowMs() >= windows.fromMs + this.options.lateWindowMs;
       if (isDue || this.pending !== undefined) await this.cut(report);
       if (side.isCrowded) await this.spillSide();
-      this.putDamagedAside();
+      await this.putDamagedAside();
       await this.merge(report, MERGES_PER_TICK);
-      await this.options.sideFiles.merge();
+      await this.mergeSide();
       report.rows += await this.levels.runWhenDue(LEVEL_STEPS_PER_TICK, () => this.closing);
       await this.indexer.indexNew();
       await this.indexer.reindex();
@@ -167,7 +179,7 @@ export class Cutter {
     return this.exclusively(async (report) => {
       await this.expire(report);
       await this.merge(report, Number.POSITIVE_INFINITY);
-      while (!this.closing && (await this.options.sideFiles.merge()));
+      while (!this.closing && (await this.mergeSide()));
       report.rows += await this.levels.run(Number.POSITIVE_INFINITY, () => this.closing);
       // What had to wait for rows.
       await this.expire(report);
@@ -180,6 +192,7 @@ export class Cutter {
     return this.exclusively(async (report) => {
       await this.cutAll(report, isDue);
       await this.merge(report, Number.POSITIVE_INFINITY, isDue);
+      while (!this.closing && (await this.mergeSide(isDue)));
       // Deleted samples are not to be found in the log either.
       await this.clearLog();
     });
@@ -278,7 +291,7 @@ export class Cutter {
     const entries: BlockEntry[] = [];
     let made: StoredSide[] = [];
     try {
-      made = await sideFiles.cut(cut.side);
+      made = await sideFiles.cut(cut.side, isDue);
       for (const { head } of cut.frozen) await this.blocks.build(head, entries, isDue);
       // A query may have begun before the blocks are known, and read these heads: what they hold stays in the catalogue until a later cut.
       await state.forgetting.see(
@@ -295,7 +308,8 @@ export class Cutter {
       segment: Math.max(cut.segment, registry.covered.segment),
     };
     const walFrom = this.walFrom(covered.maxMs, covered.segment);
-    const opened = this.replaceRegistry({ add: entries, covered, walFrom }, () => sideFiles.discard(made));
+    const opened = await this.replaceRegistry({ add: entries, covered, walFrom }, made, () => sideFiles.discard(made));
+    sideFiles.publish(made);
     for (const [file, block] of opened) stored.set(file, block);
     this.pending = undefined;
     windows.release(cut.frozen);
@@ -338,7 +352,13 @@ export class Cutter {
     const frozen = side.windows.freezeAll();
     try {
       await forgetting.see([], frozen);
-      side.adopt(await this.options.sideFiles.cut(frozen), frozen);
+      const { sideFiles } = this.options;
+      const made = await sideFiles.cut(frozen, this.isDue);
+      if (made.some(({ tombstones }) => tombstones.length > 0)) {
+        await this.replaceRegistry({}, made, () => sideFiles.discard(made));
+        sideFiles.publish(made);
+      }
+      side.adopt(made, frozen);
     } catch (error) {
       side.windows.thaw(frozen);
       throw error;
@@ -374,7 +394,7 @@ export class Cutter {
     if (registry.walFrom >= segment) return;
     await state.wal.repeatNow();
     const walFrom = this.walFrom(maxMs, segment);
-    this.replaceRegistry({ walFrom });
+    await this.replaceRegistry({ walFrom });
     await state.wal.truncate(walFrom);
   }
 
@@ -387,30 +407,44 @@ export class Cutter {
       const held = this.levels.held(expired);
       expired = expired.filter((block) => !held.has(block));
     }
-    if (expired.length > 0) this.replaceBlocks({ remove: expired });
+    if (expired.length > 0) await this.replaceBlocks({ remove: expired });
     report.expired += expired.length;
-    this.shrink(report);
+    await this.shrink(report);
     await this.indexer.indexNew();
   }
 
-  /** Drops the oldest blocks when all together are too large; nothing that is as old is to be seen or written any more. */
-  private shrink(report: CutReport): void {
-    const { registry, state, retentionBytes, onNotice } = this.options;
-    const plan = planShrink(registry.blocks, retentionBytes);
-    if (plan === undefined) return;
-    const cutoffMs = Math.max(plan.cutoffMs, registry.cutoffMs);
-    this.replaceBlocks({ remove: plan.remove, cutoffMs });
-    state.retention.cutoffMs = cutoffMs;
-    report.shrunk += plan.remove.length;
-    const bytes = plan.remove.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-    const until = new Date(cutoffMs).toISOString();
-    onNotice(`dropped ${plan.remove.length} blocks of ${bytes} bytes, all up to ${until}: --retention-size is met`);
+  /**
+   * Drops the oldest blocks and files of side data when all together are too large; nothing that is as old is to be seen or written any more.
+   * Some at a time, each step durable.
+   */
+  private async shrink(report: CutReport): Promise<void> {
+    const { registry, state, retentionBytes, onNotice, sideFiles } = this.options;
+    if (retentionBytes === Number.POSITIVE_INFINITY) return;
+    let dropped = 0;
+    let bytes = 0;
+    while (!this.closing) {
+      const all = [...registry.blocks, ...state.side.files];
+      const plan = planShrink(all, retentionBytes, registry.cutoffMs, SHRUNK_AT_ONCE);
+      if (plan === undefined) break;
+      const { cutoffMs } = plan;
+      const blocks = registry.blocks.filter((block) => plan.remove.includes(block));
+      await this.replaceBlocks({ remove: blocks, cutoffMs });
+      state.retention.cutoffMs = cutoffMs;
+      sideFiles.drop(state.side.files.filter((file) => plan.remove.includes(file)));
+      report.shrunk += plan.remove.length;
+      dropped += plan.remove.length;
+      bytes += plan.remove.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+      await state.clock.sleep(0);
+    }
+    if (dropped === 0) return;
+    const until = new Date(registry.cutoffMs).toISOString();
+    onNotice(`dropped ${dropped} blocks of ${bytes} bytes, all up to ${until}: --retention-size is met`);
   }
 
   private async merge(report: CutReport, most: number, isDue = this.isDue): Promise<void> {
     const { registry, state, builder, dataDir, random, stored } = this.options;
     // Deletions that the registry could not be told of are not in its entries.
-    if (registry.deletions.last !== state.deletions.last) this.replaceBlocks({});
+    if (registry.deletions.last !== state.deletions.last) await this.replaceBlocks({});
     for (let done = 0; done < most && !this.closing; done++) {
       state.reserve.look();
       // What is damaged or missing is merged with nothing.
@@ -425,21 +459,20 @@ export class Cutter {
       });
       if (plan === undefined) return;
       const inputs = plan.inputs.map((entry) => blockPath(dataDir, entry.file));
-      const options = mergedOptions(
-        plan.inputs.map((entry) => stored.get(entry.file)!.reader.footer),
-        random.bytes(16),
-      );
+      const [one] = plan.inputs as [BlockEntry];
+      const footers = plan.inputs.map((entry) => stored.get(entry.file)!.reader.footer);
+      // A block of a coarser level is written anew by itself, and names the raw blocks that it was made from as before.
+      const derivation = one.level === "raw" ? undefined : ({ kind: "purge" } as const);
+      const options =
+        derivation === undefined
+          ? mergedOptions(footers, random.bytes(16))
+          : derivedOptions(derivation, footers, random.bytes(16), one);
       const path = blockPath(dataDir, blockFileName(options));
-      const tombstones = plan.inputs.map(({ tombstones: all = [] }) => {
-        return {
-          due: all.filter(({ deletion }) => isDue(deletion)),
-          kept: all.filter(({ deletion }) => !isDue(deletion)),
-        };
-      });
+      const tombstones = plan.inputs.map(({ tombstones: all = [] }) => dueAndKept(all, isDue));
       let made: BlockEntry[];
       try {
-        const floors = this.floorsOf(plan.inputs);
-        const summary = await builder.merge({ inputs, path, options, tombstones, floors });
+        const floors = derivation === undefined ? this.floorsOf(plan.inputs) : [];
+        const summary = await builder.merge({ inputs, path, options, tombstones, floors, derivation });
         made = summary.series === 0 ? [] : [entryOf(options, summary)];
       } catch (error) {
         if (state.quarantine.report(error)) continue;
@@ -452,7 +485,7 @@ export class Cutter {
       }
       const rows = await this.rowsBeside(plan.inputs, made);
       if (rows === undefined) continue;
-      this.replaceBlocks({ add: [...made, ...rows.add], remove: [...plan.inputs, ...rows.remove] });
+      await this.replaceBlocks({ add: [...made, ...rows.add], remove: [...plan.inputs, ...rows.remove] });
       await this.indexer.indexNew();
       report.merged += plan.inputs.length;
     }
@@ -485,9 +518,9 @@ export class Cutter {
   }
 
   /** Makes a change of the live blocks durable, with whatever deletions have not told the registry yet. Within exclusively. */
-  replaceBlocks(change: RegistryChange): void {
+  async replaceBlocks(change: RegistryChange): Promise<void> {
     const { stored } = this.options;
-    const opened = this.replaceRegistry(change);
+    const opened = await this.replaceRegistry(change);
     const gone = (change.remove ?? []).map(({ file }) => stored.get(file)).filter((block) => block !== undefined);
     for (const { file } of change.remove ?? []) stored.delete(file);
     for (const [file, block] of opened) stored.set(file, block);
@@ -496,8 +529,29 @@ export class Cutter {
     this.indexer.note(change.add ?? [], gone);
   }
 
+  /** Merges the files of side data of a day, or takes out of one what deletions hide; false when there is nothing to be done. */
+  private async mergeSide(isDue = this.isDue): Promise<boolean> {
+    const { registry, state, sideFiles } = this.options;
+    // Deletions that the registry could not be told of: a merged file would take them for older ones than its parents.
+    if (registry.deletions.last !== state.deletions.last) await this.replaceRegistry({});
+    try {
+      if (await sideFiles.merge(isDue, (made) => this.replaceRegistry({}, made))) return true;
+    } catch (error) {
+      if (!state.quarantine.report(error)) throw error;
+      return true;
+    }
+    const registered = state.side.files.filter((file) => file.registered !== undefined).length;
+    // What was merged is not to be told of any more, nor deletions of which nothing is left.
+    if (registry.side.length !== registered) await this.replaceRegistry({});
+    return false;
+  }
+
   /** Makes a change durable; returns the blocks it adds, opened. A change that the disk had no room for leaves nothing. */
-  private replaceRegistry(change: RegistryChange, onGivenUp = (): void => {}): Map<string, StoredBlock> {
+  private async replaceRegistry(
+    change: RegistryChange,
+    made: readonly StoredSide[] = [],
+    onGivenUp = (): void => {},
+  ): Promise<Map<string, StoredBlock>> {
     const { registry, openBlock, onProblem, state, stored } = this.options;
     const opened = new Map<string, StoredBlock>();
     const giveUp = (): void => {
@@ -512,9 +566,9 @@ export class Cutter {
       throw error;
     }
     try {
-      const complete = state.deletions.complete(change, registry, stored);
-      for (const { message } of registry.replace(complete)) onProblem(message);
-      state.deletions.settle(complete, state.windows.heads);
+      const complete = state.deletions.complete(change, registry, stored, state.side, made);
+      for (const { message } of await registry.replace(complete)) onProblem(message);
+      state.deletions.settle(complete, state.windows.heads, state.side);
     } catch (error) {
       // After a failed sync the disk may hold the new list: its files must stay.
       if (error instanceof UnavailableError) giveUp();

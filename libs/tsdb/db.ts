@@ -328,9 +328,9 @@ export class Db {
       };
       opened = state;
       const { stored, openBlock, kernel, numberOf, damaged } = openBlocks(fs, dataDir, state, registry);
-      deletions.tellBlocks([...stored.values()], createHash128(identity.hashSeed));
       const { random } = options;
-      const sideFiles = new SideFiles(state, { fs, dataDir, random, kernel, numberOf, onProblem, isReadOnly });
+      const hidden = registry.side;
+      const sideFiles = new SideFiles(state, { fs, dataDir, random, kernel, numberOf, hidden, onProblem, isReadOnly });
       state.sources = { ...state.sources, blocks: [...stored.values()] };
       await pieces.compare([...stored.values()].map(({ reader }) => reader.footer));
       const failure = new Promise<Error>((resolve) => {
@@ -360,10 +360,12 @@ export class Db {
           },
         });
       });
+      const isLeftOut = (error: unknown): boolean => quarantine.report(error);
+      deletions.tellBlocks([...stored.values()], side.files, createHash128(identity.hashSeed), isLeftOut);
       const deleter = new Deleter(state, cutter!);
-      for (const text of sideFiles.damaged) onProblem(`cannot serve ${text}`);
-      for (const { entry, error } of damaged) quarantine.add(entry, errorText(error));
-      cutter!.putAside(damaged.filter(({ error }) => error instanceof CorruptionError).map(({ entry }) => entry));
+      const unopened = [...damaged, ...sideFiles.unopened];
+      for (const { entry, error } of unopened) quarantine.add(entry, errorText(error));
+      cutter!.putAside(unopened.filter(({ error }) => error instanceof CorruptionError).map(({ entry }) => entry));
       return new Db(state, lock, replayed, cutter!, deleter, registry, sideFiles, failure);
     } catch (error) {
       await pieces?.close();

@@ -3,11 +3,15 @@
 import type { RegistryChange } from "../block/index.ts";
 import { createHash128 } from "../kernel/index.ts";
 import {
+  type CompiledMatcher,
+  compileMatcher,
   type Deletable,
   type Deletion,
   type DeletionRequest,
+  decodeSeriesKey,
   type Hash128,
   InvalidError,
+  matchLabels,
   type PendingDeletion,
   type QueryContext,
   UnavailableError,
@@ -15,32 +19,26 @@ import {
 import { RECORD } from "../wal/index.ts";
 import type { Cutter } from "./cutter.ts";
 import { type DeletionRecord, deletionBytesMax, encodeDeletion } from "./deletion-record.ts";
-import { addTombstone, type Deletions, dropTombstones, idBytes, idText } from "./deletions.ts";
+import { addTombstone, type Deletions, dropTombstones, hideRows, idBytes, idText } from "./deletions.ts";
+import { checkCut, coarsest, HiddenRows } from "./hidden-rows.ts";
 import { LeafBlock } from "./leaf-blocks.ts";
 import { Pace } from "./pace.ts";
 import { CapturedSources } from "./sources.ts";
 import type { DbState } from "./state.ts";
 import type { StoredBlock } from "./stored-block.ts";
+import type { StoredSide } from "./stored-side.ts";
 
 /** Series of one deletion: its record takes 16 bytes for each, and heads are marked in one go. */
 const DELETION_SERIES_MAX = 500_000;
 const TIME_MAX = 2 ** 53;
-
-/**
- * Looks at a deletion before it is made: these series, ascending, with a range of times. Throws InvalidError when it can't be done, as
- * where rows would be hidden in part and the samples that they were made of are gone.
- */
-export type DeletionCheck = (series: Uint32Array, minMs: number, maxMs: number) => void;
 
 export class Deleter implements Deletable {
   private readonly state: DbState;
   private readonly hash128: Hash128;
   private readonly known: Deletions;
   private readonly cutter: Cutter;
-  private readonly checks: readonly DeletionCheck[];
 
-  constructor(state: DbState, cutter: Cutter, checks: readonly DeletionCheck[] = []) {
-    this.checks = checks;
+  constructor(state: DbState, cutter: Cutter) {
     this.state = state;
     this.hash128 = createHash128(state.identity.hashSeed);
     this.known = state.deletions;
@@ -57,7 +55,8 @@ export class Deleter implements Deletable {
   }
 
   /**
-   * Hides what there is now. Undefined when there is nothing to hide. Errors: InvalidError for too many series; UnavailableError (log full,
+   * Hides what there is now. Undefined when there is nothing to hide. Errors: InvalidError for too many series, and for a range that has a part
+   * of rows that are all there is; UnavailableError (log full,
    * stopping); CorruptionError for a block that is damaged where it is looked at.
    */
   async deleteSeries(request: DeletionRequest): Promise<Deletion | undefined> {
@@ -71,12 +70,15 @@ export class Deleter implements Deletable {
       const captured = new CapturedSources(state.sources, minMs, maxMs);
       try {
         const inBlocks = await this.findInBlocks(request, captured, pace);
-        const record = this.execute(request, minMs, maxMs, inBlocks);
+        const inSide = await this.findInSide(request, minMs, maxMs, inBlocks.ids, pace);
+        const inRows = await this.findInRows(request, captured, inBlocks.ids, pace);
+        checkCut(coarsest([...inRows.values()].map(({ cut }) => cut)), minMs, maxMs);
+        const record = this.execute(request, minMs, maxMs, inBlocks, inSide, inRows);
         if (record === undefined) return;
         made = record.deletion;
         state.stats.deletions++;
         await state.wal.durable(state.wal.position);
-        this.tellRegistry();
+        await this.tellRegistry();
       } finally {
         captured.release();
       }
@@ -95,20 +97,21 @@ export class Deleter implements Deletable {
       const record = { number: deletions.last + 1, undo: true, deletion, ids: new Uint8Array(0) };
       this.log(record);
       for (const head of state.windows.heads) head.unhide(id);
-      for (const block of state.sources.blocks) dropTombstones(block, id);
+      state.side.windows.unhide(id);
+      for (const one of [...state.sources.blocks, ...state.side.files]) dropTombstones(one, id);
       deletions.note(record);
       undone = deletion;
       state.stats.deletionsUndone++;
       await state.wal.durable(state.wal.position);
-      this.tellRegistry();
+      await this.tellRegistry();
     });
     return undone!;
   }
 
   private hides(id: string): boolean {
-    const { windows, sources } = this.state;
+    const { windows, sources, side } = this.state;
     const inBlocks = sources.blocks.some(({ tombstones }) => tombstones.some(({ deletion }) => deletion === id));
-    return inBlocks || windows.heads.some((head) => head.hides(id));
+    return inBlocks || side.hides(id) || windows.heads.some((head) => head.hides(id));
   }
 
   /** Applies all deletions for good. Errors: UnavailableError, InternalError. */
@@ -152,12 +155,67 @@ export class Deleter implements Deletable {
     return { places: new Map([...byBlock].map(([block, hits]) => [block, ascending(hits)])), ids };
   }
 
+  /** Which rows are to be hidden. Adds the ids of their series. */
+  private async findInRows(
+    { tenant, sets }: DeletionRequest,
+    captured: CapturedSources,
+    ids: Set<string>,
+    pace: Pace,
+  ): Promise<ReadonlyMap<StoredBlock, HiddenRows>> {
+    const { lowMs, highMs } = captured;
+    const places = new Map<StoredBlock, Set<number>>();
+    for (const set of sets) {
+      const { blocks } = await this.state.selector.select(captured.rows, tenant, set, pace);
+      for (const part of blocks) {
+        const known = places.get(part.block) ?? new Set();
+        for (const place of part.places) known.add(place);
+        places.set(part.block, known);
+      }
+    }
+    const found = new Map<StoredBlock, HiddenRows>();
+    for (const [block, some] of places) {
+      const rows = new HiddenRows(block, captured.daysOf(block).alone, { minMs: lowMs, maxMs: highMs });
+      for (const place of Uint32Array.from(some).sort()) {
+        if (pace.isDue) await pace.rest();
+        if (rows.add(place)) ids.add(idText(this.hash128(block.reader.key(place))));
+      }
+      found.set(block, rows);
+    }
+    return found;
+  }
+
+  /** Where files of side data have something to be hidden: ascending places. Adds the ids of these series. */
+  private async findInSide(
+    { tenant, sets }: DeletionRequest,
+    minMs: number,
+    maxMs: number,
+    ids: Set<string>,
+    pace: Pace,
+  ): Promise<ReadonlyMap<StoredSide, number[]>> {
+    const compiled = sets.map((set) => set.map(compileMatcher));
+    const found = new Map<StoredSide, number[]>();
+    for (const file of this.state.side.files) {
+      if (!file.overlapsAny(minMs, maxMs)) continue;
+      const places: number[] = [];
+      for (const entry of file.reader.directory()) {
+        if (pace.isDue) await pace.rest();
+        if (!isSelected(entry.key, tenant, compiled) || !file.hasIn(entry, minMs, maxMs)) continue;
+        places.push(entry.place);
+        ids.add(idText(this.hash128(entry.key)));
+      }
+      found.set(file, places);
+    }
+    return found;
+  }
+
   /** In one go: what is written before and after is told apart by the place of the record in the log. */
   private execute(
     request: DeletionRequest,
     minMs: number,
     maxMs: number,
     inBlocks: FoundInBlocks,
+    inSide: ReadonlyMap<StoredSide, readonly number[]>,
+    inRows: ReadonlyMap<StoredBlock, HiddenRows>,
   ): DeletionRecord | undefined {
     const { state, known: deletions } = this;
     const { id, tenant, selectors } = request;
@@ -174,18 +232,21 @@ export class Deleter implements Deletable {
         `cannot delete series: got ${all.size} series; want at most ${DELETION_SERIES_MAX} at once`,
       );
     }
-    for (const check of this.checks) check(selected, minMs, maxMs);
     state.wal.admit(deletionBytesMax(selectors, all.size));
     const hit = new Set(inBlocks.ids);
     for (const head of state.windows.heads) {
       for (const series of selected) if (head.hide(series, id, minMs, maxMs)) hit.add(idOf(series));
+    }
+    for (const series of selected) {
+      if (state.side.windows.hide(series, { deletion: id, minMs, maxMs })) hit.add(idOf(series));
     }
     if (hit.size === 0) return undefined;
     const madeMs = state.clock.nowMs();
     const deletion: Deletion = { id, tenant, selectors, minMs, maxMs, madeMs, series: hit.size };
     const record = { number: deletions.last + 1, undo: false, deletion, ids: idBytes(hit) };
     this.log(record);
-    for (const [block, places] of inBlocks.places) addTombstone(block, deletion, places);
+    for (const [block, places] of [...inBlocks.places, ...inSide]) addTombstone(block, deletion, places);
+    for (const [block, rows] of inRows) hideRows(block, rows, id);
     deletions.note(record);
     return record;
   }
@@ -195,9 +256,9 @@ export class Deleter implements Deletable {
   }
 
   /** The log has it: what the registry can't say now, for want of room, it says with its next change, or a replay does. */
-  private tellRegistry(): void {
+  private async tellRegistry(): Promise<void> {
     try {
-      this.cutter.replaceBlocks(NO_CHANGE);
+      await this.cutter.replaceBlocks(NO_CHANGE);
     } catch (error) {
       if (!(error instanceof UnavailableError)) throw error;
       this.cutter.onProblem(error.message);
@@ -208,7 +269,13 @@ export class Deleter implements Deletable {
 interface FoundInBlocks {
   readonly places: ReadonlyMap<StoredBlock, Uint32Array>;
   /** As texts. */
-  readonly ids: ReadonlySet<string>;
+  readonly ids: Set<string>;
+}
+
+/** Whether any set of matchers selects the series with a key. */
+function isSelected(key: Uint8Array, tenant: string, sets: readonly (readonly CompiledMatcher[])[]): boolean {
+  const { tenant: owner, labels } = decodeSeriesKey(key);
+  return owner === tenant && sets.some((set) => matchLabels(set, labels));
 }
 
 const NO_CHANGE: RegistryChange = {};

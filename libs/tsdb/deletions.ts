@@ -1,6 +1,6 @@
 // libs/tsdb/deletions.ts: the deletions of one storage: which there are, and what they do to heads and blocks.
 // A deletion is executed in one go, where its record is in the log: it marks the samples that heads have, and gives a tombstone to each block
-// there is. So it hides what was stored before it and nothing that comes later, and a replay, which meets its record in the same place,
+// and file of side data there is. So it hides what was stored before it and nothing that comes later, and a replay, which meets its record in the same place,
 // hides the same. Invariant: the registry changes only by changes that `complete` has completed, so what blocks are written
 // as having hidden and the number of the last deletion always belong together.
 import {
@@ -13,11 +13,20 @@ import {
 } from "../block/index.ts";
 import type { Clock } from "../env/index.ts";
 import type { Hash128 } from "../model/index.ts";
+import type { SideEntry } from "../side/index.ts";
 import type { SeriesCatalog } from "./catalog.ts";
 import type { DeletionRecord } from "./deletion-record.ts";
+import { freshDaysOf } from "./fresh-rows.ts";
 import type { Head } from "./head.ts";
+import { HiddenRows } from "./hidden-rows.ts";
 import { countBelow } from "./leaf-blocks.ts";
+import type { SideData } from "./side-data.ts";
+import type { SideWindows } from "./side-windows.ts";
 import type { StoredBlock } from "./stored-block.ts";
+import type { StoredSide } from "./stored-side.ts";
+
+/** What tombstones are given to. */
+type Hiding = StoredBlock | StoredSide;
 
 const ID_BYTES = 16;
 
@@ -68,35 +77,68 @@ export class Deletions {
   }
 
   /** Executes a record of the log on the heads as they are now; blocks follow when they are open. */
-  replay(record: DeletionRecord, heads: readonly Head[], catalog: SeriesCatalog): void {
+  replay(record: DeletionRecord, heads: readonly Head[], side: SideWindows, catalog: SeriesCatalog): void {
     const { undo, deletion, ids } = record;
     const isKnown = record.number <= this.toldTo;
-    if (undo) for (const head of heads) head.unhide(deletion.id);
-    else {
-      const numbers = numbersOf(ids, catalog);
-      for (const head of heads) {
-        for (const series of numbers) head.hide(series, deletion.id, deletion.minMs, deletion.maxMs);
+    if (undo) {
+      for (const head of heads) head.unhide(deletion.id);
+      side.unhide(deletion.id);
+    } else {
+      const { id, minMs, maxMs } = deletion;
+      for (const series of numbersOf(ids, catalog)) {
+        for (const head of heads) head.hide(series, id, minMs, maxMs);
+        side.hide(series, { deletion: id, minMs, maxMs });
       }
     }
     this.note(record);
     if (!isKnown) this.waiting.push(record);
   }
 
-  /** Tells blocks of the deletions that a crash has kept from them: those of now are those of then. Errors: CorruptionError. */
-  tellBlocks(blocks: readonly StoredBlock[], hash128: Hash128): void {
+  /**
+   * Tells blocks, and files of side data, of the deletions that a crash has kept from them: those of now are those of then. `isLeftOut` is asked
+   * about an error that one of them is damaged. Errors: CorruptionError, unless it says yes.
+   */
+  tellBlocks(
+    blocks: readonly StoredBlock[],
+    files: readonly StoredSide[],
+    hash128: Hash128,
+    isLeftOut: (error: unknown) => boolean,
+  ): void {
+    const tell = (work: () => void): void => {
+      try {
+        work();
+      } catch (error) {
+        if (!isLeftOut(error)) throw error;
+      }
+    };
     for (const { undo, deletion, ids } of this.waiting) {
+      const { minMs, maxMs } = deletion;
+      for (const one of undo ? [...blocks, ...files] : []) dropTombstones(one, deletion.id);
+      if (undo) continue;
+      const texts = idTexts(ids);
       for (const block of blocks) {
-        if (undo) dropTombstones(block, deletion.id);
-        else if (block.overlaps(deletion.minMs, deletion.maxMs)) {
-          addTombstone(block, deletion, placesWithin(block, idTexts(ids), deletion, hash128));
-        }
+        if (!block.overlaps(minMs, maxMs)) continue;
+        tell(() => {
+          if (block.isRows) hideRows(block, rowsWithin(block, blocks, texts, deletion, hash128), deletion.id);
+          else addTombstone(block, deletion, placesWithin(block, texts, deletion, hash128));
+        });
+      }
+      for (const file of files) {
+        if (!file.overlapsAny(minMs, maxMs)) continue;
+        tell(() => addTombstone(file, deletion, sidePlaces(file, texts, deletion, hash128)));
       }
     }
     this.waiting = [];
   }
 
-  /** Completes a change of the registry by what it does not say of deletions yet. */
-  complete(change: RegistryChange, registry: BlockRegistry, stored: ReadonlyMap<string, StoredBlock>): RegistryChange {
+  /** Completes a change of the registry by what it does not say of deletions yet; `made`: files of side data that are to be live. */
+  complete(
+    change: RegistryChange,
+    registry: BlockRegistry,
+    stored: ReadonlyMap<string, StoredBlock>,
+    side: SideData,
+    made: readonly StoredSide[] = [],
+  ): RegistryChange {
     const gone = new Set(change.remove?.map(({ file }) => file));
     const tombstones = new Map<string, readonly Tombstone[]>();
     const used = new Set(change.add?.flatMap((entry) => entry.tombstones ?? []).map(({ deletion }) => deletion));
@@ -108,28 +150,37 @@ export class Deletions {
       if (known !== said && known.length + said.length > 0) tombstones.set(entry.file, known);
       for (const { deletion } of known) used.add(deletion);
     }
+    const beside = [...side.files, ...made].flatMap(({ registered }) => registered ?? []);
+    for (const one of beside) for (const { deletion } of one.tombstones) used.add(deletion);
     const open = this.entries.filter(({ id }) => used.has(id));
-    return { ...change, tombstones, deletions: { last: this.last, open } };
+    return { ...change, tombstones, side: beside, deletions: { last: this.last, open } };
   }
 
   /** Forgets the deletions that hide nothing any more, once the registry says so: until then blocks that are live name them. */
-  settle({ deletions }: RegistryChange, heads: readonly Head[]): void {
+  settle({ deletions }: RegistryChange, heads: readonly Head[], side: SideData): void {
     const said = new Set(deletions?.open.map(({ id }) => id));
     for (const id of [...this.open.keys()]) {
-      if (!said.has(id) && !heads.some((head) => head.hides(id))) this.open.delete(id);
+      const isInMemory = heads.some((head) => head.hides(id)) || side.windows.hides(id);
+      if (!said.has(id) && !isInMemory) this.open.delete(id);
     }
   }
 }
 
-/** Hides places of a block. */
-export function addTombstone(block: StoredBlock, deletion: DeletionEntry, places: ArrayLike<number>): void {
+/** Hides places of a block, or of a file of side data. */
+export function addTombstone(block: Hiding, deletion: DeletionEntry, places: ArrayLike<number>): void {
   if (places.length === 0) return;
   const { id, minMs, maxMs } = deletion;
   block.tombstones = [...block.tombstones, { deletion: id, minMs, maxMs, places: encodePlaces(places) }];
 }
 
-/** Ends a deletion for a block. */
-export function dropTombstones(block: StoredBlock, deletion: string): void {
+/** Hides rows of a block. */
+export function hideRows(block: StoredBlock, rows: HiddenRows, deletion: string): void {
+  const more = rows.tombstones(deletion);
+  if (more.length > 0) block.tombstones = [...block.tombstones, ...more];
+}
+
+/** Ends a deletion for a block, or for a file of side data. */
+export function dropTombstones(block: Hiding, deletion: string): void {
   const left = block.tombstones.filter((tombstone) => tombstone.deletion !== deletion);
   if (left.length < block.tombstones.length) block.tombstones = left;
 }
@@ -149,6 +200,36 @@ function placesWithin(
     if (countBelow(times, minMs) < countBelow(times, maxMs + 1)) found.push(place);
   }
   return found;
+}
+
+/** Likewise the rows. In one piece: for starts. */
+function rowsWithin(
+  block: StoredBlock,
+  blocks: readonly StoredBlock[],
+  ids: ReadonlySet<string>,
+  deletion: DeletionEntry,
+  hash128: Hash128,
+): HiddenRows {
+  const rows = new HiddenRows(block, freshDaysOf(blocks, block).alone, deletion);
+  const { reader } = block;
+  for (let place = 0; place < reader.seriesCount; place++) {
+    if (ids.has(idText(hash128(reader.key(place))))) rows.add(place);
+  }
+  return rows;
+}
+
+/** Likewise of a file of side data. */
+function sidePlaces(
+  file: StoredSide,
+  ids: ReadonlySet<string>,
+  { minMs, maxMs }: DeletionEntry,
+  hash128: Hash128,
+): number[] {
+  const isHit = (entry: SideEntry): boolean => ids.has(idText(hash128(entry.key))) && file.hasIn(entry, minMs, maxMs);
+  return file.reader
+    .directory()
+    .filter(isHit)
+    .map(({ place }) => place);
 }
 
 /** An id as the key of a set. */

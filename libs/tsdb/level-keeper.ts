@@ -8,6 +8,7 @@ import {
   DAY_MS,
   type Derivation,
   derivedOptions,
+  dueAndKept,
   entryOf,
   heldByLevels,
   type LevelBlock,
@@ -30,12 +31,14 @@ export interface LevelKeeperOptions {
   /** The live blocks as they are now. */
   readonly blocks: () => readonly BlockEntry[];
   readonly stored: ReadonlyMap<string, StoredBlock>;
-  readonly replaceBlocks: (change: RegistryChange) => void;
+  readonly replaceBlocks: (change: RegistryChange) => Promise<void>;
   /** Removes files that were built and are not needed. */
   readonly discard: (entries: readonly BlockEntry[]) => void;
   readonly onProblem: (problem: string) => void;
   /** Takes the damaged block that an error is about out of use, if there is one. */
   readonly isQuarantined: (error: unknown) => boolean;
+  /** Whether a deletion can't be undone any more. */
+  readonly isDue: (deletion: string) => boolean;
   /** Lets others have their turn. */
   readonly pause: () => Promise<void>;
   /** Room on the disk now: all of it, and what of it is beyond the reserve. */
@@ -159,31 +162,31 @@ export class LevelKeeper {
     const { replaceBlocks, discard } = this.options;
     switch (step.kind) {
       case "drop":
-        replaceBlocks({ remove: step.blocks });
+        await replaceBlocks({ remove: step.blocks });
         return 0;
       case "rows": {
         const day = { minMs: step.dayMs, maxMs: step.dayMs + DAY_MS };
-        replaceBlocks({ add: [await this.build({ kind: "rows", level: step.level }, [step.source], day)] });
+        await replaceBlocks({ add: [await this.build({ kind: "rows", level: step.level }, [step.source], day)] });
         return 1;
       }
       case "rest": {
         const { level, source, rows } = step;
         const entry = await this.build({ kind: "rest", level }, [source, ...rows], source);
         if (entry.series === 0) discard([entry]);
-        replaceBlocks({ add: entry.series === 0 ? [] : [entry], remove: [source] });
+        await replaceBlocks({ add: entry.series === 0 ? [] : [entry], remove: [source] });
         return 1;
       }
       case "join": {
         const [first] = step.inputs as [BlockEntry];
         const range = { minMs: first.minMs, maxMs: Math.max(...step.inputs.map(({ maxMs }) => maxMs)) };
-        replaceBlocks({ add: [await this.build({ kind: "join" }, step.inputs, range)], remove: step.inputs });
+        await replaceBlocks({ add: [await this.build({ kind: "join" }, step.inputs, range)], remove: step.inputs });
         return 1;
       }
       case "cut": {
         const { block, dayMs, parents } = step;
         const entry = await this.build(cutOf(dayMs, parents), [block], block);
         if (entry.series === 0) discard([entry]);
-        replaceBlocks({ add: entry.series === 0 ? [] : [entry], remove: [block] });
+        await replaceBlocks({ add: entry.series === 0 ? [] : [entry], remove: [block] });
         return 1;
       }
     }
@@ -200,7 +203,9 @@ export class LevelKeeper {
     const options = derivedOptions(derivation, footers, random.bytes(16), range);
     const path = blockPath(dataDir, blockFileName(options));
     const paths = inputs.map(({ file }) => blockPath(dataDir, file));
-    const entry = entryOf(options, await builder.merge({ inputs: paths, path, options, derivation }));
+    const isDue = (deletion: string): boolean => this.options.isDue(deletion);
+    const tombstones = inputs.map(({ tombstones: all = [] }) => dueAndKept(all, isDue));
+    const entry = entryOf(options, await builder.merge({ inputs: paths, path, options, derivation, tombstones }));
     const gone = inputs.findIndex(({ file }) => !stored.has(file));
     if (gone < 0) return entry;
     this.options.discard([entry]);

@@ -1,4 +1,4 @@
-// libs/tsdb/quarantine-folder.ts: where damaged blocks are put aside, and losses of the WAL noted: DIR/quarantine. Nothing there is removed, and
+// libs/tsdb/quarantine-folder.ts: where damaged blocks and files of side data are put aside, and losses of the WAL noted: DIR/quarantine. Nothing there is removed, and
 // nothing read but names, which say what times are affected.
 
 import { crc32 } from "node:zlib";
@@ -10,14 +10,13 @@ export function quarantineFolder(dataDir: string): string {
 }
 
 /**
- * Gives a block's file its durable name in quarantine, where it may have it already; false when there is no file. Errors: UnavailableError
+ * Gives a block's file, or the one at a path, its durable name in quarantine, where it may have it already; false when there is no file. Errors: UnavailableError
  * (disk full), InternalError (the disk refuses).
  */
-export function linkAside(fs: FileSystem, dataDir: string, file: string): boolean {
+export function linkAside(fs: FileSystem, dataDir: string, file: string, from = blockPath(dataDir, file)): boolean {
   const files = classifyingFileSystem(fs);
   const folder = quarantineFolder(dataDir);
   ensureDirectory(files, folder, "quarantine-folder");
-  const from = blockPath(dataDir, file);
   const to = `${folder}/${file}`;
   if (files.stat(to) === undefined) {
     if (files.stat(from)?.kind !== "file") return false;

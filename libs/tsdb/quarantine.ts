@@ -1,13 +1,14 @@
-// libs/tsdb/quarantine.ts: blocks that are not served: found damaged when they were opened, read or merged; or missing.
+// libs/tsdb/quarantine.ts: blocks, and files of side data, that are not served: found damaged when they were opened, read or merged; or missing.
 // A damaged block leaves the sources at once, and answers say what they lack, by its times. Then it is put aside durably: its file gets a
 // name in DIR/quarantine, and the registry forgets it (cutter.ts, putAside). Nothing there is ever read or removed: who has repaired a block or
 // has no use for it moves the file. What its name says is what a start knows of it.
-import { type BlockEntry, isBlockFile, LEVELS, type Level } from "../block/index.ts";
+import { isBlockFile, LEVELS, type Level } from "../block/index.ts";
 import { errorCode, errorText, type FileSystem } from "../env/index.ts";
 import { CorruptionError } from "../model/index.ts";
+import { isSideFile } from "../side/index.ts";
 import { type Loss, lossOf, noteLoss, quarantineFolder } from "./quarantine-folder.ts";
 
-/** A block that is not served, and the times (minMs, maxMs] of its samples. */
+/** A block or a file of side data that is not served, and the times (minMs, maxMs] of what is in it. */
 export interface MissingBlock {
   readonly file: string;
   readonly minMs: number;
@@ -20,7 +21,7 @@ export type PastTimes = Readonly<Record<Level, number>>;
 
 const levelOf = ({ file }: MissingBlock): Level => LEVELS.find((level) => file.startsWith(`${level}-`)) ?? "raw";
 
-const TIMES = /^[^-]+-\d+-(-?\d+)-(-?\d+)-/;
+const TIMES = /^(?:[^-]+-)?\d+-(-?\d+)-(-?\d+)-[0-9a-f]{8}\./;
 
 export class Quarantine {
   private readonly byFile = new Map<string, MissingBlock>();
@@ -28,7 +29,7 @@ export class Quarantine {
   private readonly aside = new Set<string>();
   private readonly onProblem: (problem: string) => void;
   /** Takes the block of a path out of the sources, and returns what the registry says of it; undefined when it is in none. */
-  private takeOut: (path: string) => BlockEntry | undefined = () => undefined;
+  private takeOut: (path: string) => MissingBlock | undefined = () => undefined;
   private found = 0;
   private readonly losses: Loss[] = [];
   private readonly fs: FileSystem;
@@ -44,7 +45,7 @@ export class Quarantine {
     for (const file of fs.list(folder)) {
       const loss = lossOf(file);
       if (loss !== undefined) this.losses.push(loss);
-      const times = isBlockFile(file) ? TIMES.exec(file) : null;
+      const times = isBlockFile(file) || isSideFile(file) ? TIMES.exec(file) : null;
       if (times === null) continue;
       this.aside.add(file);
       const sizeBytes = fs.stat(`${folder}/${file}`)?.sizeBytes ?? 0;
@@ -53,7 +54,7 @@ export class Quarantine {
   }
 
   /** Who takes blocks out of service. */
-  attach(takeOut: (path: string) => BlockEntry | undefined): void {
+  attach(takeOut: (path: string) => MissingBlock | undefined): void {
     this.takeOut = takeOut;
   }
 
@@ -73,11 +74,12 @@ export class Quarantine {
   }
 
   /** Notes a block that is not served, and says so once. */
-  add({ file, minMs, maxMs, sizeBytes }: BlockEntry, reason: string): void {
+  add({ file, minMs, maxMs, sizeBytes }: MissingBlock, reason: string): void {
     if (this.byFile.has(file)) return;
     this.byFile.set(file, { file, minMs, maxMs, sizeBytes });
     this.found++;
-    this.onProblem(`damaged block, not served any more: ${file}: ${reason}`);
+    const what = isSideFile(file) ? "file of histograms" : "block";
+    this.onProblem(`damaged ${what}, not served any more: ${file}: ${reason}`);
   }
 
   /** Notes for good that the WAL may have lost samples; `lines` say where it is damaged. A disk that refuses is told of. */
@@ -107,26 +109,33 @@ export class Quarantine {
   warnings(lowMs: number, highMs: number, pastMs: PastTimes): string[] {
     if (this.byFile.size === 0 && this.losses.length === 0) return [];
     const affects = ({ minMs, maxMs }: Loss): boolean => minMs < highMs && maxMs >= lowMs && maxMs > pastMs.raw;
-    const blockAffects = (block: MissingBlock): boolean => {
-      const level = levelOf(block);
-      if (level === "raw") return affects(block);
-      const { minMs, maxMs } = block;
+    const fileAffects = (missing: MissingBlock): boolean => {
+      const level = levelOf(missing);
+      if (level === "raw") return affects(missing);
+      const { minMs, maxMs } = missing;
       const alone = { minMs, maxMs: Math.min(maxMs, pastMs.raw) };
       return alone.minMs < alone.maxMs && alone.minMs < highMs && alone.maxMs >= lowMs && maxMs > pastMs[level];
     };
-    const blocks = [...this.byFile.values()].filter(blockAffects);
+    const files = [...this.byFile.values()].filter(fileAffects);
+    const blocks = files.filter(({ file }) => !isSideFile(file));
+    const side = files.filter(({ file }) => isSideFile(file));
     const lost = this.losses.filter(affects);
     const what = blocks.length === 1 ? "a damaged block was" : `${blocks.length} damaged blocks were`;
-    return [...gap(blocks, `${what} taken out of service`), ...gap(lost, "the write-ahead log was damaged")];
+    const beside = side.length === 1 ? "a damaged file was" : `${side.length} damaged files were`;
+    return [
+      ...gap(blocks, `${what} taken out of service`),
+      ...gap(side, `${beside} taken out of service`, "histograms, exemplars"),
+      ...gap(lost, "the write-ahead log was damaged"),
+    ];
   }
 }
 
 /** One warning, or none where nothing is missing. */
-function gap(parts: readonly Loss[], what: string): string[] {
+function gap(parts: readonly Loss[], what: string, lacking = "samples"): string[] {
   if (parts.length === 0) return [];
   const from = parts.reduce((least, { minMs }) => Math.min(least, minMs + 1), Number.POSITIVE_INFINITY);
   const to = parts.reduce((most, { maxMs }) => Math.max(most, maxMs), Number.NEGATIVE_INFINITY);
-  return [`incomplete: ${what}; samples from ${iso(from)} to ${iso(to)} may be missing`];
+  return [`incomplete: ${what}; ${lacking} from ${iso(from)} to ${iso(to)} may be missing`];
 }
 
 function iso(ms: number): string {

@@ -1,5 +1,6 @@
 // libs/tsdb/querier.ts: this storage as a Queryable: leaves, label names, label values, series, metadata, statistics.
 import {
+  type BlockFacts,
   checkSeries,
   compareUtf8,
   type Labels,
@@ -15,8 +16,10 @@ import {
   type RowLevel,
   type SeriesExemplars,
   type Statistics,
+  TextBudget,
   type TimeRange,
 } from "../model/index.ts";
+import { blockFacts } from "./block-facts.ts";
 import { evaluateLeaf } from "./evaluate.ts";
 import { findExemplars } from "./exemplars.ts";
 import { Pace } from "./pace.ts";
@@ -55,6 +58,21 @@ interface TextSource {
   ofBlock(block: StoredBlock, pace: Pace): Promise<readonly string[]>;
   ofCatalog(): readonly string[];
   addOf(selection: Selection, indexes: Uint32Array, to: Set<string>): void;
+}
+
+/** Texts, each once, that count against a budget. */
+class TextSet extends Set<string> {
+  private readonly budget: TextBudget;
+
+  constructor(budget: TextBudget) {
+    super();
+    this.budget = budget;
+  }
+
+  override add(text: string): this {
+    if (!this.has(text)) this.budget.add(text);
+    return super.add(text);
+  }
 }
 
 export class DbQuerier implements Queryable {
@@ -159,12 +177,15 @@ export class DbQuerier implements Queryable {
     return this.capturing(range, context, async (view) => {
       const { captured, pace } = view;
       const found = new Map<string, Labels>();
+      const budget = new TextBudget(context.bytesMax);
       for (const set of sets.length === 0 ? [[]] : sets) {
         const selection = await this.state.selector.select(captured.both, context.tenant, set, pace);
         for (const index of await this.within(selection, view)) {
           if (limit > 0 && found.size === limit) return [...found.values()];
           const labels = selection.labelsOf(index);
-          found.set(labelsKey(labels), labels);
+          const key = labelsKey(labels);
+          if (!found.has(key)) budget.addAll(labels);
+          found.set(key, labels);
           checkSeries(found.size, context.seriesMax);
           if (found.size % 1024 === 0 && pace.isDue) await pace.rest();
         }
@@ -202,6 +223,10 @@ export class DbQuerier implements Queryable {
     return countStatistics(this.state, limit, context);
   }
 
+  async blocks({ tenant }: QueryContext): Promise<BlockFacts[]> {
+    return blockFacts(this.state.sources.blocks, tenant);
+  }
+
   /** The part of a range that the tenant's retention leaves, or one without any time. */
   private visible({ minMs, maxMs }: TimeRange, context: QueryContext): TimeRange {
     return { minMs: Math.min(Math.max(minMs, this.floorMs(context) + 1), maxMs + 1), maxMs };
@@ -221,7 +246,7 @@ export class DbQuerier implements Queryable {
   ): Promise<string[]> {
     return this.capturing(range, context, async (view) => {
       const { captured, pace, isUnbounded } = view;
-      const found = new Set<string>();
+      const found = new TextSet(new TextBudget(context.bytesMax));
       let blocks = captured.both;
       if (sets.length === 0) {
         // Blocks that lie in the range tell at once what values they have.

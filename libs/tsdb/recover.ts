@@ -57,7 +57,7 @@ export async function recover(
     },
     deletion: (body) => {
       registered.finish();
-      deletions.replay(decodeDeletion(body), windows.heads, catalog);
+      deletions.replay(decodeDeletion(body), windows.heads, side, catalog);
     },
   };
   const report = await replay(fs, clock, dataDir, identity, handler, { firstSegment: walFrom, evenSuspect });

@@ -47,6 +47,12 @@ export class SideData {
     this.leaving = [...this.leaving, ...files];
   }
 
+  /** Whether a deletion hides anything here. */
+  hides(deletion: string): boolean {
+    const inFiles = this.files.some(({ tombstones }) => tombstones.some((one) => one.deletion === deletion));
+    return inFiles || this.windows.hides(deletion);
+  }
+
   report(): { readonly memoryBytes: number; readonly files: number; readonly sizeBytes: number } {
     const sizeBytes = this.files.reduce((sum, file) => sum + file.sizeBytes, 0);
     return { memoryBytes: this.windows.sizeBytes, files: this.files.length, sizeBytes };

@@ -1,7 +1,15 @@
 // libs/tsdb/side-windows.ts: the stores of side data, by time, beside the heads of samples (windows.ts): the current one takes what is
 // newer than the last boundary, others what is older. They are frozen and cut with the heads, at the same boundaries of the WAL.
 // A store needs no preparation and no copy of the catalogue: where there is no side data, there is none of this either.
-import { mergeSide, NO_SIDE, type NumberedSide, type SideSeries, SideStore } from "../side/index.ts";
+import {
+  type HiddenRange,
+  mergeSide,
+  NO_SIDE,
+  type NumberedSide,
+  partOfSide,
+  type SideSeries,
+  SideStore,
+} from "../side/index.ts";
 
 /** What became of side data that was put. */
 export interface SideAppend {
@@ -32,6 +40,21 @@ export class SideWindows {
   knows(series: number): boolean {
     const has = (store: SideStore): boolean => store.has(series);
     return has(this.current) || this.older.some(has) || this.frozen.some(has);
+  }
+
+  /** Hides what there is of a series in a range. Returns whether there was anything, hidden by another deletion or not. */
+  hide(series: number, range: HiddenRange): boolean {
+    return this.stores.map((store) => store.hide(series, range)).includes(true);
+  }
+
+  /** Shows again what a deletion has hidden, but for what others hide as well. */
+  unhide(deletion: string): void {
+    for (const store of this.stores) store.unhide(deletion);
+  }
+
+  /** Whether a deletion hides anything here. */
+  hides(deletion: string): boolean {
+    return this.stores.some(({ hidden }) => hidden.hides(deletion));
   }
 
   /** Whether freeze would give anything. */
@@ -120,13 +143,6 @@ export class SideWindows {
 
 /** The parts of side data up to a time, and after it. NO_SIDE where there is nothing. */
 function splitAt(side: SideSeries, timeMs: number): readonly [SideSeries, SideSeries] {
-  const part = (keeps: (item: { readonly timeMs: number }) => boolean): SideSeries =>
-    mergeSide([
-      {
-        histograms: side.histograms.filter(keeps),
-        exemplars: side.exemplars.filter(keeps),
-        starts: side.starts.filter(keeps),
-      },
-    ]);
-  return [part((item) => item.timeMs <= timeMs), part((item) => item.timeMs > timeMs)];
+  const part = (keeps: (timeMs: number) => boolean): SideSeries => mergeSide([partOfSide(side, keeps)]);
+  return [part((time) => time <= timeMs), part((time) => time > timeMs)];
 }

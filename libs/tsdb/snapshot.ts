@@ -14,7 +14,7 @@ import {
   removeTree,
 } from "../env/index.ts";
 import { AppError, InvalidError, UnavailableError } from "../model/index.ts";
-import { isSideFile, sideFolder } from "../side/index.ts";
+import { isSideDraft, isSideFile, sideFolder } from "../side/index.ts";
 import {
   identityPath,
   listSegments,
@@ -27,13 +27,13 @@ import {
 
 const DRAFT = /\.tmp$/;
 
-/** Histograms, exemplars and start times: all files of the folder are live. */
+/** Histograms, exemplars and start times: all files of the folder are live, and drafts that the registry knows. */
 function linkSideFiles(fs: FileSystem, dataDir: string, draft: string): void {
   const folder = sideFolder(dataDir);
   if (fs.stat(folder) === undefined) return;
   fs.makeDirectory(sideFolder(draft));
   for (const name of fs.list(folder)) {
-    if (isSideFile(name)) fs.link(`${folder}/${name}`, `${sideFolder(draft)}/${name}`);
+    if (isSideFile(name) || isSideDraft(name)) fs.link(`${folder}/${name}`, `${sideFolder(draft)}/${name}`);
   }
   fs.fsyncDir(sideFolder(draft), "snapshot-names");
 }

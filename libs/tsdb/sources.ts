@@ -31,6 +31,7 @@ export class CapturedSources {
   /** All of these: samples first, then rows. */
   readonly both: readonly StoredBlock[];
   private readonly all: readonly StoredBlock[];
+  private knownHidden: ReadonlyMap<number, ReadonlySet<number>> | undefined;
 
   /** `rowsBackMs`: how far before `lowMs` rows are captured, too. */
   constructor({ heads, blocks, pin }: Sources, lowMs: number, highMs: number, rowsBackMs = 0) {
@@ -61,12 +62,25 @@ export class CapturedSources {
   /** On which days a block of rows answers for samples: not where a deletion hides some of these. */
   daysOf(rows: StoredBlock): RowDays {
     const days = freshDaysOf(this.all, rows);
-    const { shard } = rows.reader.footer;
-    const hidden = this.blocks.filter((block) => block.hidden !== undefined && block.reader.footer.shard === shard);
-    if (hidden.length === 0) return days;
-    const gone = new Set(hidden.flatMap((block) => daysIn(block.reader.footer)));
+    const gone = this.hiddenDays.get(rows.reader.footer.shard);
+    if (gone === undefined) return days;
     const without = (set: ReadonlySet<number>): Set<number> => new Set([...set].filter((day) => !gone.has(day)));
     return { fresh: without(days.fresh), alone: without(days.alone) };
+  }
+
+  /** By shard: the days on which deletions hide raw samples. Of all that there is: rows are looked for before `lowMs`, too. */
+  private get hiddenDays(): ReadonlyMap<number, ReadonlySet<number>> {
+    if (this.knownHidden !== undefined) return this.knownHidden;
+    const found = new Map<number, Set<number>>();
+    for (const { hidden, reader } of this.all) {
+      const { level, shard } = reader.footer;
+      if (hidden === undefined || level !== "raw") continue;
+      const days = found.get(shard) ?? new Set();
+      for (const day of daysIn(reader.footer)) days.add(day);
+      found.set(shard, days);
+    }
+    this.knownHidden = found;
+    return found;
   }
 
   release(): void {

@@ -1,6 +1,7 @@
 // libs/tsdb/split-leaf.ts: a leaf answered in two parts, its first steps and its last ones, and the answers put together again.
 import {
   type FloatHistogram,
+  type HistogramColumn,
   histogramsOf,
   type Leaf,
   type LeafResult,
@@ -56,6 +57,7 @@ class JoinedColumn {
   private lost: Float64Array | undefined;
   private states: Uint8Array | undefined;
   private histograms: (FloatHistogram | undefined)[] | undefined;
+  private losses: (FloatHistogram | undefined)[] | undefined;
 
   constructor(labels: StepColumn["labels"], count: number) {
     this.labels = labels;
@@ -63,7 +65,8 @@ class JoinedColumn {
     this.present = new Uint8Array(count);
   }
 
-  place({ values, present, weights, lost, states, histograms }: StepColumn, from: number): void {
+  place(column: StepColumn, from: number): void {
+    const { values, present, weights, lost, states, histograms, histogramLosses } = column;
     const { length } = this.values;
     this.values.set(values, from);
     if (present === null) this.present.fill(1, from, from + values.length);
@@ -80,21 +83,34 @@ class JoinedColumn {
       this.states ??= new Uint8Array(length);
       this.states.set(states, from);
     }
-    if (histograms !== undefined) {
-      this.histograms ??= new Array<FloatHistogram | undefined>(length).fill(undefined);
-      for (const [s, histogram] of histogramsOf(histograms).entries()) this.histograms[from + s] = histogram;
-    }
+    this.histograms = placed(this.histograms, histograms, from, length);
+    this.losses = placed(this.losses, histogramLosses, from, length);
   }
 
   whole(): StepColumn {
     const { labels, values, weights, lost, states } = this;
     const histograms = this.histograms && packHistograms(this.histograms);
+    const histogramLosses = this.losses && packHistograms(this.losses);
     return {
       ...{ labels, values, present: this.present.includes(0) ? this.present : null },
       ...(weights === undefined ? {} : { weights }),
       ...(lost === undefined ? {} : { lost }),
       ...(states === undefined ? {} : { states }),
       ...(histograms === undefined ? {} : { histograms }),
+      ...(histogramLosses === undefined ? {} : { histogramLosses }),
     };
   }
+}
+
+/** The list, made when there is need of it, with a part's histograms at their steps. */
+function placed(
+  list: (FloatHistogram | undefined)[] | undefined,
+  part: HistogramColumn | undefined,
+  from: number,
+  length: number,
+): (FloatHistogram | undefined)[] | undefined {
+  if (part === undefined) return list;
+  const into = list ?? new Array<FloatHistogram | undefined>(length).fill(undefined);
+  for (const [s, histogram] of histogramsOf(part).entries()) into[from + s] = histogram;
+  return into;
 }

@@ -1,8 +1,10 @@
 // libs/tsdb/stored-side.ts: a file of side data on this node: which of the node's series it has is found when it is first asked for.
 // It is open as long as somebody uses it: its owner until it is retired, and every query that captured it before.
+import { hiddenByPlace, type SideTombstones, type TimeRanges, type Tombstone } from "../block/index.ts";
 import { InternalError } from "../model/index.ts";
 import {
   NO_SIDE,
+  partOfSide,
   relevantSide,
   type SideEntry,
   type SideFileReader,
@@ -28,14 +30,39 @@ export class StoredSide implements SideSource, Droppable {
   private entries: ReadonlyMap<number, SideEntry> | undefined;
   private users = 1;
   private retired = false;
+  private tombstoneList: readonly Tombstone[] = [];
+  private hidden: ReadonlyMap<number, TimeRanges> | undefined;
 
   /** Takes the reader over. */
-  constructor(file: string, reader: SideFileReader, numberOf: NumberOf, memory: BlockMemory) {
+  constructor(
+    file: string,
+    reader: SideFileReader,
+    numberOf: NumberOf,
+    memory: BlockMemory,
+    tombstones: readonly Tombstone[] = [],
+  ) {
     this.memory = memory;
     this.file = file;
     this.reader = reader;
     this.sizeBytes = reader.sizeBytes;
     this.numberOf = numberOf;
+    this.tombstones = tombstones;
+  }
+
+  /** What deletions hide of it. */
+  get tombstones(): readonly Tombstone[] {
+    return this.tombstoneList;
+  }
+
+  set tombstones(tombstones: readonly Tombstone[]) {
+    this.tombstoneList = tombstones;
+    this.hidden = hiddenByPlace(tombstones, this.reader.footer.seriesCount);
+  }
+
+  /** What the registry is to say of it; undefined when that is nothing. */
+  get registered(): SideTombstones | undefined {
+    const { file, tombstones } = this;
+    return tombstones.length === 0 ? undefined : { file, series: this.reader.footer.seriesCount, tombstones };
   }
 
   get shard(): number {
@@ -54,6 +81,22 @@ export class StoredSide implements SideSource, Droppable {
     return this.reader.footer.parts[part].span.overlaps(lowMs, highMs);
   }
 
+  /** Whether it may have anything in [lowMs, highMs]. */
+  overlapsAny(lowMs: number, highMs: number): boolean {
+    return SIDE_PARTS.some((part) => this.overlaps(part, lowMs, highMs));
+  }
+
+  /** Whether a series has anything in [lowMs, highMs], hidden or not. Errors: CorruptionError. */
+  hasIn(entry: SideEntry, lowMs: number, highMs: number): boolean {
+    const spans = SIDE_PARTS.map((part) => entry.parts[part].span).filter((span) => span.overlaps(lowMs, highMs));
+    if (spans.length === 0) return false;
+    // Something lies at both ends.
+    if (spans.some(({ low, high }) => low >= lowMs || high <= highMs)) return true;
+    const { histograms, exemplars, starts } = this.reader.read(entry);
+    const isIn = ({ timeMs }: { readonly timeMs: number }): boolean => timeMs >= lowMs && timeMs <= highMs;
+    return histograms.some(isIn) || exemplars.some(isIn) || starts.some(isIn);
+  }
+
   /** Reads which series there are; all of them are in the catalogue afterwards. Errors: CorruptionError; those of numberOf. */
   load(): void {
     if (this.entries !== undefined) return;
@@ -69,12 +112,26 @@ export class StoredSide implements SideSource, Droppable {
 
   *seriesWith(part: SidePart, lowMs: number, highMs: number): Generator<number, void> {
     if (!this.overlaps(part, lowMs, highMs)) return;
-    for (const [series, { parts }] of this.loaded) if (parts[part].span.overlaps(lowMs, highMs)) yield series;
+    for (const [series, entry] of this.loaded) {
+      const { span } = entry.parts[part];
+      if (!span.overlaps(lowMs, highMs)) continue;
+      const hidden = this.hidden?.get(entry.place);
+      if (hidden !== undefined) {
+        const share = hidden.shareOf(Math.max(span.low, lowMs), Math.min(span.high, highMs));
+        const isSeen = ({ timeMs }: { readonly timeMs: number }): boolean =>
+          timeMs >= lowMs && timeMs <= highMs && !hidden.covers(timeMs);
+        if (share === "all" || (share === "some" && !this.reader.read(entry)[part].some(isSeen))) continue;
+      }
+      yield series;
+    }
   }
 
   read(series: number, lowMs: number, highMs: number): SideSeries {
     const entry = this.loaded.get(series);
-    return entry === undefined ? NO_SIDE : relevantSide(this.reader.read(entry), lowMs, highMs);
+    if (entry === undefined) return NO_SIDE;
+    const hidden = this.hidden?.get(entry.place);
+    const all = this.reader.read(entry);
+    return relevantSide(hidden === undefined ? all : withoutTimes(all, hidden), lowMs, highMs);
   }
 
   private get loaded(): ReadonlyMap<number, SideEntry> {
@@ -121,4 +178,11 @@ export class StoredSide implements SideSource, Droppable {
     this.users--;
     if (this.users === 0) this.close();
   }
+}
+
+const SIDE_PARTS: readonly SidePart[] = ["histograms", "exemplars", "starts"];
+
+/** What ranges of times leave of side data. */
+export function withoutTimes(side: SideSeries, hidden: TimeRanges): SideSeries {
+  return partOfSide(side, (timeMs) => !hidden.covers(timeMs));
 }

@@ -187,7 +187,7 @@ class Verification {
     for (const name of fs.list(folder)) {
       if (!isSideFile(name)) {
         this.notes.push(
-          `${folder}/${name}: ${isSideDraft(name) ? "what a crash left; the next start removes it" : "no file of ours"}`,
+          `${folder}/${name}: ${isSideDraft(name) ? "what a crash left; the next start removes it, or gives it its name" : "no file of ours"}`,
         );
         continue;
       }

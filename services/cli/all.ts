@@ -41,6 +41,7 @@ export async function startAll(values: AllValues, version: string, log: Logger):
     damages: () => (db === undefined ? 0 : db.replayed.damage.length + db.damagedBlocks.length),
     walSegment: () => db?.report().wal.segment ?? 0,
     acceptsWrites: true,
+    selfMetrics: () => shell.metrics.families(),
   });
   const page = startPageRoute(() => ({
     version,

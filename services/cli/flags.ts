@@ -168,7 +168,7 @@ export const engineFlags = {
   retentionSize: {
     placeholder: "SIZE",
     form: "a size with its unit (MiB, GiB, TiB) of at least 1MiB, or inf",
-    help: "What all blocks may take on the disk; beyond, the oldest go as a whole.",
+    help: "What all blocks and files of histograms may take on the disk; beyond, the oldest go as a whole.",
     fallback: "inf",
     parse: (t: string) => (t === "inf" ? Number.POSITIVE_INFINITY : within(parseSizeBytes(t), MIB, 2 ** 53)),
   },

@@ -32,6 +32,7 @@ export async function startSelect(values: SelectServiceValues, version: string, 
     damages: () => 0,
     walSegment: () => 0,
     acceptsWrites: false,
+    selfMetrics: () => shell.metrics.families(),
   });
   const deletable = fanOutDeletions(remotes.map((remote) => ({ name: remote.address, deletable: remote.deletable })));
   const admin = tsdbRoutes(() => deletable, values.enableAdminApi, log);

@@ -1,6 +1,7 @@
 // services/select/byte-writer.ts: a growing list of byte chunks that text is written into.
 // Label strings and points pass through here. A chunk that is handed out is never written again, because a socket
 // may still be sending it.
+import { goJson, labelJson } from "./json-text.ts";
 
 /** Chunks are at least this large once they are handed out, except the last. */
 export const CHUNK_BYTES = 64 * 1024;
@@ -45,28 +46,37 @@ export class ByteWriter {
     this.at = at + length;
   }
 
-  /** Any text as a JSON string with its quotes. */
-  string(text: string): void {
+  /** A name or value of a series' labels as a JSON string with its quotes. */
+  label(text: string): void {
+    if (!this.#plain(text, false)) this.raw(labelJson(text));
+  }
+
+  /** Any other text as a JSON string. */
+  text(text: string): void {
+    if (!this.#plain(text, true)) this.raw(goJson(text));
+  }
+
+  /** Writes a text without anything to escape; false for another, of which nothing is kept. */
+  #plain(text: string, escapesMarkup: boolean): boolean {
     const { length } = text;
     this.reserve(length + 2);
     const { bytes, at } = this;
     bytes[at] = 34;
     for (let i = 0; i < length; i++) {
       const c = text.charCodeAt(i);
-      if (c < 32 || c > 126 || c === 34 || c === 92) {
-        this.#escaped(text);
-        return;
-      }
+      if (c < 32 || c > 126 || c === 34 || c === 92) return false;
+      if (escapesMarkup && (c === 38 || c === 60 || c === 62)) return false;
       bytes[at + 1 + i] = c;
     }
     bytes[at + 1 + length] = 34;
     this.at = at + length + 2;
+    return true;
   }
 
-  #escaped(text: string): void {
-    const quoted = JSON.stringify(text);
-    this.reserve(quoted.length * 3);
-    this.at += this.bytes.write(quoted, this.at, "utf8");
+  /** Text as it stands. */
+  raw(text: string): void {
+    this.reserve(text.length * 3);
+    this.at += this.bytes.write(text, this.at, "utf8");
   }
 }
 

@@ -27,8 +27,14 @@ class FanOutDeletions implements Deletable {
   }
 
   async deleteSeries(request: DeletionRequest): Promise<Deletion | undefined> {
-    const made = await this.#all((deletable) => deletable.deleteSeries(request));
-    return sumOf(made.filter((one) => one !== undefined));
+    try {
+      const made = await this.#all((deletable) => deletable.deleteSeries(request));
+      return sumOf(made.filter((one) => one !== undefined));
+    } catch (error) {
+      // What one of them refuses is done on none.
+      if (error instanceof InvalidError) await this.undelete(request.tenant, request.id).catch(() => undefined);
+      throw error;
+    }
   }
 
   async undelete(tenant: string, id: string): Promise<Deletion> {

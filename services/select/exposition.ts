@@ -17,7 +17,7 @@ export interface ExposedSample {
 /** Lines are collected to about this many characters. */
 const CHUNK_LENGTH = 1 << 16;
 /** Labels of the answering server that samples get when they lack them; it has none, so this one becomes empty. */
-const INSTANCE = "instance";
+export const INSTANCE = "instance";
 
 export function expositionType(scheme: EscapingScheme): string {
   return `text/plain; version=0.0.4; charset=utf-8; escaping=${scheme}`;

@@ -2,6 +2,7 @@
 // Invariants: an answer is complete or an error that names the storage it is for; the first failure cancels the rest.
 import {
   AppError,
+  type BlockFacts,
   CanceledError,
   checkSeries,
   columnBytes,
@@ -22,6 +23,7 @@ import {
   type SeriesExemplars,
   type Statistics,
   type StorageShare,
+  TextBudget,
   type TimeRange,
   UnavailableError,
 } from "../../libs/model/index.ts";
@@ -140,7 +142,8 @@ class FanOut implements Queryable {
     limit: number,
     context: QueryContext,
   ): Promise<string[]> {
-    return union(await askAll(this.#nodes, context, (q, c) => q.labelNames(sets, range, limit, c)), limit);
+    const lists = await askAll(this.#nodes, context, (q, c) => q.labelNames(sets, range, limit, c));
+    return union(lists, limit, new TextBudget(context.bytesMax));
   }
 
   async labelValues(
@@ -150,7 +153,8 @@ class FanOut implements Queryable {
     limit: number,
     context: QueryContext,
   ): Promise<string[]> {
-    return union(await askAll(this.#nodes, context, (q, c) => q.labelValues(name, sets, range, limit, c)), limit);
+    const lists = await askAll(this.#nodes, context, (q, c) => q.labelValues(name, sets, range, limit, c));
+    return union(lists, limit, new TextBudget(context.bytesMax));
   }
 
   async series(
@@ -162,6 +166,8 @@ class FanOut implements Queryable {
     const answers = await askAll(this.#nodes, context, (q, c) => q.series(sets, range, limit, c));
     const found = distinct(answers, labelsKey, limit);
     checkSeries(found.length, context.seriesMax);
+    const budget = new TextBudget(context.bytesMax);
+    for (const labels of found) budget.addAll(labels);
     return found;
   }
 
@@ -183,6 +189,11 @@ class FanOut implements Queryable {
     const each = this.#nodes.length > 1 ? limit * 10 + 100 : limit;
     return mergeStatistics(await askAll(this.#nodes, context, (q, c) => q.statistics(each, c)), limit);
   }
+
+  async blocks(context: QueryContext): Promise<BlockFacts[]> {
+    const answers = await askAll(this.#nodes, context, async (q, c) => (await q.blocks?.(c)) ?? []);
+    return answers.flat().sort((a, b) => a.minMs - b.minMs || compareUtf8(a.id, b.id));
+  }
 }
 
 /** Each series once, its exemplars of all answers in order, each once. */
@@ -201,7 +212,8 @@ function joined(answers: readonly SeriesExemplars[][]): SeriesExemplars[] {
 }
 
 /** The strings of sorted lists, each once, sorted, at most `limit` (0: all). */
-function union(lists: readonly (readonly string[])[], limit: number): string[] {
+function union(lists: readonly (readonly string[])[], limit: number, budget: TextBudget): string[] {
+  for (const list of lists) budget.addAll(list);
   if (lists.length === 1) return [...lists[0]!];
   const sorted = [...new Set(lists.flat())].sort(compareUtf8);
   return limit > 0 ? sorted.slice(0, limit) : sorted;

@@ -18,8 +18,9 @@ import {
 import { parseMetricSelector } from "../../libs/promql/index.ts";
 import { type Exchange, type Route, requestTenant } from "../../libs/runtime/index.ts";
 import { type ExposedSample, expositionType, renderExposition } from "./exposition.ts";
+import { protobufType, renderProtobuf } from "./exposition-proto.ts";
 import { Form } from "./form.ts";
-import { negotiateEscaping } from "./name-escaping.ts";
+import { negotiateExposition } from "./name-escaping.ts";
 import type { QueryRunner } from "./run-query.ts";
 
 export interface FederateOptions {
@@ -59,8 +60,9 @@ async function federate(exchange: Exchange, options: FederateOptions): Promise<v
     return [...found.values()];
   });
   samples.sort((a, b) => compareUtf8(a.name, b.name) || compareLabels(a.labels, b.labels));
-  const scheme = negotiateEscaping(exchange.header("accept") ?? "");
-  await exchange.stream(200, expositionType(scheme), renderExposition(samples, scheme));
+  const { format, scheme } = negotiateExposition(exchange.header("accept") ?? "");
+  if (format === "text") await exchange.stream(200, expositionType(scheme), renderExposition(samples, scheme));
+  else await exchange.stream(200, protobufType(scheme), renderProtobuf(samples, scheme));
 }
 
 /** What all selectors of a request may read together. */

@@ -1,6 +1,7 @@
 // services/select/form.ts: parameters of a query request: the URL's and, for POST, the form body's, body first.
 // Percent-decoding is Go's: a pair with a malformed escape or a semicolon is dropped and remembered as an error, which only
 // some endpoints report. Bytes that are not UTF-8 become U+FFFD.
+import { quote } from "../../libs/promql/index.ts";
 
 /** Parameters by name, values in order. */
 export class Form {
@@ -38,7 +39,7 @@ export class Form {
       const value = cut < 0 ? "" : decode(pair.slice(cut + 1));
       if (name === undefined || value === undefined) {
         const malformed = /%(?![0-9A-Fa-f]{2}).{0,2}/.exec(pair)![0];
-        this.#error ||= `invalid URL escape ${JSON.stringify(malformed)}`;
+        this.#error ||= `invalid URL escape ${quote(malformed)}`;
         continue;
       }
       const known = this.#values.get(name);

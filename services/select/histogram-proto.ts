@@ -25,7 +25,7 @@ export function encodeHistogramSample(timeMs: number, histogram: FloatHistogram)
 }
 
 /** Runs of neighbouring buckets: how far from the run before, how many. */
-function writeSpans(writer: ProtoWriter, field: number, indexes: Int32Array): void {
+export function writeSpans(writer: ProtoWriter, field: number, indexes: Int32Array): void {
   const span = new ProtoWriter(16);
   let next = 0;
   for (let i = 0; i < indexes.length; ) {
@@ -41,7 +41,7 @@ function writeSpans(writer: ProtoWriter, field: number, indexes: Int32Array): vo
   }
 }
 
-function writeDouble(writer: ProtoWriter, field: number, value: number): void {
+export function writeDouble(writer: ProtoWriter, field: number, value: number): void {
   writer.varint(8 * field + 1);
   writer.reserve(8);
   writer.at = writer.bytes.writeDoubleLE(value, writer.at);
@@ -53,6 +53,6 @@ function writeDoubles(writer: ProtoWriter, field: number, values: Float64Array):
   writer.raw(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
 }
 
-function zigzag(value: number): number {
+export function zigzag(value: number): number {
   return value < 0 ? -2 * value - 1 : 2 * value;
 }

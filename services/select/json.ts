@@ -2,9 +2,10 @@
 // Format: prometheus.io/docs/prometheus/latest/querying/api, "Format overview" and "Expression query result formats".
 // HOT: one loop turn per point of an answer. Timestamps are rendered once per grid, not once per series.
 import { type Grid, histogramAt, type Labels, type StepColumn } from "../../libs/model/index.ts";
-import { floatPresence, type QueryValue, type TraceNode } from "../../libs/promql/index.ts";
+import { floatPresence, formatPlain, type QueryValue, type TraceNode } from "../../libs/promql/index.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import { writeHistogramPoint } from "./histogram-json.ts";
+import { goJson, stringValueJson } from "./json-text.ts";
 import { NUMBER_BYTES_MAX, writeTimestamp, writeValue } from "./number-format.ts";
 
 /** What stands around the data of a successful answer. */
@@ -18,12 +19,12 @@ const NO_NOTES: Notes = { warnings: [], infos: [] };
 /** A successful answer whose data is small and plain. */
 export function renderData(data: unknown, notes: Notes = NO_NOTES): Uint8Array {
   const tail = renderNotes(notes);
-  return Buffer.from(`{"status":"success","data":${JSON.stringify(data)}${tail}}`);
+  return Buffer.from(`{"status":"success","data":${goJson(data)}${tail}}`);
 }
 
 /** An error. */
 export function renderError(type: string, message: string): Uint8Array {
-  return Buffer.from(JSON.stringify({ status: "error", errorType: type, error: message }));
+  return Buffer.from(goJson({ status: "error", errorType: type, error: message }));
 }
 
 /** A successful answer that is a list of strings or of label sets. */
@@ -33,7 +34,7 @@ export function* renderList(items: readonly (string | Labels)[], notes: Notes = 
   for (let i = 0; i < items.length; i++) {
     const item = items[i]!;
     if (i > 0) w.ascii(",");
-    if (typeof item === "string") w.string(item);
+    if (typeof item === "string") w.text(item);
     else writeLabels(w, item);
     if (w.isFull) yield w.take();
   }
@@ -50,11 +51,12 @@ export function* renderResult(
 ): Generator<Uint8Array> {
   const w = new ByteWriter();
   w.ascii(`{"status":"success","data":{"resultType":"${value.type}","result":`);
-  if (value.type === "scalar") writePoint(w, value.timeMs, value.value);
-  else if (value.type === "string") writeTextPoint(w, value.timeMs, value.value);
+  // Go's own encoder writes these two, whose numbers look different from those of points.
+  if (value.type === "scalar") w.ascii(`[${value.timeMs / 1000},"${formatPlain(value.value)}"]`);
+  else if (value.type === "string") w.raw(`[${value.timeMs / 1000},${stringValueJson(value.value)}]`);
   else if (value.type === "vector") yield* renderVector(w, value.timeMs, value.columns);
   else yield* renderMatrix(w, value.grid, value.columns);
-  const beside = trace === undefined ? "" : `,"trace":${JSON.stringify(trace)}`;
+  const beside = trace === undefined ? "" : `,"trace":${goJson(trace)}`;
   yield* renderEnd(w, `${stats === "" ? "" : `,"stats":${stats}`}}${beside}`, notes);
 }
 
@@ -136,9 +138,9 @@ export function writeLabels(w: ByteWriter, labels: Labels): void {
   w.ascii("{");
   for (let i = 0; i < labels.length; i += 2) {
     if (i > 0) w.ascii(",");
-    w.string(labels[i]!);
+    w.label(labels[i]!);
     w.ascii(":");
-    w.string(labels[i + 1]!);
+    w.label(labels[i + 1]!);
   }
   w.ascii("}");
 }
@@ -151,15 +153,6 @@ function writePoint(w: ByteWriter, timeMs: number, value: number): void {
   w.ascii(',"');
   w.at = writeValue(w.bytes, w.at, value);
   w.ascii('"]');
-}
-
-function writeTextPoint(w: ByteWriter, timeMs: number, value: string): void {
-  w.ascii("[");
-  w.reserve(NUMBER_BYTES_MAX);
-  w.at = writeTimestamp(w.bytes, w.at, timeMs);
-  w.ascii(",");
-  w.string(value);
-  w.ascii("]");
 }
 
 /** What stands before each step's value, `,[1435781430.781,"`, one after another. */
@@ -225,8 +218,8 @@ const NOTES_MAX = 10;
 
 function renderNotes({ warnings, infos }: Notes): string {
   let out = "";
-  if (warnings.length > 0) out += `,"warnings":${JSON.stringify(capped(warnings, "warning"))}`;
-  if (infos.length > 0) out += `,"infos":${JSON.stringify(capped(infos, "info"))}`;
+  if (warnings.length > 0) out += `,"warnings":${goJson(capped(warnings, "warning"))}`;
+  if (infos.length > 0) out += `,"infos":${goJson(capped(infos, "info"))}`;
   return out;
 }
 

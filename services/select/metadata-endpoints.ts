@@ -1,11 +1,13 @@
 // services/select/metadata-endpoints.ts: the endpoints about series rather than samples: names, values, families.
 import {
   compareLabels,
+  compareUtf8,
   InvalidError,
   type MetadataEntry,
   type Queryable,
   type TimeRange,
 } from "../../libs/model/index.ts";
+import { quote } from "../../libs/promql/index.ts";
 import type { ApiRequest, Endpoint } from "./api.ts";
 import { renderData, renderList } from "./json.ts";
 import { matcherSets } from "./match-parameter.ts";
@@ -36,7 +38,7 @@ export function metadataEndpoints(queryable: () => Queryable, runner: QueryRunne
   };
   const values = async ({ exchange, tenant, form }: ApiRequest) => {
     const name = unescapeLabelName(exchange.params.name!);
-    if (name === "") throw new InvalidError(`invalid label name: ${JSON.stringify(name)}`);
+    if (name === "") throw new InvalidError(`invalid label name: ${quote(name)}`);
     const limit = limitParameter(form);
     const range = timeRange(form);
     const sets = matcherSets(form.getAll("match[]"));
@@ -112,7 +114,7 @@ function familyRecord(entries: readonly MetadataEntry[], limit: number, perFamil
     }
     if (perFamily === 0 || known.size < perFamily) known.set(JSON.stringify([type, help, unit]), { type, help, unit });
   }
-  const names = [...families.keys()].sort();
+  const names = [...families.keys()].sort(compareUtf8);
   const record: Record<string, object[]> = Object.create(null);
   for (const name of limit > 0 ? names.slice(0, limit) : names) record[name] = [...families.get(name)!.values()];
   return record;

@@ -4,6 +4,8 @@
 export type EscapingScheme = "allow-utf-8" | "underscores" | "dots" | "values";
 
 const SCHEMES: ReadonlySet<string> = new Set<EscapingScheme>(["allow-utf-8", "underscores", "dots", "values"]);
+const PROTOBUF_TYPE = "application/vnd.google.protobuf";
+const FAMILY_MESSAGE = "io.prometheus.client.MetricFamily";
 const LEGACY_NAME = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
 
 /** Whether a name may stand without quotes. */
@@ -36,19 +38,27 @@ interface Clause {
   readonly parameters: ReadonlyMap<string, string>;
 }
 
+/** How samples are to be exposed. */
+export interface Exposition {
+  readonly format: "text" | "protobuf";
+  readonly scheme: EscapingScheme;
+}
+
 /**
- * The escaping of a text exposition for an Accept header. A clause counts up to the first one that asks for the text
- * format; without any, underscores.
+ * The exposition for an Accept header: the first clause that asks for text or for delimited protobuf decides, text without any.
+ * An escaping counts up to there; without any, underscores.
  */
-export function negotiateEscaping(accept: string): EscapingScheme {
+export function negotiateExposition(accept: string): Exposition {
   let scheme: EscapingScheme = "underscores";
   for (const { type, parameters } of clauses(accept)) {
     const asked = parameters.get("escaping") ?? "";
     if (SCHEMES.has(asked)) scheme = asked as EscapingScheme;
     const version = parameters.get("version") ?? "";
     if (type === "text/plain" && (version === "" || version === "0.0.4")) break;
+    const isFamilies = type === PROTOBUF_TYPE && parameters.get("proto") === FAMILY_MESSAGE;
+    if (isFamilies && parameters.get("encoding") === "delimited") return { format: "protobuf", scheme };
   }
-  return scheme;
+  return { format: "text", scheme };
 }
 
 /** The clauses in order of preference. */

@@ -1,7 +1,7 @@
 // services/select/params.ts: the values of request parameters, with Prometheus' defaults and error texts.
 // Source of the rules and texts: Prometheus 3.14's HTTP API.
 import { InvalidError } from "../../libs/model/index.ts";
-import { parseFloatGo } from "../../libs/promql/index.ts";
+import { parseFloatGo, quote } from "../../libs/promql/index.ts";
 import { parseDurationMs } from "../../libs/runtime/index.ts";
 import type { Form } from "./form.ts";
 
@@ -16,7 +16,7 @@ const TIME_FORM = /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})(?:[.,](\d+))
 
 /** `invalid parameter "name": …` */
 export function invalidParameter(name: string, reason: string): InvalidError {
-  return new InvalidError(`invalid parameter ${JSON.stringify(name)}: ${reason}`);
+  return new InvalidError(`invalid parameter ${quote(name)}: ${reason}`);
 }
 
 /** Unix seconds (rounded to ms) or RFC 3339 in ms, within ±2^53; undefined for any other text. */
@@ -63,7 +63,7 @@ function clampTime(ms: number): number {
 }
 
 function unparsableTime(text: string): string {
-  return `cannot parse ${JSON.stringify(text)} to a valid timestamp`;
+  return `cannot parse ${quote(text)} to a valid timestamp`;
 }
 
 /** A time that may be left out. */
@@ -88,14 +88,14 @@ export function parseDurationText(text: string): number {
   const seconds = parseGoFloat(text);
   if (seconds !== undefined) {
     if (Math.abs(seconds) * 1e9 > 2 ** 63) {
-      throw new InvalidError(`cannot parse ${JSON.stringify(text)} to a valid duration. It overflows int64`);
+      throw new InvalidError(`cannot parse ${quote(text)} to a valid duration. It overflows int64`);
     }
     return seconds * 1000;
   }
   const ms = parseDurationMs(text);
   // Prometheus holds nanoseconds in 63 bits.
   if (ms === undefined || ms * 1e6 >= 2 ** 63)
-    throw new InvalidError(`cannot parse ${JSON.stringify(text)} to a valid duration`);
+    throw new InvalidError(`cannot parse ${quote(text)} to a valid duration`);
   return ms;
 }
 
@@ -120,7 +120,7 @@ export function limitParameter(form: Form): number {
 
 /** A whole number as Go reads it, or why it is none, in Go's words. */
 export function parseGoInteger(text: string): number | string {
-  const refusal = `strconv.Atoi: parsing ${JSON.stringify(text)}: `;
+  const refusal = `strconv.Atoi: parsing ${quote(text)}: `;
   if (!/^[+-]?\d+$/.test(text)) return `${refusal}invalid syntax`;
   const n = BigInt(text.replace("+", ""));
   return BigInt.asIntN(64, n) === n ? Number(n) : `${refusal}value out of range`;

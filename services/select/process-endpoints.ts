@@ -1,8 +1,10 @@
 // services/select/process-endpoints.ts: what this process tells about itself in Prometheus' shapes.
 import { availableParallelism, hostname } from "node:os";
 import { getHeapStatistics } from "node:v8";
+import type { ExposedFamily } from "../../libs/runtime/index.ts";
 import type { Endpoint } from "./api.ts";
 import { renderData } from "./json.ts";
+import { selfMetricsEndpoint } from "./self-metrics-endpoint.ts";
 
 /** What only the composition of services knows. */
 export interface ProcessFacts {
@@ -15,6 +17,7 @@ export interface ProcessFacts {
   /** Segment of the write-ahead log that is being written; 0 where there is none. */
   readonly walSegment: () => number;
   readonly acceptsWrites: boolean;
+  readonly selfMetrics: () => Promise<readonly ExposedFamily[]>;
 }
 
 /** Of a process that stores nothing and was given no flags. */
@@ -24,6 +27,7 @@ export const NO_FACTS: ProcessFacts = {
   damages: () => 0,
   walSegment: () => 0,
   acceptsWrites: false,
+  selfMetrics: () => Promise.resolve([]),
 };
 
 /** What Prometheus calls flags of ours that mean the same: clients look for these. */
@@ -38,7 +42,7 @@ const PROMETHEUS_FLAGS: readonly (readonly [theirs: string, ours: string])[] = [
   ["log.level", "log-level"],
 ];
 
-/** `status/config`, `status/flags`, `status/runtimeinfo`, `status/walreplay`, `notifications`, `notifications/live`. */
+/** `status/config`, `status/flags`, `status/runtimeinfo`, `status/self_metrics`, `status/walreplay`, `notifications`, `notifications/live`. */
 export function processEndpoints(facts: ProcessFacts, nowMs: () => number): Endpoint[] {
   const startTime = timeText(nowMs());
   const config = { yaml: configText(facts) };
@@ -67,6 +71,7 @@ export function processEndpoints(facts: ProcessFacts, nowMs: () => number): Endp
   return [
     { path: "status/config", acceptsPost: false, answer: () => renderData(config) },
     { path: "status/flags", acceptsPost: false, answer: () => renderData(flags) },
+    selfMetricsEndpoint(facts.selfMetrics),
     { path: "status/runtimeinfo", acceptsPost: false, answer: runtimeInfo },
     // Asked by pages that wait for the engine.
     { path: "status/walreplay", acceptsPost: false, needsEngine: false, answer: walReplay },

@@ -7,7 +7,14 @@ import {
   type QueryContext,
   TimeoutError,
 } from "../../libs/model/index.ts";
-import type { Engine, QueryChoices, QueryProgress, QueryResult, QueryValue } from "../../libs/promql/index.ts";
+import {
+  type Engine,
+  type QueryChoices,
+  type QueryProgress,
+  type QueryResult,
+  type QueryValue,
+  quote,
+} from "../../libs/promql/index.ts";
 import type { ApiRequest, Endpoint } from "./api.ts";
 import type { Form } from "./form.ts";
 import { renderResult } from "./json.ts";
@@ -108,7 +115,7 @@ function queryChoices(form: Form): QueryChoices {
 function levelChoice(text: string): QueryChoices {
   if (text === "") return {};
   const level = LEVEL_CHOICES.find((one) => one === text);
-  if (level === undefined) throw invalidParameter("level", `got ${JSON.stringify(text)}; want raw, 1m, 1h or auto`);
+  if (level === undefined) throw invalidParameter("level", `got ${quote(text)}; want raw, 1m, 1h or auto`);
   return { level };
 }
 
@@ -149,7 +156,7 @@ function answer(
   const asked = form.get("stats");
   if (asked !== "" && asked !== "true" && asked !== "all") {
     warnings.push(
-      `value ${JSON.stringify(asked)} for parameter "stats" is deprecated and will be rejected in the next major release, use "true" or "all"`,
+      `value ${quote(asked)} for parameter "stats" is deprecated and will be rejected in the next major release, use "true" or "all"`,
     );
   }
   const seconds = (performance.now() - started) / 1000;

@@ -10,6 +10,7 @@ import {
   type VectorMatching,
   type VectorSelector,
 } from "../../libs/promql/index.ts";
+import { goJson } from "./json-text.ts";
 
 /** Pieces are collected to about this many characters. */
 const CHUNK_LENGTH = 1 << 16;
@@ -58,7 +59,7 @@ function partsOf(expr: Expr): (string | Expr)[] {
       return ['{"args":[', ...between, `],"func":${func},"type":"call"}`];
     }
     case "aggregate": {
-      const grouping = JSON.stringify(expr.grouping.map(wellFormed));
+      const grouping = goJson(expr.grouping);
       const start = `,"grouping":${grouping},"op":"${expr.op}","param":`;
       return ['{"expr":', expr.expr, start, expr.param ?? "null", `,"type":"aggregation","without":${expr.without}}`];
     }
@@ -69,13 +70,8 @@ function partsOf(expr: Expr): (string | Expr)[] {
   }
 }
 
-/** Bytes that are no UTF-8, lone surrogates here, become U+FFFD. */
-function wellFormed(text: string): string {
-  return text.replace(/[\ud800-\udfff]/gu, "\ufffd");
-}
-
 function quoted(text: string): string {
-  return JSON.stringify(wellFormed(text));
+  return goJson(text);
 }
 
 /** `extra` are the fields between offsetExpr and smoothed. */
@@ -94,8 +90,7 @@ function matchingJson(matching: VectorMatching | undefined): string {
   if (matching === undefined) return "null";
   const { card, fillLeft, fillRight, include, labels, on } = matching;
   const fillValues = { lhs: fillLeft ?? null, rhs: fillRight ?? null };
-  const names = (list: readonly string[]) => list.map(wellFormed);
-  return JSON.stringify({ card, fillValues, include: names(include), labels: names(labels), on });
+  return goJson({ card, fillValues, include, labels, on });
 }
 
 function offsetFields(offset: Duration | undefined): string {

@@ -3,17 +3,20 @@ import type { Queryable } from "../../libs/model/index.ts";
 import { ALL_OPTIONS, Engine, STOCK_OPTIONS } from "../../libs/promql/index.ts";
 import type { Readings, Route } from "../../libs/runtime/index.ts";
 import { apiRoutes } from "./api.ts";
+import { blocksEndpoint } from "./blocks-endpoint.ts";
 import { exemplarEndpoint } from "./exemplar-endpoint.ts";
 import { featuresEndpoint } from "./features-endpoint.ts";
 import { federateRoutes } from "./federate.ts";
 import { languageEndpoints } from "./language-endpoints.ts";
 import { metadataEndpoints } from "./metadata-endpoints.ts";
+import { openApiRoute } from "./openapi-endpoint.ts";
 import { NO_FACTS, type ProcessFacts, processEndpoints } from "./process-endpoints.ts";
 import { queriesRoutes } from "./queries-endpoint.ts";
 import { queryEndpoints } from "./query-endpoints.ts";
 import { readRoutes } from "./remote-read.ts";
 import { type QueryLimits, QueryRunner } from "./run-query.ts";
 import { scrapeEndpoints } from "./scrape-endpoints.ts";
+import { searchRoutes } from "./search-endpoints.ts";
 import { statisticsEndpoint } from "./statistics-endpoint.ts";
 import { buildInfo, statusEndpoints } from "./status-endpoints.ts";
 import { webRoutes } from "./web-routes.ts";
@@ -76,6 +79,7 @@ export function createSelectApi(options: SelectOptions): SelectApi {
     ...scrapeEndpoints(),
     featuresEndpoint(parser, facts.acceptsWrites),
     statisticsEndpoint(queryable, runner),
+    blocksEndpoint(queryable, runner),
     ...metadataEndpoints(queryable, runner),
     exemplarEndpoint(queryable, runner, parser),
     ...statusEndpoints(options.version),
@@ -83,12 +87,13 @@ export function createSelectApi(options: SelectOptions): SelectApi {
   const { bodyMaxBytes, readSamplesMax: samplesMax, readBytesMax: bytesMax } = options;
   const routes = [
     ...apiRoutes(endpoints, bodyMaxBytes),
+    ...searchRoutes(),
     ...webRoutes(buildInfo(options.version)),
     ...federateRoutes({ queryable, runner, nowMs, lookbackMs }),
     ...queriesRoutes(runner.queries, bodyMaxBytes),
     ...readRoutes(queryable, runner, { samplesMax, bytesMax, bodyMaxBytes }),
   ];
-  return { routes, readings: () => readings(runner) };
+  return { routes: [...routes, openApiRoute(routes, options.version)], readings: () => readings(runner) };
 }
 
 function readings({ counters, gate }: QueryRunner): Readings {

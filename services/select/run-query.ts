@@ -99,15 +99,21 @@ export class QueryRunner {
       });
       return await orAborted(result, signal);
     } catch (error) {
-      failure = error;
-      this.#countFailure(error);
-      throw error;
+      failure = error instanceof TimeoutError && allowedMs === this.#limits.timeoutMs ? this.#named(error) : error;
+      this.#countFailure(failure);
+      throw failure;
     } finally {
       clearTimeout(timer);
       this.queries.end(active, failure);
       this.counters.durations[kind].observe(active.seconds);
       this.#tellSlow(active);
     }
+  }
+
+  /** The request asked for no less time than there is: then it is our limit that it met. */
+  #named({ message }: TimeoutError): TimeoutError {
+    this.countLimit("query-timeout");
+    return new TimeoutError(`${message} (--query-timeout)`);
   }
 
   #countFailure(error: unknown): void {

@@ -1,7 +1,7 @@
 // services/select/scrape-endpoints.ts: endpoints about scraping and alerting, which Tidemark leaves to others: valid, empty
 // lists after checking the parameters as Prometheus does.
 import { InvalidError } from "../../libs/model/index.ts";
-import { parseMetricSelector } from "../../libs/promql/index.ts";
+import { parseMetricSelector, quote } from "../../libs/promql/index.ts";
 import type { ApiRequest, Endpoint } from "./api.ts";
 import { renderData } from "./json.ts";
 import { countParameter, invalidParameter } from "./params.ts";
@@ -57,5 +57,5 @@ function isLabelRecord(text: string): boolean {
 
 function unknownPool(pool: string): never {
   if (pool === "") throw new InvalidError("no scrapePool parameter provided");
-  throw new InvalidError(`error retrieving scrape config: scrape pool ${JSON.stringify(pool)} not found`);
+  throw new InvalidError(`error retrieving scrape config: scrape pool ${quote(pool)} not found`);
 }

@@ -3,6 +3,7 @@
 import { InvalidError, type NamedCount, type Queryable } from "../../libs/model/index.ts";
 import type { ApiRequest, Endpoint } from "./api.ts";
 import type { Form } from "./form.ts";
+import { goJson } from "./json-text.ts";
 import { parseGoInteger } from "./params.ts";
 import type { QueryRunner } from "./run-query.ts";
 
@@ -26,7 +27,7 @@ export function statisticsEndpoint(queryable: () => Queryable, runner: QueryRunn
       seriesCountByLabelValuePair: plain(found.seriesByPair),
     };
     const head = `{${counts},"minTime":${minTime},"maxTime":${maxTime}}`;
-    return Buffer.from(`{"status":"success","data":{"headStats":${head},${JSON.stringify(lists).slice(1)}}`);
+    return Buffer.from(`{"status":"success","data":{"headStats":${head},${goJson(lists).slice(1)}}`);
   };
   return { path: "status/tsdb", acceptsPost: false, answer };
 }

@@ -1,6 +1,7 @@
 // services/select/status-endpoints.ts: endpoints that clients ask to learn whom they talk to, and what has no data here:
 // rules and alerts answer with valid, empty lists after checking their parameters as Prometheus does.
 import { InvalidError } from "../../libs/model/index.ts";
+import { quote } from "../../libs/promql/index.ts";
 import type { ApiRequest, Endpoint } from "./api.ts";
 import { Form } from "./form.ts";
 import { renderData } from "./json.ts";
@@ -39,11 +40,11 @@ function rules({ exchange }: ApiRequest): Uint8Array {
   matcherSets(form.getAll("match[]"));
   const type = form.get("type").toLowerCase();
   if (type !== "" && type !== "alert" && type !== "record") {
-    throw invalidParameter("type", `not supported value ${JSON.stringify(type)}`);
+    throw invalidParameter("type", `not supported value ${quote(type)}`);
   }
   const exclude = form.get("exclude_alerts").toLowerCase();
   if (!["", "1", "t", "true", "0", "f", "false"].includes(exclude)) {
-    const reason = `strconv.ParseBool: parsing ${JSON.stringify(exclude)}: invalid syntax`;
+    const reason = `strconv.ParseBool: parsing ${quote(exclude)}: invalid syntax`;
     throw invalidParameter("exclude_alerts", `error converting exclude_alerts: ${reason}`);
   }
   checkPage(form.get("group_limit"), form.get("group_next_token"));
@@ -58,7 +59,7 @@ function checkPage(limit: string, token: string): void {
   if (limit === "") return;
   const isWhole = /^[+-]?\d+$/.test(limit);
   if (!isWhole || Math.abs(Number(limit)) >= 2 ** 31) {
-    const reason = `strconv.ParseInt: parsing ${JSON.stringify(limit)}: ${isWhole ? "value out of range" : "invalid syntax"}`;
+    const reason = `strconv.ParseInt: parsing ${quote(limit)}: ${isWhole ? "value out of range" : "invalid syntax"}`;
     throw invalidParameter("group_limit", `group_limit needs to be a valid number: ${reason}`);
   }
   if (Number(limit) <= 0) throw invalidParameter("group_limit", "group_limit needs to be greater than 0");

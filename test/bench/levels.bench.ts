@@ -131,13 +131,14 @@ const keeper = new LevelKeeper({
   nowMs: () => FIRST_DAY + (DAYS + 3) * DAY_MS,
   blocks: () => entries,
   stored,
-  replaceBlocks: ({ add = [], remove = [] }) => {
+  replaceBlocks: async ({ add = [], remove = [] }) => {
     for (const entry of add) addBlock(entry);
     for (const { file } of remove) stored.delete(file);
     entries = entries.filter((entry) => !remove.includes(entry));
   },
   discard: () => undefined,
   isQuarantined: () => false,
+  isDue: () => false,
   pause: async () => undefined,
   room: () => ({ freeBytes: Number.POSITIVE_INFINITY, spareBytes: Number.POSITIVE_INFINITY }),
   onProblem: (problem) => {

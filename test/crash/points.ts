@@ -136,6 +136,7 @@ const CHANGES = {
     "registry is written",
   ],
   retention: [
+    "block is removed",
     "names are synced (block-registry-name)",
     "registry gets its name",
     "registry is synced",

@@ -65,6 +65,10 @@ function mortalFiles(disk: SimFileSystem, alive: () => boolean): FileSystem {
     removeDirectory: own((path) => disk.removeDirectory(path)),
     space: own((folder) => disk.space(folder)),
     fsyncDir: own((folder, site) => disk.fsyncDir(folder, site)),
+    fsyncDirSoon: async (folder, site) => {
+      await undefined;
+      own(() => disk.fsyncDir(folder, site))();
+    },
   };
 }
 

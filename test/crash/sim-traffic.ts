@@ -64,6 +64,11 @@ export function isOfHistograms(series: string): boolean {
   return series.endsWith(" histograms");
 }
 
+/** The series of a name that isOfHistograms. */
+export function seriesOfHistograms(name: string): string {
+  return name.slice(0, -histogramsOf("").length);
+}
+
 function countBits(count: number): bigint {
   return new BigUint64Array(Float64Array.of(count).buffer)[0]!;
 }

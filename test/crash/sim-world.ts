@@ -18,6 +18,7 @@ import {
   RETENTION_MS,
   type SentRequest,
   seriesKey,
+  seriesOfHistograms,
   TENANTS,
   Traffic,
 } from "./sim-traffic.ts";
@@ -385,9 +386,7 @@ export class World {
     const minMs = random.chance(0.5) ? -Number.MAX_SAFE_INTEGER : clock.nowMs() - random.below(4 * 3_600_000);
     const maxMs = random.chance(0.5) ? Number.MAX_SAFE_INTEGER : clock.nowMs() - random.below(60_000);
     const matches = (series: string): boolean => {
-      // Deletions hide floats only.
-      if (isOfHistograms(series)) return false;
-      const parts = JSON.parse(series) as string[];
+      const parts = JSON.parse(isOfHistograms(series) ? seriesOfHistograms(series) : series) as string[];
       const at = parts.indexOf(matchers[0].name, 1);
       return parts[0] === tenant && at % 2 === 1 && parts[at + 1] === matchers[0].value;
     };

@@ -28,6 +28,7 @@ const SITES = [
   "merged-block-file",
   "merged-block-name",
   "quarantine-folder",
+  "side-draft-name",
   "side-file",
   "side-folder",
   "side-name",
@@ -44,7 +45,8 @@ const SITES = [
  * Syncs whose absence this world does not notice. Another sync of the same directory follows before anything relies on the first: that of
  * the blocks folder after those of the identity, the registry's after a block's name. What comes back after a truncation is removed again.
  * What the index lacks is made again.
- * What was lost is noted again at the next start while the damage is there. test/unit/block/registry.test.ts notices the registry's own.
+ * What was lost is noted again at the next start while the damage is there. test/unit/block/registry.test.ts notices the registry's own,
+ * test/unit/tsdb/deletion-side.test.ts that of what a cut writes hidden.
  */
 const COVERED = [
   "block-name",
@@ -57,6 +59,7 @@ const COVERED = [
   "level-block-name",
   "merged-block-name",
   "quarantine-folder",
+  "side-draft-name",
   "wal-loss-file",
   "wal-loss-name",
   "wal-truncated",

@@ -75,6 +75,8 @@ export interface Served {
   readonly url: string;
   /** Where writes go. */
   readonly writes: string;
+  /** Where samples are kept. */
+  readonly storages: readonly string[];
   stop(): Promise<void>;
 }
 
@@ -106,7 +108,7 @@ export async function serveAll(flags: Readonly<Record<string, string>> = {}): Pr
     rmSync(dir, { recursive: true, force: true });
   };
   const url = `http://${formatHostPort(service.http)}`;
-  return { url, writes: url, stop };
+  return { url, writes: url, storages: [url], stop };
 }
 
 /** Three storages, an insert and a select, over gRPC. */
@@ -114,7 +116,7 @@ export async function serveCluster(): Promise<Served> {
   const dir = mkdtempSync(join(tmpdir(), "tidemark-api-"));
   const storages = await Promise.all(
     ["a", "b", "c"].map((name) => {
-      const flags = { dataDir: join(dir, name), grpcListen: "127.0.0.1:0", shards: "64" };
+      const flags = { dataDir: join(dir, name), grpcListen: "127.0.0.1:0", shards: "64", enableAdminApi: "true" };
       return startStorage(valuesOf(STORAGE_FLAGS, flags), "9.9.9", log);
     }),
   );
@@ -126,7 +128,9 @@ export async function serveCluster(): Promise<Served> {
     for (const service of [insert, select, ...storages]) await service.close();
     rmSync(dir, { recursive: true, force: true });
   };
-  return { url: `http://${formatHostPort(select.http)}`, writes: `http://${formatHostPort(insert.http)}`, stop };
+  const at = (service: { readonly http: Parameters<typeof formatHostPort>[0] }): string =>
+    `http://${formatHostPort(service.http)}`;
+  return { url: at(select), writes: at(insert), storages: storages.map(at), stop };
 }
 
 /** The present minute, in Unix seconds. */

@@ -1,7 +1,9 @@
 // test/e2e/federate.test.ts: /federate of `tidemark all`, line by line, and beside that of a real Prometheus with the same data.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type BucketLayout, customLayout, exponentialLayout, type ResetHint } from "../../libs/model/index.ts";
 import { load, presentMinute, type Served, serveAll, serveCluster, worldSeries } from "./api-world.ts";
 import { findEqualPrometheus, type RealPrometheus, startPrometheus } from "./real-prometheus.ts";
+import type { WriteSeries } from "./remote-write.ts";
 
 let tidemark: Served;
 let endS = 0;
@@ -28,7 +30,9 @@ async function federate(
   const query = selectors.map((one) => `match[]=${encodeURIComponent(one)}`).join("&");
   const headers = accept === undefined ? { accept: "" } : { accept };
   const response = await fetch(`${base}${path}?${query}`, { headers });
-  return { status: response.status, type: response.headers.get("content-type"), text: await response.text() };
+  const type = response.headers.get("content-type");
+  const bytes = Buffer.from(await response.arrayBuffer());
+  return { status: response.status, type, text: bytes.toString(type?.includes("protobuf") ? "latin1" : "utf8") };
 }
 
 const lines = (...list: string[]): string => list.map((line) => `${line.replace(/ T$/, ` ${endS}000`)}\n`).join("");
@@ -151,12 +155,14 @@ describe("refusals", () => {
 });
 
 const command = findEqualPrometheus();
+const PROTOBUF = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
 
 describe.skipIf(command === undefined)("beside a real Prometheus 3", () => {
   let prometheus: RealPrometheus;
   beforeAll(async () => {
     prometheus = await startPrometheus(command!);
     await load(prometheus.url, worldSeries(endS));
+    for (const { url } of [prometheus, tidemark]) await load(url, histogramSeries());
   });
   afterAll(() => prometheus?.stop());
 
@@ -168,15 +174,26 @@ describe.skipIf(command === undefined)("beside a real Prometheus 3", () => {
     "application/openmetrics-text;version=1.0.0;escaping=values;q=0.7,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
     "application/openmetrics-text",
     "text/html",
+    PROTOBUF,
+    `${PROTOBUF};escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.5`,
+    `text/plain;escaping=values;q=0.1,${PROTOBUF};q=0.7`,
+    `${PROTOBUF};q=0.1,text/plain;q=0.7`,
+    "application/vnd.google.protobuf;proto=something.Else;encoding=delimited",
   ];
   const SELECTORS = [
     ["up"],
-    ['{__name__=~".+"}'],
+    ['{__name__=~".+",__name__!~"native.*"}'],
     ["{}"],
     ["{}", "up"],
     ['{job="",__name__=~"o.+"}'],
     ["odd", "up", 'up{job="a"}'],
     ["gone", "old"],
+    // One histogram at a time: of several, Prometheus tells the last one's numbers for all.
+    ['native{k="a"}'],
+    ['native{k="b"}'],
+    ['native{k="gauge"}'],
+    ['native{k=~"a|float"}', "up"],
+    ['{"native.custom"}'],
     ['{"my.metric"}'],
     ['latency_bucket{le!="1"}'],
     ["nothing"],
@@ -196,7 +213,30 @@ describe.skipIf(command === undefined)("beside a real Prometheus 3", () => {
   });
 });
 
+/** Native histograms of both kinds, a gauge, and a name that has floats as well. */
+function histogramSeries(): WriteSeries[] {
+  const wide = exponentialLayout(2, 0.001, [-3, -2, 0, 5], [1]);
+  const custom = customLayout([0.1, 1, 5], [0, 2, 3]);
+  const one = (name: string, k: string, layout: BucketLayout, buckets: number[], hint: ResetHint): WriteSeries => {
+    const count = buckets.reduce((sum, n) => sum + n, 2);
+    const zeroCount = layout === wide ? 2 : 0;
+    const histogram = { layout, hint, count, sum: 12.5, zeroCount, buckets: Float64Array.from(buckets) };
+    const labels = [
+      ["__name__", name],
+      ["k", k],
+    ] as const;
+    return { labels, times: [], values: new Float64Array(0), histograms: [{ timeMs: endS * 1000, histogram }] };
+  };
+  return [
+    one("native", "a", wide, [1, 2, 3.5, 4, 7], 0),
+    one("native", "b", wide, [1, 0, 3, 4, 9], 0),
+    one("native", "gauge", wide, [1, 2, 3, 4, 5], 3),
+    one("native.custom", "c", custom, [1, 2, 0], 0),
+    { labels: [["__name__", "native"], ["k", "float"]], times: [endS * 1000], values: Float64Array.of(-0) },
+  ]; // biome-ignore format: one a line
+}
+
 /** Leaves out the series that only Tidemark was given. */
 function withoutMany(selector: string): string {
-  return selector.replace('{__name__=~".+"}', '{__name__=~".+",__name__!="many"}');
+  return selector.replace('{__name__=~".+"', '{__name__=~".+",__name__!="many"');
 }

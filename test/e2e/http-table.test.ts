@@ -7,7 +7,7 @@ import { PARAMETER_REQUESTS } from "./http-parameters.ts";
 import { OTHERWISE, type Row, TABLE } from "./http-table.ts";
 import { findEqualPrometheus, type RealPrometheus, startPrometheus } from "./real-prometheus.ts";
 
-const ERROR_TYPES: Readonly<Record<number, string>> = { 400: "bad_data", 422: "execution" };
+const ERROR_TYPES: Readonly<Record<number, string>> = { 400: "bad_data", 422: "execution", 500: "unavailable" };
 const FORM = { "content-type": "application/x-www-form-urlencoded" };
 
 interface Answer {
@@ -140,11 +140,18 @@ function comparable({ status, type, body }: Answer, row: string): string {
   if (type !== "application/json") return JSON.stringify([status, type, body]);
   const answer = JSON.parse(body) as {
     error?: string;
-    data?: { resultType?: string; result?: unknown[]; stats?: { timings?: object; samples: { peakSamples?: number } } };
+    data?: {
+      headStats?: { chunkCount?: number };
+      resultType?: string;
+      result?: unknown[];
+      stats?: { timings?: object; samples: { peakSamples?: number } };
+    };
   };
   // How long it took, and what was held meanwhile, is each one's own.
   delete answer.data?.stats?.timings;
   delete answer.data?.stats?.samples.peakSamples;
+  // Prometheus cuts chunks where a window of two hours ends, which may lie within the world.
+  delete answer.data?.headStats?.chunkCount;
   if (answer.error !== undefined) answer.error = anyGroup(answer.error);
   if (answer.data?.resultType === "vector" && !row.includes("sort")) {
     answer.data.result = answer.data

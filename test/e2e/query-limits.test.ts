@@ -3,8 +3,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { freePort, type Running, sleep, startTidemark, stop, untilOk } from "./processes.ts";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { freePort, type Running, sleep, startTidemark, stop, until, untilOk } from "./processes.ts";
 import { compress, encodeWriteRequest, post, type WriteSeries } from "./remote-write.ts";
 
 const SERIES = 3000;
@@ -88,6 +88,18 @@ describe.each(["all", "cluster"] as const)("heavy and hostile queries, %s", (whi
     return texts.reduce((sum, text) => sum + Number(/^process_resident_memory_bytes (\S+)/m.exec(text)![1]), 0);
   };
 
+  /** Whatever a query met, nothing works on it afterwards. */
+  afterEach(async () => {
+    const busy = async (): Promise<number> => {
+      const texts = await Promise.all(processes.map(async (p) => (await fetch(`http://${p}/metrics`)).text()));
+      const counts = texts
+        .join("\n")
+        .matchAll(/^tidemark_(?:queries_running|queries_waiting|storage_leaves_running) (\S+)/gm);
+      return [...counts].reduce((sum, [, n]) => sum + Number(n), 0);
+    };
+    await until("nothing to run", async () => ((await busy()) === 0 ? true : undefined), 5000, running);
+  });
+
   test.each<readonly [string, () => Promise<Reply>, number, RegExp]>([
     ["all series, by regex", () => instant('{__name__=~".*"}'), 400, /at least one non-empty matcher/],
     ["all series, by an absent label", () => instant('{foo=""}'), 400, /at least one non-empty matcher/],
@@ -168,6 +180,36 @@ describe.each(["all", "cluster"] as const)("heavy and hostile queries, %s", (whi
     expect(await ask(1000)).toEqual({ status: 200, text: expect.stringContaining('"500"') });
     expect(await ask(150_000)).toEqual({ status: 400, text: expect.stringContaining("bad_data") });
   });
+
+  test("hostile regexes hold nobody up", async () => {
+    let isDone = false;
+    let slowestMs = 0;
+    const others = (async () => {
+      while (!isDone) {
+        const began = performance.now();
+        expect((await fetch(`http://${select}/-/healthy`)).status).toBe(200);
+        slowestMs = Math.max(slowestMs, performance.now() - began);
+        await sleep(5);
+      }
+    })();
+    const hostile = [
+      "(a+)+$",
+      "(.*a){25}",
+      "(.*.*)*x",
+      "((1|2)*3)*4",
+      "(1|1|1|1)*2",
+      "[^x]{1,500}y",
+      "(?i:(a|b)*c){20}",
+    ];
+    for (const regex of hostile) {
+      const { status } = await instant(`count({__name__="even",i=~"${regex}"})`);
+      expect([200, 400]).toContain(status);
+    }
+    isDone = true;
+    await others;
+    // Far beyond what any of them takes, and far below what one that goes back and forth would.
+    expect(slowestMs).toBeLessThan(1000);
+  }, 60_000);
 
   test("memory comes back after queries that were stopped", async () => {
     for (let n = 0; n < 5; n++)

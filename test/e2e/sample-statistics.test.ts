@@ -1,7 +1,9 @@
 // test/e2e/sample-statistics.test.ts: what stats=true and stats=all say of samples, and that a real Prometheus says the same.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type BucketLayout, customLayout, exponentialLayout } from "../../libs/model/index.ts";
 import { load, presentMinute, SCRAPE_S, type Served, serveAll, worldSeries } from "./api-world.ts";
 import { findEqualPrometheus, LANGUAGE_FEATURES, type RealPrometheus, startPrometheus } from "./real-prometheus.ts";
+import type { WriteSeries } from "./remote-write.ts";
 
 let tidemark: Served;
 let stock: Served;
@@ -96,7 +98,36 @@ const QUERIES = [
   "rate(http_requests_total[1m] anchored)",
   "clamp(up, 0, scalar(count(http_requests_total)))",
   "label_replace(up, 'x', '$1', 'job', '(.*)')",
+  "native",
+  "custom",
+  "native offset 1m",
+  "native @ end()",
+  "sum(native)",
+  "rate(native[1m])",
+  "sum(rate(native[5m]))",
+  "count_over_time(custom[2m])",
+  "last_over_time(native[1m] @ end())",
+  "histogram_quantile(0.9, rate(custom[2m]))",
+  "histogram_count(native)",
+  "histogram_sum(rate(native[1m]))",
+  '{__name__=~"native|up|custom"}',
 ];
+
+/** Floats with a native histogram of either kind among them, and a stale marker behind one. */
+function histogramSeries(): WriteSeries[] {
+  const wide = exponentialLayout(2, 0.001, [-3, -2, 0, 5], [1]);
+  const custom = customLayout([0.1, 1, 5], [0, 1, 2, 3]);
+  const series = (name: string, layout: BucketLayout, k: string): WriteSeries => {
+    const histograms = Array.from({ length: 40 }, (_, i) => {
+      const buckets = new Float64Array(layout.positive.length + layout.negative.length).fill(i + 1);
+      const count = buckets.reduce((sum, n) => sum + n, 0);
+      const histogram = { layout, hint: 0 as const, count, sum: i * 1.5, zeroCount: 0, buckets };
+      return { timeMs: (endS - (39 - i) * SCRAPE_S) * 1000, histogram };
+    });
+    return { labels: [["__name__", name], ["k", k]], times: [], values: new Float64Array(0), histograms };
+  };
+  return [series("native", wide, "a"), series("native", wide, "b"), series("custom", custom, "c")];
+} // biome-ignore format: labels side by side
 
 describe.skipIf(command === undefined)("beside a real Prometheus 3", () => {
   let prometheus: RealPrometheus;
@@ -104,6 +135,7 @@ describe.skipIf(command === undefined)("beside a real Prometheus 3", () => {
     const features = [...LANGUAGE_FEATURES, "promql-per-step-stats"];
     prometheus = await startPrometheus(command!, [`--enable-feature=${features.join(",")}`]);
     await load(prometheus.url, worldSeries(endS));
+    for (const { url } of [prometheus, tidemark]) await load(url, histogramSeries());
   });
   afterAll(() => prometheus?.stop());
 

@@ -159,3 +159,33 @@ test("rows answer for a day whose raw blocks, as far as there are any, they were
   expect(sorted(days.fresh)).toEqual([0, 2]);
   expect(sorted(days.alone)).toEqual([2]);
 });
+
+describe("blocks that a deletion hides something of", () => {
+  const hiding = (text: string): LevelBlock => {
+    const { entry, ...rest } = block(text);
+    const tombstones = [{ deletion: "d", minMs: 0, maxMs: 1, places: "" }];
+    return { ...rest, entry: { ...entry, tombstones } };
+  };
+  const stepsOf = (blocks: readonly LevelBlock[], nowDays: number): string[] =>
+    planLevels(blocks, ZERO + nowDays * DAY_MS, RETENTION).map(textOf);
+
+  test("get no rows, and stay past their retention until it is applied and rows are remade", () => {
+    const rows = ROWS_OF_A.map(block);
+    expect(stepsOf([hiding("raw A 0-1")], 2)).toEqual([]);
+    expect(stepsOf([hiding("raw A 0-1"), ...rows], 40)).toEqual([]);
+    const held = heldByLevels([hiding("raw A 0-1"), ...rows], ZERO + 40 * DAY_MS, RETENTION);
+    expect([...held].map(({ id }) => id)).toEqual(["A"]);
+    expect(heldByLevels([block("raw A 0-1"), ...rows], ZERO + 40 * DAY_MS, RETENTION).size).toBe(0);
+  });
+
+  test("leave nothing to a coarser level, and are joined with nothing, before", () => {
+    const kept = ["1m+ K(A) 0-1", "1h C(A) 0-1"] as const;
+    expect(stepsOf(kept.map(block), 200)).toEqual(["rest 1h of K beside C"]);
+    expect(stepsOf([hiding(kept[0]), block(kept[1])], 200)).toEqual([]);
+    const hours = Array.from({ length: 8 }, (_, i) => `1h H${i}(R${i}) ${i}-${i + 1}`);
+    expect(stepsOf(hours.map(block), 40)).toEqual([`join ${hours.map((_, i) => `H${i}`).join(" ")}`]);
+    const others = hours.slice(1).map(block);
+    expect(stepsOf([hiding(hours[0]!), ...others], 10)).toEqual([]);
+    expect(stepsOf([hiding(hours[0]!), ...others], 40)).toEqual(["join H1 H2 H3 H4 H5 H6 H7"]);
+  });
+});

@@ -1,4 +1,5 @@
 // test/unit/block/plan.test.ts: what is merged and what is dropped, by tables; times on every boundary.
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   type BlockEntry,
@@ -206,4 +207,43 @@ test.each<[string, Spec[], number, string[]]>([
   for (const left of specs.map(block)) {
     if (left.maxMs <= plan.cutoffMs) expect(wanted).toContain(left.file.split(" ").at(-1));
   }
+});
+
+test("a small disk of many shards: the oldest go, and no more than it takes but for what ends at the same time", () => {
+  fc.assert(
+    fc.property(
+      fc.array(
+        fc.record({ shard: fc.nat(63), from: fc.nat(40), hours: fc.integer({ min: 1, max: 24 }), size: fc.nat(50) }),
+      ),
+      fc.nat(600),
+      fc.option(fc.integer({ min: 0, max: 20 }), { nil: undefined }),
+      fc.integer({ min: 1, max: 8 }),
+      (specs, bytes, before, most) => {
+        const all = specs.map(({ shard, from, hours, size }) => block({ at: [from, from + hours], shard, size }));
+        const from = before === undefined ? Number.NEGATIVE_INFINITY : ZERO + before * HOUR;
+        const plan = planShrink(all, bytes, from);
+        const removed = plan?.remove ?? [];
+        const cutoffMs = plan?.cutoffMs ?? from;
+        const left = all.filter((one) => !removed.includes(one));
+        const sizeOf = (blocks: readonly BlockEntry[]): number => blocks.reduce((sum, one) => sum + one.sizeBytes, 0);
+        expect(sizeOf(left)).toBeLessThanOrEqual(bytes);
+        expect(left.every(({ maxMs }) => maxMs > cutoffMs)).toBe(true);
+        expect(removed.every(({ maxMs }) => maxMs <= cutoffMs)).toBe(true);
+        // Those that end last were needed.
+        const newest = removed.filter(({ maxMs }) => maxMs === cutoffMs && maxMs > from);
+        if (newest.length > 0) expect(sizeOf([...left, ...newest])).toBeGreaterThan(bytes);
+        // In steps it comes to the same.
+        let rest: readonly BlockEntry[] = all;
+        let stepped = from;
+        for (let step = planShrink(rest, bytes, stepped, most); step !== undefined; ) {
+          const { remove } = step;
+          expect(remove.length).toBeLessThanOrEqual(most);
+          rest = rest.filter((one) => !remove.includes(one));
+          stepped = step.cutoffMs;
+          step = planShrink(rest, bytes, stepped, most);
+        }
+        expect([rest, stepped]).toEqual([left, cutoffMs]);
+      },
+    ),
+  );
 });

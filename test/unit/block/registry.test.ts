@@ -53,13 +53,13 @@ describe("the registry", () => {
     expect(open(fs).findings.made).toBe(false);
   });
 
-  test("keeps what was put into it, in order, and says it again", () => {
+  test("keeps what was put into it, in order, and says it again", async () => {
     const fs = disk();
     const registry = open(fs);
     const early = entry(9, { minMs: -5, maxMs: 0, level: "1m" });
     make(fs, A, C, early);
     expect(
-      registry.replace({ add: [C, A, early], covered: { maxMs: 1_750_007_200_000, segment: 9 }, walFrom: 4 }),
+      await registry.replace({ add: [C, A, early], covered: { maxMs: 1_750_007_200_000, segment: 9 }, walFrom: 4 }),
     ).toEqual([]);
     const again = open(fs);
     expect(again.blocks).toEqual([A, early, C]);
@@ -72,22 +72,22 @@ describe("the registry", () => {
     expect(() => Object.assign(registry.blocks[0]!, { sizeBytes: 1 })).toThrow(TypeError);
   });
 
-  test("a change takes files away only once the list without them is durable; the list before stays as it was", () => {
+  test("a change takes files away only once the list without them is durable; the list before stays as it was", async () => {
     const fs = disk();
     const registry = open(fs);
     make(fs, A, B, C);
-    registry.replace({ add: [A, B] });
+    await registry.replace({ add: [A, B] });
     const before = registry.blocks;
     const calls: string[] = [];
     fs.faults = ({ kind, site }) => void calls.push(site === "" ? kind : site);
-    registry.replace({ add: [C], remove: [A, B] });
+    await registry.replace({ add: [C], remove: [A, B] });
     fs.faults = () => undefined;
     expect(calls.slice(-3)).toEqual(["block-registry-name", "unlink", "unlink"]);
     expect(before.map(({ file }) => file)).toEqual(names(A, B));
     expect(fs.list(blocksFolder(DIR)).sort()).toEqual([C.file, "registry.json"].sort());
   });
 
-  test.each<[string, (fs: SimFileSystem, registry: BlockRegistry) => unknown, string]>([
+  test.each<[string, (fs: SimFileSystem, registry: BlockRegistry) => Promise<unknown>, string]>([
     ["a block that isn't live removed", (_, r) => r.replace({ remove: [B] }), "want a live block"],
     ["a block without a file", (_, r) => r.replace({ add: [B] }), "of no bytes; want a file of 102"],
     ["a live block again", (_, r) => r.replace({ add: [A] }), "got a block twice"],
@@ -95,7 +95,7 @@ describe("the registry", () => {
       "a block of another size",
       (fs, r) => {
         make(fs, B);
-        r.replace({ add: [{ ...B, sizeBytes: 7 }] });
+        return r.replace({ add: [{ ...B, sizeBytes: 7 }] });
       },
       "of 102 bytes",
     ],
@@ -104,7 +104,7 @@ describe("the registry", () => {
       (fs, r) => {
         const wrong = entry(8, { shard: 64 });
         make(fs, wrong);
-        r.replace({ add: [wrong] });
+        return r.replace({ add: [wrong] });
       },
       "got the block",
     ],
@@ -112,26 +112,37 @@ describe("the registry", () => {
     ["an earlier segment", (_, r) => r.replace({ covered: { maxMs: 10, segment: 1 } }), "got less of the WAL"],
     ["an earlier WAL", (_, r) => r.replace({ walFrom: 1 }), "got less of the WAL"],
     ["a WAL cut beyond what is covered", (_, r) => r.replace({ walFrom: 4 }), "kept from segment 4 on"],
-  ])("%s is refused and changes nothing", (_name, change, message) => {
+  ])("%s is refused and changes nothing", async (_name, change, message) => {
     const fs = disk();
     const registry = open(fs);
     make(fs, A);
-    registry.replace({ add: [A], covered: { maxMs: 10, segment: 3 }, walFrom: 2 });
+    await registry.replace({ add: [A], covered: { maxMs: 10, segment: 3 }, walFrom: 2 });
     const bytes = readWhole(fs, PATH);
-    expect(() => change(fs, registry)).toThrow(InternalError);
-    expect(() => change(fs, registry)).toThrow(message);
+    await expect(change(fs, registry)).rejects.toThrow(InternalError);
+    await expect(change(fs, registry)).rejects.toThrow(message);
     expect(readWhole(fs, PATH)).toEqual(bytes);
-    registry.replace({ walFrom: 3 });
+    await registry.replace({ walFrom: 3 });
+  });
+
+  test("is changed by one at a time", async () => {
+    const fs = disk();
+    const registry = open(fs);
+    make(fs, A, B);
+    const first = registry.replace({ add: [A] });
+    await expect(registry.replace({ add: [B] })).rejects.toThrow("got two changes at once");
+    await first;
+    await registry.replace({ add: [B] });
+    expect(filesOf(open(fs))).toEqual(names(A, B));
   });
 });
 
-test("the golden list of version 1 is written and read as ever", () => {
+test("the golden list of version 1 is written and read as ever", async () => {
   const golden = readFileSync(join(ROOT, "test/golden/block-registry-1.txt"));
   const fs = disk();
   const registry = open(fs);
   const blocks = [entry(9, { minMs: -5, maxMs: 0, level: "1m" }), A, entry(0xab, { level: "1h" }), C];
   make(fs, ...blocks);
-  registry.replace({ add: blocks, covered: { maxMs: 1_750_007_200_000, segment: 9 }, walFrom: 4 });
+  await registry.replace({ add: blocks, covered: { maxMs: 1_750_007_200_000, segment: 9 }, walFrom: 4 });
   expect(new TextDecoder().decode(readWhole(fs, PATH))).toBe(golden.toString());
   replaceFile(fs, PATH, golden, "test");
   const again = open(fs);
@@ -140,11 +151,11 @@ test("the golden list of version 1 is written and read as ever", () => {
 });
 
 describe("at the start", () => {
-  test("drafts and blocks that no entry names go; what is not known stays and is told", () => {
+  test("drafts and blocks that no entry names go; what is not known stays and is told", async () => {
     const fs = disk();
     const registry = open(fs);
     make(fs, A, B);
-    registry.replace({ add: [A] });
+    await registry.replace({ add: [A] });
     const strangers = ["notes.txt", "raw-7-1-2-01010101.tmb", `${A.file}.bak`, "registry.json.old"];
     for (const name of [...strangers, `${D.file}.tmp`, "registry.json.tmp"]) fs.open(blockPath(DIR, name), "create");
     fs.makeDirectory(blockPath(DIR, D.file));
@@ -155,11 +166,11 @@ describe("at the start", () => {
     expect(open(fs).findings.orphans).toEqual([]);
   });
 
-  test("a live block without its file, or with a part of it, is told and stays listed", () => {
+  test("a live block without its file, or with a part of it, is told and stays listed", async () => {
     const fs = disk();
     const registry = open(fs);
     make(fs, A, B, C);
-    registry.replace({ add: [A, B, C] });
+    await registry.replace({ add: [A, B, C] });
     fs.unlink(blockPath(DIR, A.file));
     fs.open(blockPath(DIR, C.file), "update").truncate(50);
     const again = open(fs);
@@ -182,11 +193,11 @@ describe("at the start", () => {
     }
   });
 
-  test("every flipped bit of the list is noticed, and every part of it cut off", () => {
+  test("every flipped bit of the list is noticed, and every part of it cut off", async () => {
     const fs = disk();
     const registry = open(fs);
     make(fs, A, C);
-    registry.replace({ add: [A, C], covered: { maxMs: 77, segment: 2 } });
+    await registry.replace({ add: [A, C], covered: { maxMs: 77, segment: 2 } });
     const size = fs.stat(PATH)!.sizeBytes;
     for (let bit = 0; bit < size * 8; bit++) {
       fs.flip(PATH, bit >> 3, 1 << (bit & 7));
@@ -202,7 +213,7 @@ describe("at the start", () => {
   });
 
   test.each([
-    ["a later version", '"version": 1', '"version": 3', "got version 3; want at most 2"],
+    ["a later version", '"version": 1', '"version": 4', "got version 4; want at most 3"],
     ["another directory", '"directoryId": "05', '"directoryId": "04', "got directory id 04"],
     ["another seed", '"hashSeed": "06', '"hashSeed": "05', "got hash seed 05"],
     ["another shard count", '"shardCount": 64', '"shardCount": 65', "got shard count 65; want 64"],
@@ -222,46 +233,48 @@ describe("at the start", () => {
 });
 
 describe("a disk error", () => {
-  function changed(): { fs: SimFileSystem; registry: BlockRegistry; change: () => unknown } {
+  async function changed(): Promise<{ fs: SimFileSystem; registry: BlockRegistry; change: () => Promise<unknown> }> {
     const fs = disk();
     const registry = open(fs);
     make(fs, A, B);
-    registry.replace({ add: [A] });
+    await registry.replace({ add: [A] });
     return { fs, registry, change: () => registry.replace({ add: [B], remove: [A] }) };
   }
 
-  test.each(["open", "write", "rename"])("no space at %s: nothing changed, and the next try succeeds", (kind) => {
-    const { fs, registry, change } = changed();
+  test.each(["open", "write", "rename"])("no space at %s: nothing changed, and the next try succeeds", async (kind) => {
+    const { fs, registry, change } = await changed();
     fs.faults = (call) => (call.kind === kind ? "ENOSPC" : undefined);
-    expect(change).toThrow(UnavailableError);
+    await expect(change()).rejects.toThrow(UnavailableError);
     fs.faults = () => undefined;
     expect(filesOf(registry)).toEqual([A.file]);
     expect(fs.stat(blockPath(DIR, A.file))).toBeDefined();
-    change();
+    await change();
     expect(filesOf(open(fs))).toEqual([B.file]);
   });
 
   test.each(["block-registry-file", "block-registry-name"])(
     "a failed sync at %s ends all changes; no file goes",
-    (site) => {
-      const { fs, change } = changed();
+    async (site) => {
+      const { fs, change } = await changed();
       fs.faults = (call) => (call.site === site ? "EIO" : undefined);
-      expect(change).toThrow(InternalError);
+      await expect(change()).rejects.toThrow(InternalError);
       fs.faults = () => undefined;
-      expect(change).toThrow("want a new start");
+      await expect(change()).rejects.toThrow("want a new start");
       for (const one of [A, B]) expect(fs.stat(blockPath(DIR, one.file))).toBeDefined();
     },
   );
 
-  test("a file that can't be removed is told, not fatal; one that is gone is no matter", () => {
-    const { fs, registry, change } = changed();
+  test("a file that can't be removed is told, not fatal; one that is gone is no matter", async () => {
+    const { fs, registry, change } = await changed();
     fs.faults = (call) => (call.kind === "unlink" && call.path.endsWith(".tmb") ? "EACCES" : undefined);
-    expect(change()).toEqual([{ path: blockPath(DIR, A.file), message: expect.stringContaining("EACCES") as string }]);
+    expect(await change()).toEqual([
+      { path: blockPath(DIR, A.file), message: expect.stringContaining("EACCES") as string },
+    ]);
     expect(open(fs).findings.problems).toHaveLength(1);
     fs.faults = () => undefined;
     expect(open(fs).findings.orphans).toEqual([A.file]);
     fs.unlink(blockPath(DIR, B.file));
-    expect(registry.replace({ remove: [B] })).toEqual([]);
+    expect(await registry.replace({ remove: [B] })).toEqual([]);
   });
 });
 
@@ -269,19 +282,19 @@ describe("a disk error", () => {
 const LISTS = [[], [A, B], [C], [D, C]].map((entries) => names(...entries));
 
 /** One process: opens the registry and takes it through the lists. Returns how far it came for sure. */
-function live(fs: SimFileSystem): number {
+async function live(fs: SimFileSystem): Promise<number> {
   let reached = -1;
   try {
     const registry = open(fs);
     reached = 0;
     make(fs, A, B);
-    registry.replace({ add: [A, B], covered: { maxMs: 1, segment: 2 } });
+    await registry.replace({ add: [A, B], covered: { maxMs: 1, segment: 2 } });
     reached = 1;
     make(fs, C);
-    registry.replace({ add: [C], remove: [A, B], walFrom: 2 });
+    await registry.replace({ add: [C], remove: [A, B], walFrom: 2 });
     reached = 2;
     make(fs, D);
-    registry.replace({ add: [D] });
+    await registry.replace({ add: [D] });
     reached = 3;
   } catch (error) {
     if (!(error instanceof SimCrash)) throw error;
@@ -290,14 +303,19 @@ function live(fs: SimFileSystem): number {
 }
 
 /** What is wrong after lives that ended at the calls `stop` (and, of the next start, `again`); undefined when nothing is. */
-function trial(stop: number, again: number, seed: number, ignored: string): { wrong?: string; state?: string } {
+async function trial(
+  stop: number,
+  again: number,
+  seed: number,
+  ignored: string,
+): Promise<{ wrong?: string; state?: string }> {
   const random = new SeededRandom(seed);
   const fs = disk();
   fs.fsyncDir("/", "setup");
   fs.ignoreSync((call) => call.site === ignored);
   const start = fs.calls;
   fs.faults = (call) => (call.number === start + stop ? "crash" : undefined);
-  const reached = live(fs);
+  const reached = await live(fs);
   fs.faults = () => undefined;
   try {
     // Half the time only the process dies; its successor dies with the power.
@@ -334,19 +352,19 @@ function trial(stop: number, again: number, seed: number, ignored: string): { wr
   }
 }
 
-const CALLS = (() => {
+const CALLS = await (async () => {
   const fs = disk();
   const before = fs.calls;
-  expect(live(fs)).toBe(3);
+  expect(await live(fs)).toBe(3);
   return fs.calls - before;
 })();
 
 /** All trials with one sync taken out, until one goes wrong. */
-function firstWrong(ignored: string, seeds: number): string | undefined {
+async function firstWrong(ignored: string, seeds: number): Promise<string | undefined> {
   const states = new Set<string>();
   for (let seed = 0; seed < seeds; seed++) {
     for (let stop = 1; stop <= CALLS + 1; stop++) {
-      const { wrong, state } = trial(stop, 1 + (seed % 24), stop * 1000 + seed, ignored);
+      const { wrong, state } = await trial(stop, 1 + (seed % 24), stop * 1000 + seed, ignored);
       if (wrong !== undefined) return `${wrong} (stop ${stop}, seed ${seed})`;
       states.add(state!);
     }
@@ -357,21 +375,21 @@ function firstWrong(ignored: string, seeds: number): string | undefined {
 }
 
 describe("a crash at every call, and at every call of the start after it", () => {
-  test("leaves the old list or the new one, with all of its files and no others", () => {
+  test("leaves the old list or the new one, with all of its files and no others", async () => {
     expect(CALLS).toBeGreaterThan(50);
-    expect(firstWrong("", 48)).toBeUndefined();
+    expect(await firstWrong("", 48)).toBeUndefined();
   });
 
   test.each(["blocks-folder", "block-registry-file", "block-registry-name", "block-registry-found"])(
     "would not, without the sync %s",
-    (site) => {
-      expect(firstWrong(site, 400)).toBeDefined();
+    async (site) => {
+      expect(await firstWrong(site, 400)).toBeDefined();
     },
   );
 
-  test("all of the registry's syncs are among these", () => {
+  test("all of the registry's syncs are among these", async () => {
     const fs = disk();
-    live(fs);
+    await live(fs);
     open(fs);
     const sites = [...fs.syncSites].filter((site) => site !== "setup" && !/^block-(file|name)$/.test(site)).sort();
     expect(sites).toEqual(["block-registry-file", "block-registry-found", "block-registry-name", "blocks-folder"]);

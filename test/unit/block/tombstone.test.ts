@@ -152,39 +152,53 @@ describe("the registry", () => {
   }
   const written = (fs: SimFileSystem): string => new TextDecoder().decode(readWhole(fs, PATH));
   const open = (fs: SimFileSystem): BlockRegistry => BlockRegistry.open(fs, DIR, IDENTITY);
-  function filled(): { fs: SimFileSystem; registry: BlockRegistry } {
+  async function filled(): Promise<{ fs: SimFileSystem; registry: BlockRegistry }> {
     const fs = disk();
     const registry = open(fs);
     replaceFile(fs, blockPath(DIR, file), new Uint8Array(101), "block");
-    registry.replace({ add: [entry] });
+    await registry.replace({ add: [entry] });
     return { fs, registry };
   }
   const deletions = { last: 4, open: [deletion] };
 
-  test("the golden list of version 2 is written and read as ever", () => {
+  test("the golden list of version 2 is written and read as ever", async () => {
     const golden = readFileSync(join(ROOT, "test/golden/block-registry-2.txt"));
-    const { fs, registry } = filled();
+    const { fs, registry } = await filled();
     expect(written(fs)).toContain('"version": 1');
-    registry.replace({ tombstones: new Map([[file, [tombstone]]]), deletions });
+    await registry.replace({ tombstones: new Map([[file, [tombstone]]]), deletions });
     expect(written(fs)).toBe(golden.toString());
     replaceFile(fs, PATH, golden, "test");
     const again = open(fs);
     expect([again.deletions, again.blocks]).toEqual([deletions, [{ ...entry, tombstones: [tombstone] }]]);
   });
 
-  test("forgets tombstones that are taken away, and remembers that there were deletions", () => {
-    const { fs, registry } = filled();
-    registry.replace({ tombstones: new Map([[file, [tombstone]]]), deletions });
-    registry.replace({ tombstones: new Map([[file, []]]), deletions: { last: 5, open: [] } });
-    expect([registry.blocks, open(fs).blocks, open(fs).deletions]).toEqual([[entry], [entry], { last: 5, open: [] }]);
-    expect(() => registry.replace({ deletions: { last: 4, open: [] } })).toThrow("fewer deletions than before");
+  test("the golden list of version 3, with tombstones of side files, is written and read as ever", async () => {
+    const golden = readFileSync(join(ROOT, "test/golden/block-registry-3.txt"));
+    const { fs, registry } = await filled();
+    const side = [{ file: "003-1750000000000-1750086400000-01020304.tms", series: 20, tombstones: [tombstone] }];
+    await registry.replace({ tombstones: new Map([[file, [tombstone]]]), deletions, side });
+    expect(written(fs)).toBe(golden.toString());
+    expect(open(fs).side).toEqual(side);
+    for (const bad of [{ ...side[0]!, series: 0 }, { ...side[0]!, file: 7 as never }, undefined as never]) {
+      await expect(registry.replace({ side: [bad] })).rejects.toThrow(/^cannot change/);
+    }
+    await registry.replace({ side: [] });
+    expect([written(fs).includes('"version": 2'), open(fs).side]).toEqual([true, []]);
   });
 
-  test("keeps a cut-off, which never goes back", () => {
-    const { fs, registry } = filled();
-    registry.replace({ cutoffMs: 5 });
+  test("forgets tombstones that are taken away, and remembers that there were deletions", async () => {
+    const { fs, registry } = await filled();
+    await registry.replace({ tombstones: new Map([[file, [tombstone]]]), deletions });
+    await registry.replace({ tombstones: new Map([[file, []]]), deletions: { last: 5, open: [] } });
+    expect([registry.blocks, open(fs).blocks, open(fs).deletions]).toEqual([[entry], [entry], { last: 5, open: [] }]);
+    await expect(registry.replace({ deletions: { last: 4, open: [] } })).rejects.toThrow("fewer deletions than before");
+  });
+
+  test("keeps a cut-off, which never goes back", async () => {
+    const { fs, registry } = await filled();
+    await registry.replace({ cutoffMs: 5 });
     expect([registry.cutoffMs, open(fs).cutoffMs, written(fs).includes('"version": 2')]).toEqual([5, 5, true]);
-    expect(() => registry.replace({ cutoffMs: 4 })).toThrow("an earlier cut-off than before");
+    await expect(registry.replace({ cutoffMs: 4 })).rejects.toThrow("an earlier cut-off than before");
     expect(open(disk()).cutoffMs).toBe(Number.NEGATIVE_INFINITY);
   });
 
@@ -194,15 +208,15 @@ describe("the registry", () => {
     ["without times", { ...tombstone, minMs: Number.NaN }, deletion],
     ["of a deletion without a time", tombstone, { ...deletion, madeMs: Number.NaN }],
     ["of a deletion with another sort of id", tombstone, { ...deletion, id: "x" }],
-  ])("takes no tombstone %s", (_name, bad, of) => {
-    const { registry } = filled();
+  ])("takes no tombstone %s", async (_name, bad, of) => {
+    const { registry } = await filled();
     const change = { tombstones: new Map([[file, [bad]]]), deletions: { last: 4, open: [of] } };
-    expect(() => registry.replace(change)).toThrow(/^cannot change/);
+    await expect(registry.replace(change)).rejects.toThrow(/^cannot change/);
   });
 
-  test("every flipped bit of one with tombstones is seen", () => {
+  test("every flipped bit of one with tombstones is seen", async () => {
     const golden = readFileSync(join(ROOT, "test/golden/block-registry-2.txt"));
-    const { fs } = filled();
+    const { fs } = await filled();
     for (let at = 0; at < golden.length; at++) {
       const bytes = Uint8Array.from(golden);
       bytes[at]! ^= 1 << (at % 8);

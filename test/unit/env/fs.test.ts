@@ -11,6 +11,7 @@ import {
   readWhole,
   removeTree,
   replaceFile,
+  replaceFileSoon,
   SimFileSystem,
 } from "../../../libs/env/index.ts";
 
@@ -110,6 +111,18 @@ describe.each([
     removeTree(fs, `${base}/two`);
     removeTree(fs, `${base}/two`);
     expect(fs.stat(`${base}/two`)).toBeUndefined();
+  });
+
+  test("replaces a file while the thread goes on; errors are those of the system", async () => {
+    ensureDirectory(fs, `${base}/soon`, "test");
+    for (const text of ["first", "second"]) {
+      await replaceFileSoon(fs, `${base}/soon/a`, bytes(text), "test");
+      expect([textOf(fs, `${base}/soon/a`), fs.list(`${base}/soon`)]).toEqual([text, ["a"]]);
+    }
+    await expect(fs.fsyncDirSoon(`${base}/none`, "test")).rejects.toMatchObject({ code: "ENOENT" });
+    const file = fs.open(`${base}/soon/a`, "update");
+    file.close();
+    await expect(file.fdatasyncSoon("test")).rejects.toMatchObject({ code: "EBADF" });
   });
 
   test("tells the room that there is", () => {

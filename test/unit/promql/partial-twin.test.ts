@@ -1,7 +1,15 @@
 // test/unit/promql/partial-twin.test.ts: group aggregation and merging of partials against a naive twin.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type LeafResult, labelsFromRecord, type PartialOp, type StepColumn } from "../../../libs/model/index.ts";
+import {
+  exponentialLayout,
+  histogramAt,
+  type LeafResult,
+  labelsFromRecord,
+  type PartialOp,
+  packHistograms,
+  type StepColumn,
+} from "../../../libs/model/index.ts";
 import { finishPartials, Grouping, mergePartials, mergeSeries, PartialAggregator } from "../../../libs/promql/index.ts";
 import { compensatedSum } from "../../promql/memory-queryable.ts";
 
@@ -106,6 +114,25 @@ describe("sums that cancel out across storages", () => {
     // Merged in stages as well.
     const staged = mergePartials(op, [mergePartials(op, partials.slice(0, 2)), mergePartials(op, partials.slice(2))]);
     for (const { columns } of [whole, staged]) expect(pointOf(finishPartials(op, columns), "a", 0)).toBe(want);
+  }); // biome-ignore format: rows
+
+  test.each([["sum", [4, 3, 2]], ["avg", [1, 0.75, 0.5]]] as const)("%s of histograms, too", (op, want) => {
+    // Sums, counts and the bucket of each: what is left is 4, 3 and 2 together.
+    const histograms = [[0, 1e100, 1e90, 1e30], [0, 1, 1, 1], [1, -1e100, -1e90, -1e30], [2, 3, 2, 1]] as const;
+    const shares = [0, 1, 2].map((shard): LeafResult => {
+      const aggregator = new PartialAggregator({ op, without: false, labels: [] }, 1);
+      for (const [own, sum, n, bucket] of histograms.filter(([one]) => one === shard)) {
+        const layout = exponentialLayout(0, 0.001, [1], []);
+        const one = { layout, hint: 0 as const, count: n, sum, zeroCount: 0, buckets: Float64Array.of(bucket) };
+        aggregator.addMixed(aggregator.groupOf([]), Float64Array.of(own), null, packHistograms([one])!, "m");
+      }
+      return { columns: aggregator.columns(), seriesCount: 1, samplesRead: 1, warnings: [] };
+    });
+    const staged = mergePartials(op, [mergePartials(op, shares.slice(0, 2)), shares[2]!]);
+    for (const { columns } of [mergePartials(op, shares), staged]) {
+      const { sum, count, buckets } = histogramAt(finishPartials(op, columns)[0]!.histograms!, 0)!;
+      expect([sum, count, buckets[0]]).toEqual(want);
+    }
   }); // biome-ignore format: rows
 
   test("what overflows is infinite, without a loss", () => {

@@ -48,6 +48,7 @@ function essence(column: StepColumn): unknown {
     lost: pick(column.lost),
     times: pick(column.times),
     histograms: column.histograms && presentHistograms(column.histograms, present),
+    histogramLosses: column.histogramLosses && presentHistograms(column.histogramLosses, present),
     states: column.states && Array.from(column.states, (state, i) => (present?.[i] === 0 ? 0 : state)),
   };
 }
@@ -104,6 +105,7 @@ const column: fc.Arbitrary<StepColumn> = fc
     times: fc.boolean(),
     histograms: fc.array(fc.option(histogram, { nil: undefined }), { maxLength: 5 }),
     states: fc.boolean(),
+    losses: fc.boolean(),
     doubles: fc.array(double, { minLength: 70, maxLength: 70 }),
     holes: fc.array(fc.integer({ min: 0, max: 1 }), { minLength: 70, maxLength: 70 }),
   })
@@ -122,6 +124,7 @@ const column: fc.Arbitrary<StepColumn> = fc
       ...(r.times ? { times: Float64Array.from(values, (_, i) => 1e12 + i) } : {}),
       ...(histograms === undefined ? {} : { histograms }),
       ...(histograms !== undefined && r.states ? { states: Uint8Array.from(values, (_, i) => i & 15) } : {}),
+      ...(histograms !== undefined && r.losses ? { histogramLosses: histograms } : {}),
     };
   });
 

@@ -116,7 +116,7 @@ const GOOD: readonly (readonly [string, unknown])[] = [
   ["query?query=%22s%22&time=1.5", { resultType: "string", result: [1.5, "s"] }],
   ["query?query=-0&time=0", { resultType: "scalar", result: [0, "-0"] }],
   ["query?query=1/0&time=0", { resultType: "scalar", result: [0, "+Inf"] }],
-  ["query?query=1e-7&time=0", { resultType: "scalar", result: [0, "1e-07"] }],
+  ["query?query=1e-7&time=0", { resultType: "scalar", result: [0, "0.0000001"] }],
   ["query?query=nothing_here&time=4", { resultType: "vector", result: [] }],
   [
     `query?query=up&time=${T}`,

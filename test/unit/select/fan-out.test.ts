@@ -101,6 +101,8 @@ describe("answers of several storages", () => {
     expect((await all.series([], RANGE, 2, contextOf())).length).toBe(2);
     // Each has two, which is as many as may be; together they have three.
     await expect(all.series([], RANGE, 0, contextOf({ seriesMax: 2 }))).rejects.toThrow("--query-series-max");
+    await expect(all.labelValues("s", [], RANGE, 0, contextOf({ bytesMax: 90 }))).rejects.toThrow("--query-bytes-max");
+    await expect(all.series([], RANGE, 0, contextOf({ bytesMax: 90 }))).rejects.toThrow("--query-bytes-max");
   });
 
   test("statistics add up, and values that several have count once", async () => {

@@ -55,7 +55,7 @@ const EMPTY: FloatHistogram = { ...CUSTOM, count: 0, sum: 0, buckets: new Float6
 
 const RESULTS: readonly (readonly [string, QueryValue, string])[] = [
   ["scalar", { type: "scalar", timeMs: 4000, value: 2 }, '{"resultType":"scalar","result":[4,"2"]}'],
-  ["string", { type: "string", timeMs: 1500, value: 'a"b' }, '{"resultType":"string","result":[1.500,"a\\"b"]}'],
+  ["string", { type: "string", timeMs: 1500, value: 'a"b' }, '{"resultType":"string","result":[1.5,"a\\"b"]}'],
   ["empty vector", { type: "vector", timeMs: 0, columns: [] }, '{"resultType":"vector","result":[]}'],
   [
     "vector",
@@ -141,12 +141,43 @@ test("lists, data and errors", () => {
   );
 });
 
+/** Lone surrogates, which stand for bytes that are no UTF-8, become U+FFFD. */
+function wellFormed(s: string): string {
+  return s.replace(/[\ud800-\udfff]/gu, "\ufffd");
+}
+
 test("any label text survives", () => {
   const any = fc.array(fc.string({ unit: "binary", maxLength: 40 }), { maxLength: 20 });
   const check = (items: string[]): void => {
-    expect(JSON.parse(text(renderList(items))).data).toEqual(items.map((s) => JSON.parse(JSON.stringify(s))));
+    expect(JSON.parse(text(renderList(items))).data).toEqual(items.map(wellFormed));
+    const named = text(renderList(items.map((s) => [s, "1"])));
+    expect(JSON.parse(named).data.map((one: object) => Object.keys(one)[0])).toEqual(items.map(wellFormed));
   };
   fc.assert(fc.property(any, check), { seed: 7, numRuns: 500 });
+});
+
+test("labels keep what other text has escaped", () => {
+  const odd = '<&>\u2028\u2029\b\f\n\u0001\u007f\\b\\u2028"é\udcff';
+  const escaped = '\\u003c\\u0026\\u003e\\u2028\\u2029\\u0008\\u000c\\n\\u0001\u007f\\\\b\\\\u2028\\"é\\ufffd';
+  const label = '<&>\u2028\u2029\\u0008\\u000c\\n\\u0001\u007f\\\\b\\\\u2028\\"é\ufffd';
+  expect(text(renderList([[odd, "1"]]))).toBe(`{"status":"success","data":[{"${label}":"1"}]}`);
+  expect(text(renderList([odd], { warnings: [odd], infos: [] }))).toBe(
+    `{"status":"success","data":["${escaped}"],"warnings":["${escaped}"]}`,
+  );
+  expect(Buffer.from(renderError(odd, "")).toString()).toBe(`{"status":"error","errorType":"${escaped}","error":""}`);
+  expect(Buffer.from(renderData({ [odd]: 1 })).toString()).toBe(`{"status":"success","data":{"${escaped}":1}}`);
+  const short = escaped.replace("u0008", "b").replace("u000c", "f");
+  const answer = text(renderResult({ type: "string", timeMs: 0, value: odd }, "", NOTHING));
+  expect(answer).toBe(`{"status":"success","data":{"resultType":"string","result":[0,"${short}"]}}`);
+});
+
+test("scalars never have an exponent, points do", () => {
+  const shown = (value: QueryValue): string => text(renderResult(value, "", NOTHING)).slice(50);
+  expect(shown({ type: "scalar", timeMs: 10, value: 1e22 })).toBe('"result":[0.01,"10000000000000000000000"]}}');
+  expect(shown({ type: "scalar", timeMs: -1500, value: 1e-7 })).toBe('"result":[-1.5,"0.0000001"]}}');
+  expect(shown({ type: "vector", timeMs: 10, columns: [column({}, [1e22])] })).toBe(
+    '"result":[{"metric":{},"value":[0.010,"1e+22"]}]}}',
+  );
 });
 
 test("a string longer than a chunk, after others", () => {

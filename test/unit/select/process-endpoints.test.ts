@@ -1,7 +1,14 @@
 // test/unit/select/process-endpoints.test.ts: what a process tells about itself, before and after its engine is open.
 import { Writable } from "node:stream";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { createLog, formatHostPort, type HttpServer, Lifecycle, listenHttp } from "../../../libs/runtime/index.ts";
+import {
+  createLog,
+  type ExposedFamily,
+  formatHostPort,
+  type HttpServer,
+  Lifecycle,
+  listenHttp,
+} from "../../../libs/runtime/index.ts";
 import { createSelectApi } from "../../../services/select/index.ts";
 import { MemoryQueryable } from "../../promql/memory-queryable.ts";
 import { WIDE } from "./select-server.ts";
@@ -11,6 +18,40 @@ let nowMs = START_MS;
 let segment = 0;
 let server: HttpServer;
 const lifecycle = new Lifecycle();
+
+const FAMILIES: readonly ExposedFamily[] = [
+  { name: "a_total", help: "A.", type: "counter", values: [{ name: "a_total", labels: {}, value: 3 }] },
+  {
+    name: "b",
+    help: "B.",
+    type: "gauge",
+    values: [
+      { name: "b", labels: { z: "1", k: "x" }, value: Number.NaN },
+      { name: "b", labels: { k: "y" }, value: Number.NEGATIVE_INFINITY },
+    ],
+  },
+  {
+    name: "h",
+    help: "H.",
+    type: "histogram",
+    values: [
+      { name: "h_bucket", labels: { le: "0.5", k: "x" }, value: 1 },
+      { name: "h_bucket", labels: { le: "+Inf", k: "x" }, value: 2 },
+      { name: "h_sum", labels: { k: "x" }, value: 1.5 },
+      { name: "h_count", labels: { k: "x" }, value: 2 },
+    ],
+  },
+  {
+    name: "s",
+    help: "S.",
+    type: "summary",
+    values: [
+      { name: "s", labels: { quantile: "0.5" }, value: 4 },
+      { name: "s_sum", labels: {}, value: 9 },
+      { name: "s_count", labels: {}, value: 2 },
+    ],
+  },
+];
 
 beforeAll(async () => {
   const api = createSelectApi({
@@ -23,6 +64,7 @@ beforeAll(async () => {
       damages: () => 3,
       walSegment: () => segment,
       acceptsWrites: true,
+      selfMetrics: () => Promise.resolve(FAMILIES),
     },
   });
   const stream = new Writable({ write: (_chunk, _encoding, done) => done() });
@@ -93,4 +135,49 @@ test("features: those of the language by the options, none that isn't there", as
   expect(features.promql).toMatchObject({ anchored: true, fill: true, subqueries: true, per_step_stats: true });
   expect(features.promql_functions).toMatchObject({ rate: true, mad_over_time: true });
   expect(features.promql_operators).toMatchObject({ "=~": true, limitk: true, atan2: true });
+});
+
+test("its own metrics, all or those that a pattern names", async () => {
+  const pair = (name: string, value: string) => ({ name, value });
+  const gauges = [
+    { label: [pair("k", "x"), pair("z", "1")], gauge: { value: "NaN" } },
+    { label: [pair("k", "y")], gauge: { value: "-Infinity" } },
+  ];
+  const bucket = [{ cumulativeCount: "1", upperBound: 0.5 }];
+  const all = [
+    { name: "a_total", help: "A.", type: "COUNTER", metric: [{ counter: { value: 3 } }] },
+    { name: "b", help: "B.", type: "GAUGE", metric: gauges },
+    {
+      ...{ name: "h", help: "H.", type: "HISTOGRAM" },
+      metric: [{ label: [pair("k", "x")], histogram: { sampleCount: "2", sampleSum: 1.5, bucket } }],
+    },
+    {
+      ...{ name: "s", help: "S.", type: "SUMMARY" },
+      metric: [{ summary: { sampleCount: "2", sampleSum: 9, quantile: [{ quantile: 0.5, value: 4 }] } }],
+    },
+  ];
+  expect(await ask("status/self_metrics")).toEqual({ status: 200, data: all });
+  expect(await ask("status/self_metrics?metric_name_pattern=a_.*|b")).toMatchObject({ data: all.slice(0, 2) });
+  expect(await ask("status/self_metrics?metric_name_pattern=a_")).toEqual({ status: 200, data: [] });
+});
+
+test("the API's paths", async () => {
+  const response = await fetch(`http://${formatHostPort(server.address)}/api/v1/openapi.yaml`);
+  expect(response.headers.get("content-type")).toBe("application/yaml; charset=utf-8");
+  const text = await response.text();
+  const values = [
+    '  "/label/{name}/values":',
+    "    parameters:",
+    "      - name: name",
+    "        in: path",
+    "        required: true",
+    "        schema: {type: string}",
+    "    get:",
+    "      operationId: get-label-name-values",
+  ];
+  expect(text).toContain(`${values.join("\n")}\n`);
+  expect(text.match(/^ {2}"\/query":\n {4}get:/m)).not.toBeNull();
+  expect(text.match(/^ {4}post:\n {6}operationId: post-query$/m)).not.toBeNull();
+  const ids = [...text.matchAll(/operationId: (.*)/g)].map((match) => match[1]);
+  expect(new Set(ids).size).toBe(ids.length);
 });

@@ -261,6 +261,7 @@ describe("limits stop queries with their names", () => {
     ],
     ["query-steps-max", { stepsMax: 20 }, range("m", 21), 400, "exceeded maximum resolution of 20 points"],
     ["query-queue-max", { concurrency: 1, queueMax: 0 }, range("m"), 429, "--query-queue-max"],
+    ["query-timeout", { timeoutMs: 50 }, "/select/stuck/prometheus/api/v1/query?query=m", 503, "(--query-timeout)"],
   ] as const)("%s", async (limit, limits, path, status, text) => {
     const storage = storageOf(4);
     const select = await openSelect({ queryable: () => storage, ...limits });
@@ -277,6 +278,8 @@ describe("limits stop queries with their names", () => {
     expect(select.api.readings().tidemark_query_limits_total).toEqual([{ labels: { limit }, value: 1 }]);
     aborter.abort();
     await until(() => storage.running === 0);
+    const { tidemark_queries_running: running, tidemark_queries_waiting: waiting } = select.api.readings();
+    expect([running, waiting]).toEqual([0, 0]);
   });
 
   test("every storage hears the limits", async () => {

@@ -12,7 +12,7 @@ const TREES: readonly (readonly [query: string, json: string])[] = [
   ["7", '{"type":"numberLiteral","val":"7"}'],
   ["5m", '{"type":"numberLiteral","val":"300"}'],
   ["-Inf", '{"type":"numberLiteral","val":"-Inf"}'],
-  ['"a\\"\\n\\xff"', '{"type":"stringLiteral","val":"a\\"\\n\ufffd"}'],
+  ['"a\\"\\n\\xff"', '{"type":"stringLiteral","val":"a\\"\\n\\ufffd"}'],
   ["(up)", `{"expr":${UP},"type":"parenExpr"}`],
   ["-up", `{"expr":${UP},"op":"-","type":"unaryExpr"}`],
   [

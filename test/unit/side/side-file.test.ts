@@ -39,13 +39,13 @@ const OPTIONS: SideFileOptions = {
 
 const keyOf = (i: number): Uint8Array => encodeSeriesKey("t", ["__name__", `h${i}`]);
 
-function written(list: readonly SideSeries[]): SimFileSystem {
+async function written(list: readonly SideSeries[]): Promise<SimFileSystem> {
   const fs = new SimFileSystem();
   const writer = new SideFileWriter(fs, PATH, OPTIONS, kernel);
   list.forEach((side, i) => {
     writer.add(keyOf(i), side);
   });
-  const size = writer.finish();
+  const size = await writer.finish();
   expect(fs.stat(PATH)!.sizeBytes).toBe(size);
   return fs;
 }
@@ -94,10 +94,10 @@ function grownHistograms(): SideSeries {
 }
 
 describe("a file", () => {
-  test("gives back what was written, with spans that tell what is in it", () => {
-    fc.assert(
-      fc.property(fc.array(anySide, { minLength: 1, maxLength: 4 }), (list) => {
-        const fs = written(list);
+  test("gives back what was written, with spans that tell what is in it", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(anySide, { minLength: 1, maxLength: 4 }), async (list) => {
+        const fs = await written(list);
         expect(readAll(fs)).toEqual(list);
         const reader = new SideFileReader(fs, PATH, kernel);
         expect(reader.footer).toMatchObject({
@@ -118,8 +118,8 @@ describe("a file", () => {
     );
   });
 
-  test("a flipped bit anywhere is found", () => {
-    const bytes = bytesOf(written([grownHistograms()]));
+  test("a flipped bit anywhere is found", async () => {
+    const bytes = bytesOf(await written([grownHistograms()]));
     const good = readAll(fileOf(bytes));
     fc.assert(
       fc.property(fc.nat(bytes.length - 1), fc.nat(7), (at, bit) => {
@@ -152,13 +152,13 @@ describe("a file", () => {
     );
   });
 
-  test("buckets that grow take a fraction of their doubles", () => {
+  test("buckets that grow take a fraction of their doubles", async () => {
     const side = grownHistograms();
     const numbers = side.histograms.reduce((sum, { histogram }) => sum + histogram!.buckets.length + 3, 0);
-    expect(bytesOf(written([side])).length).toBeLessThan(numbers);
+    expect(bytesOf(await written([side])).length).toBeLessThan(numbers);
   });
 
-  test("the golden file of version 1", () => {
+  test("the golden file of version 1", async () => {
     const golden = fileURLToPath(new URL("../../golden/side-1.tms", import.meta.url));
     const small = { ...grownHistograms(), histograms: grownHistograms().histograms.slice(95, 105) };
     const custom: SideSeries = {
@@ -179,7 +179,7 @@ describe("a file", () => {
       exemplars: [{ timeMs: 5, value: -0, labels: ["trace_id", "é"] }],
       starts: [{ timeMs: 5, startMs: 1 }],
     };
-    const bytes = bytesOf(written([small, custom]));
+    const bytes = bytesOf(await written([small, custom]));
     if (process.env.WRITE_GOLDEN === "1") writeFileSync(golden, bytes);
     const kept = new Uint8Array(readFileSync(golden));
     expect(readAll(fileOf(kept))).toEqual([small, custom]);
@@ -205,6 +205,24 @@ describe("plans", () => {
     expect(planSideMerges([a!, c!, d!], 10 * DAY)).toBeUndefined();
     const many = Array.from({ length: 8 }, (_, i) => file(3, i, i + 1));
     expect(planSideMerges(many, 100)).toEqual(many);
+  });
+
+  test("what deletions hide of is left alone until one is due, then written anew, with its day when all are", () => {
+    const file = (shard: number, hours: number, ...deletions: string[]) => ({
+      ...{ file: `${shard} ${hours}`, shard, minMs: hours * 3_600_000, maxMs: (hours + 1) * 3_600_000 },
+      tombstones: deletions.map((deletion) => ({ deletion })),
+    });
+    const isDue = (deletion: string): boolean => deletion === "due";
+    const plan = (files: ReturnType<typeof file>[], nowMs = 48 * 3_600_000) =>
+      planSideMerges(files, nowMs, isDue)?.map(({ file: name }) => name);
+    expect(plan([file(0, 1, "open"), file(0, 2)])).toBeUndefined();
+    expect(plan([file(0, 1, "open"), file(0, 2), file(0, 3)])).toEqual(["0 2", "0 3"]);
+    expect(plan([file(0, 1, "due"), file(0, 2)])).toEqual(["0 1", "0 2"]);
+    expect(plan([file(0, 1, "due", "open"), file(0, 2)])).toEqual(["0 1"]);
+    expect(plan([file(0, 1, "due")])).toEqual(["0 1"]);
+    // Before its day is over, too.
+    expect(plan([file(0, 1, "due"), file(0, 2)], 3 * 3_600_000)).toEqual(["0 1"]);
+    expect(planSideMerges([file(0, 1, "due")], 48 * 3_600_000)).toBeUndefined();
   });
 
   test("files without anything within retention expire", () => {

@@ -181,3 +181,21 @@ test("series found by a range without samples of theirs are none", async () => {
   expect((await within(NOW - 2 * HOUR, NOW - HOUR - 1)).length).toBe(0);
   await db.close();
 });
+
+test("names, values and series take no more than a query may", async () => {
+  const db = await openDb();
+  const rows = Array.from({ length: 300 }, (_, i): Row => [{ __name__: "m", pod: `pod-${i}` }, NOW - HOUR, i]);
+  for (let from = 0; from < rows.length; from += 100) await write(db, rows.slice(from, from + 100));
+  const small = { ...context, bytesMax: 5000 };
+  const refused = /got more than 5000 bytes; want fewer, by matchers or a limit \(--query-bytes-max\)/;
+  for (const range of [ALWAYS, { minMs: NOW - 2 * HOUR, maxMs: NOW }]) {
+    expect(await db.queryable.labelNames([], range, 0, small)).toEqual(["__name__", "pod"]);
+    await expect(db.queryable.labelValues("pod", [], range, 0, small)).rejects.toThrow(refused);
+    await expect(db.queryable.series([], range, 0, small)).rejects.toThrow(refused);
+    const some = [[{ type: "=~", name: "pod", value: "pod-1.?" } as const]];
+    expect((await db.queryable.labelValues("pod", some, range, 0, small)).length).toBe(11);
+    expect((await db.queryable.series(some, range, 0, small)).length).toBe(11);
+    expect((await db.queryable.labelValues("pod", [], range, 0, context)).length).toBe(300);
+  }
+  await db.close();
+});

@@ -123,6 +123,23 @@ test("files expire with raw samples", async () => {
   await db.close();
 });
 
+test("on a small disk the oldest files go, and what is as old is seen no more", async () => {
+  const fs = new SimFileSystem();
+  let db = await openDb(fs, OPTIONS);
+  for (const hours of [60, 30, 1]) await during(db, appendSide(db, [[SERIES[0]!, one(NOW - hours * HOUR)]]));
+  await during(db, db.flush());
+  expect(files(fs).length).toBe(3);
+  const { sizeBytes } = db.report().side;
+  await db.close();
+  db = await openDb(fs, { ...OPTIONS, retentionBytes: sizeBytes - 1 });
+  await during(db, db.compact());
+  expect(sideOf(db, SERIES[0]!).histograms.map(({ timeMs }) => timeMs)).toEqual([NOW - 30 * HOUR, NOW - HOUR]);
+  expect([files(fs).length, db.report().cuts.shrunk]).toEqual([2, 1]);
+  expect(db.report().cutoffMs).toBeLessThan(NOW - 30 * HOUR);
+  expect(db.report().cutoffMs).toBeGreaterThan(NOW - 60 * HOUR);
+  await db.close();
+});
+
 test("a damaged file is told of, and the rest is served; drafts and merged files are removed", async () => {
   const fs = new SimFileSystem();
   let db = await openDb(fs, OPTIONS);
@@ -146,7 +163,9 @@ test("a damaged file is told of, and the rest is served; drafts and merged files
   db = await openDb(fs, { ...OPTIONS, onProblem: (problem) => problems.push(problem) });
   expect(problems).toEqual([expect.stringContaining(`${first}: cannot open side file`)]);
   expect(sideOf(db, SERIES[0]!).histograms.length).toBe(1);
-  expect(files(fs)).toEqual([first, second]);
+  expect(files(fs)).toEqual([second]);
+  expect(fs.list(`${DATA_DIR}/quarantine`)).toEqual([first]);
+  expect(db.damagedBlocks).toEqual([first]);
   await db.close();
 });
 

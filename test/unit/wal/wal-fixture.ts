@@ -187,6 +187,10 @@ class OpenedLast implements FileSystem {
   fsyncDir(folder: string, site: string): void {
     this.fs.fsyncDir(folder, site);
   }
+
+  fsyncDirSoon(folder: string, site: string): Promise<void> {
+    return this.fs.fsyncDirSoon(folder, site);
+  }
 }
 
 /** Identity, replay and an inline WAL on `fs`. */
