@@ -12,6 +12,8 @@ export interface MergeOptions {
   readonly retentionMs: number;
   /** What merges may take of the disk, beyond its reserve. A merge's inputs are on the disk and stay until its output is durable. */
   readonly freeBytes: number;
+  /** What a merge writes besides its output. Left out: nothing. */
+  readonly besideBytes?: (inputs: readonly BlockEntry[]) => number;
   /** Shards that have a merge at work. */
   readonly busyShards?: ReadonlySet<number>;
   /** Whether what a deletion hides may go for good. Left out: no. */
@@ -27,7 +29,7 @@ export interface MergePlan {
   readonly dayMs: number;
   /** By time. */
   readonly inputs: readonly BlockEntry[];
-  /** The output takes no more: what its inputs take. */
+  /** All that is written takes no more: what its inputs take, and what is written besides. */
   readonly sizeBytes: number;
 }
 
@@ -73,10 +75,13 @@ export function planMerges(blocks: readonly BlockEntry[], nowMs: number, options
   wanted.sort((a, b) => a.dayMs - b.dayMs || a.shard - b.shard);
   let freeBytes = options.freeBytes;
   const plans = new Map<number, MergePlan>();
+  const { besideBytes = () => 0 } = options;
   for (const plan of wanted) {
     if (plans.has(plan.shard) || plan.sizeBytes > freeBytes) continue;
-    plans.set(plan.shard, plan);
-    freeBytes -= plan.sizeBytes;
+    const sizeBytes = plan.sizeBytes + besideBytes(plan.inputs);
+    if (sizeBytes > freeBytes) continue;
+    plans.set(plan.shard, { ...plan, sizeBytes });
+    freeBytes -= sizeBytes;
   }
   return [...plans.values()];
 }

@@ -58,6 +58,17 @@ export class LevelPieceStore implements PieceStore {
     return key;
   }
 
+  /** LevelDB that could not write a file writes nothing any more, even with room again, until it is opened anew. */
+  async recover(): Promise<void> {
+    await this.db.close();
+    try {
+      await this.db.open();
+    } catch {
+      await ClassicLevel.destroy(this.db.location);
+      await this.db.open();
+    }
+  }
+
   async close(): Promise<void> {
     await this.db.close();
   }

@@ -14,6 +14,8 @@ export interface PieceStore {
   write(puts: readonly PieceValue[], removedPrefixes?: readonly Uint8Array[]): Promise<void>;
   /** The first key at or after one; undefined when there is none. */
   firstKey(from: Uint8Array): Promise<Uint8Array | undefined>;
+  /** Makes a store that refuses to write, because the disk once did, write again. Left out: it does so by itself. */
+  recover?(): Promise<void>;
   close(): Promise<void>;
 }
 

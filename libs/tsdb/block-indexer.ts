@@ -8,8 +8,11 @@ import type { IndexedBlock } from "./piece-index.ts";
 import type { DbState } from "./state.ts";
 import type { StoredBlock } from "./stored-block.ts";
 
+/** A store is not opened anew with less room: it could not be, and what it has would be out of reach. */
+const RECOVERY_BYTES = 16 << 20;
+
 export interface BlockIndexerOptions {
-  readonly state: Pick<DbState, "pieces">;
+  readonly state: Pick<DbState, "pieces" | "reserve">;
   readonly dataDir: string;
   readonly builder: BlockBuilder;
   /** The live blocks by file name. */
@@ -60,7 +63,8 @@ export class BlockIndexer {
   /** Makes pieces that are missing: those that a disk has lost, or a crash kept from being written. Never rejects. */
   async reindex(): Promise<void> {
     const { builder, dataDir, state, stored } = this.options;
-    if (state.pieces.missing === 0) return;
+    if (state.pieces.isRefusing && state.reserve.freeBytes >= RECOVERY_BYTES) await state.pieces.recover();
+    if (state.pieces.isRefusing || state.pieces.missing === 0) return;
     const make = ({ id }: IndexedBlock): Promise<readonly PieceValue[]> => {
       for (const [file, { reader }] of stored) {
         if (compareBytes(reader.footer.id, id) === 0) return builder.index(blockPath(dataDir, file));

@@ -84,6 +84,10 @@ export class Cutter {
       isQuarantined: (error) => state.quarantine.report(error),
       isDue: (deletion) => state.deletions.isDue(deletion),
       pause: () => state.clock.sleep(0),
+      room: () => {
+        state.reserve.look();
+        return state.reserve;
+      },
     });
     this.isDue = (deletion) => state.deletions.isDue(deletion);
     this.firstMs = isNew ? Math.floor(state.clock.nowMs() / windowMs) * windowMs : Number.NEGATIVE_INFINITY;
@@ -196,8 +200,9 @@ export class Cutter {
 
   private async cutAll(report: CutReport, isDue: IsDue): Promise<void> {
     const { state } = this.options;
-    if (this.pending !== undefined || state.windows.hasOlder || state.side.windows.hasOlder)
-      await this.cut(report, isDue);
+    // While a cut had no room another window may have ended.
+    if (this.pending !== undefined) await this.cut(report, isDue);
+    if (state.windows.hasOlder || state.side.windows.hasOlder) await this.cut(report, isDue);
     await this.endWindow(state.clock.nowMs());
     await this.cut(report, isDue);
   }
@@ -448,6 +453,7 @@ export class Cutter {
         // What is past raw retention may still be wanted by coarser levels, of a whole day.
         retentionMs: state.levelRetentionMs["1h"],
         freeBytes: state.reserve.spareBytes,
+        besideBytes: (inputs) => this.levels.bytesBeside(inputs),
         isDue,
         hasPast: (entry) => this.floorsOf([entry]).some(({ floorMs }) => floorMs >= entry.maxMs),
       });
@@ -560,8 +566,9 @@ export class Cutter {
       throw error;
     }
     try {
-      const complete = state.deletions.complete(change, registry, stored, state.windows.heads, state.side, made);
+      const complete = state.deletions.complete(change, registry, stored, state.side, made);
       for (const { message } of await registry.replace(complete)) onProblem(message);
+      state.deletions.settle(complete, state.windows.heads, state.side);
     } catch (error) {
       // After a failed sync the disk may hold the new list: its files must stay.
       if (error instanceof UnavailableError) giveUp();

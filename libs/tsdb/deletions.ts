@@ -136,7 +136,6 @@ export class Deletions {
     change: RegistryChange,
     registry: BlockRegistry,
     stored: ReadonlyMap<string, StoredBlock>,
-    heads: readonly Head[],
     side: SideData,
     made: readonly StoredSide[] = [],
   ): RegistryChange {
@@ -153,12 +152,17 @@ export class Deletions {
     }
     const beside = [...side.files, ...made].flatMap(({ registered }) => registered ?? []);
     for (const one of beside) for (const { deletion } of one.tombstones) used.add(deletion);
-    for (const id of [...this.open.keys()]) {
-      const isInMemory = heads.some((head) => head.hides(id)) || side.windows.hides(id);
-      if (!used.has(id) && !isInMemory) this.open.delete(id);
-    }
     const open = this.entries.filter(({ id }) => used.has(id));
     return { ...change, tombstones, side: beside, deletions: { last: this.last, open } };
+  }
+
+  /** Forgets the deletions that hide nothing any more, once the registry says so: until then blocks that are live name them. */
+  settle({ deletions }: RegistryChange, heads: readonly Head[], side: SideData): void {
+    const said = new Set(deletions?.open.map(({ id }) => id));
+    for (const id of [...this.open.keys()]) {
+      const isInMemory = heads.some((head) => head.hides(id)) || side.windows.hides(id);
+      if (!said.has(id) && !isInMemory) this.open.delete(id);
+    }
   }
 }
 

@@ -41,6 +41,8 @@ export interface LevelKeeperOptions {
   readonly isDue: (deletion: string) => boolean;
   /** Lets others have their turn. */
   readonly pause: () => Promise<void>;
+  /** Room on the disk now: all of it, and what of it is beyond the reserve. */
+  readonly room: () => { readonly freeBytes: number; readonly spareBytes: number };
 }
 
 /** Days settle and blocks expire with time: a plan over many blocks takes milliseconds. */
@@ -69,14 +71,18 @@ export class LevelKeeper {
 
   /** Does up to `most` steps; returns how many blocks were made. Errors: those of the builder. */
   async run(most: number, isClosing: () => boolean): Promise<number> {
-    const { blocks, nowMs, retentionMs, pause } = this.options;
+    const { blocks, nowMs, retentionMs, pause, room } = this.options;
     let made = 0;
     let left = most;
     // Shard by shard: a plan over all blocks would take too long in one piece.
     for (const shard of new Set(blocks().map((entry) => entry.shard))) {
       while (left > 0 && !isClosing()) {
         const steps = planLevels(this.live(new Set([shard])), nowMs(), retentionMs);
-        const step = steps.find((one) => inputsOf(one).every(({ file }) => !this.failed.has(file)));
+        const { freeBytes, spareBytes } = room();
+        const step = steps.find((one) => {
+          const fits = bytesOf(inputsOf(one)) <= (this.makesRoom(one) ? freeBytes : spareBytes);
+          return fits && inputsOf(one).every(({ file }) => !this.failed.has(file));
+        });
         if (step === undefined) break;
         made += await this.attempt(step);
         left--;
@@ -85,6 +91,22 @@ export class LevelKeeper {
       await pause();
     }
     return made;
+  }
+
+  /** Whether samples that are past their retention wait for a step: it may use the reserve, because they go then. */
+  private makesRoom(step: LevelStep): boolean {
+    const { nowMs, retentionMs } = this.options;
+    if (step.kind === "rest" || step.kind === "drop") return true;
+    return step.kind !== "join" && step.dayMs + DAY_MS <= nowMs() - retentionMs.raw;
+  }
+
+  /** What has to be written anew of rows, at most, when these raw blocks are merged. */
+  bytesBeside(raw: readonly BlockEntry[]): number {
+    const ids = new Set(raw.map(({ id }) => id));
+    const cut = this.live(new Set([raw[0]!.shard])).filter(({ parents, isRows }) => {
+      return isRows && parents.some((id) => ids.has(id)) && !parents.every((id) => ids.has(id));
+    });
+    return bytesOf(cut.map(({ entry }) => entry));
   }
 
   /** Does a step; where blocks turn out to be unreadable it is left alone from now on. */
@@ -204,6 +226,10 @@ function inputsOf(step: LevelStep): readonly BlockEntry[] {
     case "cut":
       return [step.block];
   }
+}
+
+function bytesOf(blocks: readonly BlockEntry[]): number {
+  return blocks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }
 
 function cutOf(dayMs: number, parents: readonly string[]): Derivation {

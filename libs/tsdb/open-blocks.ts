@@ -3,7 +3,7 @@ import { type BlockEntry, BlockReader, type BlockRegistry, blockPath, classifyin
 import type { FileSystem } from "../env/index.ts";
 import { ColumnKernel, createHash128 } from "../kernel/index.ts";
 import { CorruptionError, type Hash128, placeSeries } from "../model/index.ts";
-import { RECORD, RegistrationBody } from "../wal/index.ts";
+import { RegistrationBody } from "../wal/index.ts";
 import { headFullError } from "./head.ts";
 import { numberFor } from "./register.ts";
 import type { DbState } from "./state.ts";
@@ -61,6 +61,6 @@ function numberOfKey(state: DbState, hash128: Hash128, key: Uint8Array): number 
   const body = new RegistrationBody();
   body.add(series, shard, BigInt(home.low) | (BigInt(home.high) << 32n), id, key);
   // Nothing is logged while read-only: nothing will refer to it.
-  if (wal.state !== "read-only") wal.append(RECORD.registrations, body.body());
+  if (wal.state !== "read-only") wal.register(body.body());
   return series;
 }

@@ -38,6 +38,7 @@ export class PieceIndex {
   private readonly indexed = new Set<string>();
 
   private readonly sizeOf: () => number;
+  private refuses = false;
 
   constructor(store: PieceStore, onProblem: (problem: string) => void = () => {}, sizeOf: () => number = () => 0) {
     this.store = store;
@@ -99,6 +100,7 @@ export class PieceIndex {
         this.indexed.add(nameOf(block));
       }
     } catch (error) {
+      this.refuses = true;
       for (const { block } of added) this.wanting.set(nameOf(block), block);
       this.onProblem(`cannot write the index: got ${reasonOf(error)}; want ${added.length} blocks in it`);
     }
@@ -136,6 +138,21 @@ export class PieceIndex {
     return this.sizeOf();
   }
 
+  /** Whether the last write failed. */
+  get isRefusing(): boolean {
+    return this.refuses;
+  }
+
+  /** Once the disk has room again: the store writes again, or says that it can't. Never rejects. */
+  async recover(): Promise<void> {
+    try {
+      await this.store.recover?.();
+      this.refuses = false;
+    } catch (error) {
+      this.onProblem(`cannot open the index anew: got ${reasonOf(error)}; want it to be written again`);
+    }
+  }
+
   /** Blocks that want their pieces made. */
   get missing(): number {
     return this.wanting.size;
@@ -149,6 +166,7 @@ export class PieceIndex {
         const pieces = await make(block);
         if (!this.wanting.has(nameOf(block))) continue;
         await this.replace([{ block, pieces }], [block]);
+        if (this.refuses) return;
         this.stats.rebuilt++;
       } catch (error) {
         if (!(error instanceof CorruptionError)) return;

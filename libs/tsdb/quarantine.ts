@@ -2,7 +2,7 @@
 // A damaged block leaves the sources at once, and answers say what they lack, by its times. Then it is put aside durably: its file gets a
 // name in DIR/quarantine, and the registry forgets it (cutter.ts, putAside). Nothing there is ever read or removed: who has repaired a block or
 // has no use for it moves the file. What its name says is what a start knows of it.
-import { isBlockFile } from "../block/index.ts";
+import { isBlockFile, LEVELS, type Level } from "../block/index.ts";
 import { errorCode, errorText, type FileSystem } from "../env/index.ts";
 import { CorruptionError } from "../model/index.ts";
 import { isSideFile } from "../side/index.ts";
@@ -15,6 +15,11 @@ export interface MissingBlock {
   readonly maxMs: number;
   readonly sizeBytes: number;
 }
+
+/** By level: up to when its samples, or rows, are past their retention. */
+export type PastTimes = Readonly<Record<Level, number>>;
+
+const levelOf = ({ file }: MissingBlock): Level => LEVELS.find((level) => file.startsWith(`${level}-`)) ?? "raw";
 
 const TIMES = /^(?:[^-]+-)?\d+-(-?\d+)-(-?\d+)-[0-9a-f]{8}\./;
 
@@ -97,11 +102,21 @@ export class Quarantine {
     return true;
   }
 
-  /** What a result over [lowMs, highMs] lacks, as warnings. Samples up to `expiredMs` would not be served anyway. */
-  warnings(lowMs: number, highMs: number, expiredMs: number): string[] {
+  /**
+   * What a result over [lowMs, highMs] lacks, as warnings. Samples up to what `pastMs` says of their level would not be served anyway; of
+   * coarser levels what the samples of raw blocks do not answer for is missed.
+   */
+  warnings(lowMs: number, highMs: number, pastMs: PastTimes): string[] {
     if (this.byFile.size === 0 && this.losses.length === 0) return [];
-    const affects = ({ minMs, maxMs }: Loss): boolean => minMs < highMs && maxMs >= lowMs && maxMs > expiredMs;
-    const files = [...this.byFile.values()].filter(affects);
+    const affects = ({ minMs, maxMs }: Loss): boolean => minMs < highMs && maxMs >= lowMs && maxMs > pastMs.raw;
+    const fileAffects = (missing: MissingBlock): boolean => {
+      const level = levelOf(missing);
+      if (level === "raw") return affects(missing);
+      const { minMs, maxMs } = missing;
+      const alone = { minMs, maxMs: Math.min(maxMs, pastMs.raw) };
+      return alone.minMs < alone.maxMs && alone.minMs < highMs && alone.maxMs >= lowMs && maxMs > pastMs[level];
+    };
+    const files = [...this.byFile.values()].filter(fileAffects);
     const blocks = files.filter(({ file }) => !isSideFile(file));
     const side = files.filter(({ file }) => isSideFile(file));
     const lost = this.losses.filter(affects);

@@ -13,6 +13,7 @@ import {
   type QueryContext,
   type RawColumn,
   type RawRequest,
+  type RowLevel,
   type SeriesExemplars,
   type Statistics,
   TextBudget,
@@ -23,6 +24,7 @@ import { evaluateLeaf } from "./evaluate.ts";
 import { findExemplars } from "./exemplars.ts";
 import { Pace } from "./pace.ts";
 import { PlanPool } from "./plan-pool.ts";
+import type { PastTimes } from "./quarantine.ts";
 import { streamRawSamples } from "./raw-samples.ts";
 import type { Selection } from "./selection.ts";
 import { seriesWithin } from "./series-within.ts";
@@ -82,7 +84,7 @@ export class DbQuerier implements Queryable {
   }
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
-    const { clock, quarantine, retention, selector, side, stats } = this.state;
+    const { clock, quarantine, selector, side, stats } = this.state;
     const floorMs = this.floorMs(context);
     stats.leavesRunning++;
     try {
@@ -94,7 +96,7 @@ export class DbQuerier implements Queryable {
       const { startMs, stepMs, count } = leaf.grid;
       const lowMs = startMs - leaf.offsetMs - leaf.rangeMs + 1;
       const highMs = startMs + (count - 1) * stepMs - leaf.offsetMs;
-      const warnings = quarantine.warnings(lowMs, highMs, clock.nowMs() - retention.longestMs);
+      const warnings = quarantine.warnings(lowMs, highMs, this.pastTimes());
       return warnings.length === 0 ? result : { ...result, warnings: [...result.warnings, ...warnings] };
     } finally {
       stats.leavesRunning--;
@@ -193,8 +195,14 @@ export class DbQuerier implements Queryable {
   }
 
   lacking({ minMs, maxMs }: TimeRange): string[] {
-    const { clock, quarantine, retention } = this.state;
-    return quarantine.warnings(minMs, maxMs, clock.nowMs() - retention.longestMs);
+    return this.state.quarantine.warnings(minMs, maxMs, this.pastTimes());
+  }
+
+  private pastTimes(): PastTimes {
+    const { clock, levelRetentionMs, retention } = this.state;
+    const nowMs = clock.nowMs();
+    const past = (level: RowLevel): number => nowMs - (levelRetentionMs?.[level] ?? retention.longestMs);
+    return { raw: nowMs - retention.longestMs, "1m": past("1m"), "1h": past("1h") };
   }
 
   async metadata(family: string, context: QueryContext): Promise<MetadataEntry[]> {

@@ -1,6 +1,7 @@
 // libs/tsdb/side-files.ts: the files of side data of a directory: opened, written when stores are cut, merged by day, dropped when they
 // expire. Order: a file is durable before what it replaces goes; what a crash leaves twice counts once. A few milliseconds at a time.
 import {
+  classifyingFileSystem,
   compareBytes,
   DAY_MS,
   encodePlaces,
@@ -9,7 +10,7 @@ import {
   type SideTombstones,
   type Tombstone,
 } from "../block/index.ts";
-import { errorText, type FileSystem, type Random } from "../env/index.ts";
+import { ensureDirectory, errorText, type FileSystem, type Random } from "../env/index.ts";
 import type { ColumnKernel } from "../kernel/index.ts";
 import { CorruptionError, encodeSeriesKey, InvalidError } from "../model/index.ts";
 import {
@@ -290,10 +291,9 @@ export class SideFiles {
   ): Promise<StoredSide | undefined> {
     const { fs, dataDir, kernel } = this.options;
     const folder = sideFolder(dataDir);
-    if (fs.stat(folder) === undefined) {
-      fs.makeDirectory(folder);
-      fs.fsyncDir(dataDir, "side-folder");
-    }
+    // Also where it is there: who made it may have died before its name was durable.
+    if (!this.isFolderDurable) ensureDirectory(classifyingFileSystem(fs), folder, "side-folder");
+    this.isFolderDurable = true;
     const name = sideFileName(options);
     const writer = new SideFileWriter(fs, this.path(name), options, kernel);
     let tombstones: readonly Tombstone[] = [];
@@ -386,6 +386,8 @@ export class SideFiles {
       for (const input of inputs) input.release();
     }
   }
+
+  private isFolderDurable = false;
 
   private replace(removed: readonly StoredSide[], added: readonly StoredSide[]): void {
     if (removed.length + added.length === 0) return;

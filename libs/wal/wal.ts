@@ -155,7 +155,31 @@ export class Wal {
    */
   admit(bodyBytes: number): void {
     // Twice, because they may be registrations.
-    if (!this.accepts || !this.filling.hasRoom(2 * (bodyBytes + 64 * frameBytes(8)))) this.refuse(bodyBytes);
+    this.appendDeferred();
+    const needed = 2 * (bodyBytes + 64 * frameBytes(8));
+    if (!this.accepts || this.deferred.length > 0 || !this.filling.hasRoom(needed)) this.refuse(bodyBytes);
+  }
+
+  /**
+   * Appends a registration that reading has made: now, or, while the log takes nothing, before whatever comes next. Nothing refers to it
+   * before that, so nothing is lost without it.
+   */
+  register(body: Uint8Array): void {
+    this.deferred.push(body.slice());
+    this.appendDeferred();
+  }
+
+  /** As many as there is room for. */
+  private appendDeferred(): void {
+    while (this.deferred.length > 0 && this.accepts) {
+      const [body] = this.deferred as [Uint8Array];
+      const frame = frameBytes(body.length);
+      if (!this.filling.hasRoom(2 * frame)) return;
+      this.deferred.shift();
+      this.filling.add(RECORD.registrations, [body], body.length);
+      this.endPosition += frame;
+      this.running ??= this.run();
+    }
   }
 
   /**
@@ -181,7 +205,8 @@ export class Wal {
     for (const part of parts) bodyBytes += part.length;
     const frame = frameBytes(bodyBytes);
     const needed = type === RECORD.registrations ? 2 * frame : frame;
-    if (!this.accepts || !this.filling.hasRoom(needed)) this.refuse(bodyBytes);
+    this.appendDeferred();
+    if (!this.accepts || this.deferred.length > 0 || !this.filling.hasRoom(needed)) this.refuse(bodyBytes);
     this.filling.add(type, parts, bodyBytes);
     this.filling.newestMs = Math.max(this.filling.newestMs, newestMs);
     this.endPosition += frame;
@@ -254,6 +279,8 @@ export class Wal {
     await this.truncating;
     await this.committer.close();
   }
+
+  private readonly deferred: Uint8Array[] = [];
 
   private get hasEnded(): boolean {
     return this.currentState !== "open" && this.currentState !== "full";

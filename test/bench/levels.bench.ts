@@ -140,6 +140,7 @@ const keeper = new LevelKeeper({
   isQuarantined: () => false,
   isDue: () => false,
   pause: async () => undefined,
+  room: () => ({ freeBytes: Number.POSITIVE_INFINITY, spareBytes: Number.POSITIVE_INFINITY }),
   onProblem: (problem) => {
     throw new Error(problem);
   },

@@ -5,9 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { SeededRandom } from "../../libs/env/index.ts";
-import { freePort, type Running, sleep, startTidemark, stop, until, untilOk } from "../e2e/processes.ts";
+import { freePort, type Running, sleep, stop, until } from "../e2e/processes.ts";
 import { Ledger } from "./ledger.ts";
 import { expectLedger } from "./real-directory.ts";
+import { Service } from "./service.ts";
 import { Writer } from "./writer.ts";
 
 const KILLS = 20;
@@ -33,35 +34,6 @@ describe("real processes", () => {
     rmSync(dir, { recursive: true, force: true });
   }, 60_000);
 
-  /** A service that can be started again and again on its ports. */
-  class Service {
-    readonly http: string;
-    readonly base: string;
-    process!: Running;
-    private readonly args: readonly string[];
-
-    constructor(port: number, args: readonly string[]) {
-      this.http = `127.0.0.1:${port}`;
-      this.base = `http://${this.http}`;
-      this.args = [...args, "--http-listen", this.http];
-    }
-
-    start(): void {
-      this.process = startTidemark(this.args[0]!, this.args);
-      running.add(this.process);
-    }
-
-    async ready(): Promise<void> {
-      await untilOk(`${this.base}/-/ready`, START_MS, [this.process]);
-    }
-
-    async end(signal: NodeJS.Signals): Promise<number | null> {
-      const code = await stop(this.process, signal);
-      running.delete(this.process);
-      return code;
-    }
-  }
-
   const engine = (name: string): string[] => [
     "--data-dir",
     join(dir, name),
@@ -73,11 +45,14 @@ describe("real processes", () => {
 
   async function storageService(): Promise<{ service: Service; grpc: string }> {
     const grpc = `127.0.0.1:${await freePort()}`;
-    return { service: new Service(await freePort(), ["storage", "--grpc-listen", grpc, ...engine("data")]), grpc };
+    return {
+      service: new Service(await freePort(), ["storage", "--grpc-listen", grpc, ...engine("data")], running),
+      grpc,
+    };
   }
 
   const insertService = async (grpc: string): Promise<Service> =>
-    new Service(await freePort(), ["insert", "--storage", grpc]);
+    new Service(await freePort(), ["insert", "--storage", grpc], running);
 
   function write(base: string, count: number, pauseMs: number, churn = 0): void {
     for (let i = 0; i < count; i++) {
@@ -128,7 +103,7 @@ describe("real processes", () => {
   }, 150_000);
 
   test(`everything in one process, killed ${KILLS_ALL} times`, async () => {
-    const all = new Service(await freePort(), ["all", "--self-scrape", "off", ...engine("data")]);
+    const all = new Service(await freePort(), ["all", "--self-scrape", "off", ...engine("data")], running);
     all.start();
     await all.ready();
     write(all.base, 4, 5, 0.1);
@@ -165,7 +140,7 @@ describe("real processes", () => {
   }, 90_000);
 
   test("SIGTERM under load: not ready at once, exit status 0 in time, nothing lost, no torn tail", async () => {
-    const all = new Service(await freePort(), ["all", "--self-scrape", "off", ...engine("data")]);
+    const all = new Service(await freePort(), ["all", "--self-scrape", "off", ...engine("data")], running);
     all.start();
     await all.ready();
     write(all.base, 6, 0);

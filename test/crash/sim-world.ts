@@ -1,13 +1,14 @@
 // test/crash/sim-world.ts: a disk that forgets, a storage that dies on it again and again, two inserts, and clients that keep a ledger.
 // Everything follows from the seed. The real Db and the real IngestHandler run; only disk, clock and process table are simulated.
-import { SeededRandom, SimClock, SimFileSystem } from "../../libs/env/index.ts";
-import { MemoryPieceStore } from "../../libs/index/index.ts";
+import { readWhole, removeTree, SeededRandom, SimClock, SimFileSystem } from "../../libs/env/index.ts";
 import { CorruptionError, type FloatHistogram, labelsKey } from "../../libs/model/index.ts";
+import { Engine } from "../../libs/promql/index.ts";
 import { compareHistograms } from "../../libs/side/histogram-bytes.ts";
-import { Db } from "../../libs/tsdb/index.ts";
+import { Db, type DbOptions } from "../../libs/tsdb/index.ts";
 import type { WriteReply } from "../../services/insert/index.ts";
 import { type Deleted, type FoundSeries, Ledger, type Outcome, wins } from "./ledger.ts";
 import { SimInsert, type SimStorage } from "./sim-insert.ts";
+import { SimPieceStore } from "./sim-piece-store.ts";
 import { SimProcess } from "./sim-process.ts";
 import {
   histogramsOf,
@@ -23,6 +24,10 @@ import {
 } from "./sim-traffic.ts";
 
 const DATA_DIR = "/disk/data";
+const INDEX = `${DATA_DIR}/index`;
+const HOUR_MS = 3_600_000;
+/** Two hours after a midnight: samples of some hours ago are of a day that is settled, and has rows. */
+const START_MS = 19_676 * 24 * HOUR_MS + 2 * HOUR_MS;
 const CLIENTS = 3;
 const KIB = 1024;
 
@@ -37,9 +42,9 @@ function expectNative(found: FloatHistogram): void {
 export class World {
   readonly fs = new SimFileSystem();
   readonly ledger = new Ledger();
-  readonly clock = new SimClock();
-  /** The persistent index outlives its process, though not whole. */
-  private readonly pieces = new MemoryPieceStore();
+  readonly clock: SimClock;
+  /** What the persistent index was at some moment. */
+  private olderIndex: Uint8Array | undefined;
   private readonly mark: (name: string) => void;
   private readonly random: SeededRandom;
   private readonly traffic: Traffic;
@@ -74,6 +79,8 @@ export class World {
     this.hurried = this.random.chance(0.5);
     this.windowMs = this.random.pick([8_000, 60_000, 7_200_000]);
     this.deleteUndoMs = this.random.pick([5_000, 86_400_000]);
+    // Late in the evening nothing is settled yet.
+    this.clock = new SimClock(this.random.chance(0.35) ? START_MS : START_MS - 4 * HOUR_MS);
     this.fs.nowMs = () => this.clock.nowMs();
     this.fs.makeDirectory("/disk");
     this.fs.fsyncDir("/", "");
@@ -121,6 +128,9 @@ export class World {
       "wal-group",
       "block-registry-file",
       "block-registry-name",
+      "level-block-file",
+      "level-block-name",
+      "index-batch",
     ]);
     this.fs.faults = (call) => {
       if (call.number < crashAt || (kind !== undefined && call.kind !== kind && call.site !== kind)) return undefined;
@@ -138,7 +148,11 @@ export class World {
     const process = new SimProcess(fs, clock);
     let opened: Db | undefined;
     let error: unknown;
-    const opening = Db.open({
+    const open = async (): Promise<Db> => {
+      if (process.fs.stat(DATA_DIR) === undefined) process.fs.makeDirectory(DATA_DIR);
+      return Db.open({ ...options, pieceStore: await SimPieceStore.open(process.fs, INDEX) });
+    };
+    const options: DbOptions = {
       dataDir: DATA_DIR,
       fs: process.fs,
       clock: process.clock,
@@ -150,13 +164,13 @@ export class World {
       maxFutureMs: MAX_FUTURE_MS,
       seriesMax: 500,
       walMode: "inline",
-      pieceStore: this.pieces,
       walSegmentBytes: this.segmentBytes,
       walBufferBytes: 1024 * KIB,
       windowMs: this.windowMs,
       lateWindowMs: this.windowMs / 8,
       deleteUndoMs: this.deleteUndoMs,
-    }).then(
+    };
+    const opening = open().then(
       (db) => {
         opened = db;
       },
@@ -172,6 +186,7 @@ export class World {
       await this.afterStart(opened);
       await this.checkMetadata(opened);
       await this.checkIndex(opened);
+      await this.checkRows(opened);
       return this.storage;
     }
     process.end();
@@ -242,16 +257,56 @@ export class World {
     this.fs.faults = faults;
   }
 
-  /** Loses a piece of the index, or damages it. */
+  /** What rows say is what samples say. */
+  private async checkRows(db: Db): Promise<void> {
+    if (this.fs.crashed) return;
+    if (db.damagedBlocks.length > 0) throw new Violation(`damaged without damage: ${db.damagedBlocks}`);
+    if (db.report().levels.every(({ level, count }) => level === "raw" || count === 0)) return;
+    this.mark("rows found");
+    if (this.random.chance(0.6)) return;
+    const { faults } = this.fs;
+    this.fs.faults = () => undefined;
+    const engine = new Engine({ now: () => this.clock.nowMs() });
+    const end = START_MS - 2 * HOUR_MS;
+    for (const tenant of TENANTS) {
+      const context = { tenant, signal: new AbortController().signal, deadlineMs: Infinity, samplesMax: 1e9 };
+      const ask = async (query: string, level: "raw" | "1h"): Promise<string> => {
+        const { value } = await engine.range(db.queryable, query, end - 6 * HOUR_MS, end, HOUR_MS, context, { level });
+        if (value.type !== "matrix") throw new Error("no matrix");
+        return JSON.stringify(
+          value.columns.map((one) => [labelsKey(one.labels), [...one.values].map(String), one.present]).sort(),
+        );
+      };
+      for (let metric = 0; metric < 6; metric++) {
+        const query = `count_over_time(metric_${metric}[1h])`;
+        const rows = await ask(query, "1h");
+        // What is committed meanwhile, both see at last.
+        if (rows !== (await ask(query, "raw")) && (await ask(query, "1h")) !== (await ask(query, "raw"))) {
+          throw new Violation(`rows of ${tenant} differ: ${query}: ${rows}; want ${await ask(query, "raw")}`);
+        }
+      }
+    }
+    this.fs.faults = faults;
+  }
+
+  /** Between two processes: the index is lost, damaged, or an older one. */
   private harmIndex(): void {
-    const names = [...this.pieces.values.keys()];
-    if (names.length === 0) return;
+    const { fs, random } = this;
+    const path = `${INDEX}/log`;
+    const bytes = fs.stat(INDEX) === undefined ? undefined : readWhole(fs, path);
+    if (bytes === undefined || bytes.length === 0) return;
     this.mark("index harmed");
-    const name = this.random.pick(names);
-    const value = this.pieces.values.get(name)!.slice();
-    value[this.random.below(value.length)]! ^= 4;
-    if (this.random.chance(0.5)) this.pieces.values.set(name, value);
-    else this.pieces.values.delete(name);
+    const kind = random.below(3);
+    if (kind === 0) fs.flip(path, random.below(bytes.length), 4);
+    else if (kind === 1) removeTree(fs, INDEX);
+    else if (this.olderIndex !== undefined) {
+      removeTree(fs, INDEX);
+      fs.makeDirectory(INDEX);
+      const file = fs.open(path, "create");
+      file.write(this.olderIndex, 0);
+      file.close();
+    }
+    if (random.chance(0.3)) this.olderIndex = bytes;
   }
 
   /** Errors: Violation for a block that is damaged where it is read: a crash damages none that is live. */
@@ -359,7 +414,6 @@ export class World {
     const first = this.storage!.db.report().wal.segment;
     for (let steps = random.below(this.hurried ? 5 : 40); steps > 0 && !fs.crashed; steps--) {
       for (const which of this.inserts.keys()) if (random.chance(0.01)) this.restartInsert(which);
-      if (random.chance(0.02)) this.harmIndex();
       if (this.fullDisks && random.chance(0.05)) fs.capacityBytes = this.usedBytes() + random.below(3 * KIB);
       await clock.advance(random.pick([0, 1, 100, 1000, 15_000]));
       if (random.chance(0.06) && !fs.crashed) await this.deleteSome();
@@ -381,6 +435,7 @@ export class World {
     if (first > 0 && wal.segment > first + 1) this.mark("rolls under load");
     if (cuts.blocks > 0) this.mark("cut into blocks");
     if (cuts.merged > 0) this.mark("blocks merged");
+    if (cuts.rows > 0) this.mark("rows made");
     if (blocks.count > 0) this.mark("blocks found");
     if (side.files > 0) this.mark("files of histograms found");
     if (counters.sideOutvoted > 0) this.mark("histogram outvoted");
@@ -411,6 +466,7 @@ export class World {
     fs.faults = () => undefined;
     if (random.chance(0.4)) fs.kill();
     else fs.crash(random);
+    if (random.chance(0.2)) this.harmIndex();
   }
 
   /** The simulation looks without being seen: its own calls are no chance to crash. */

@@ -21,6 +21,10 @@ const SITES = [
   "identity-file",
   "identity-found",
   "identity-name",
+  "index-batch",
+  "index-name",
+  "level-block-file",
+  "level-block-name",
   "merged-block-file",
   "merged-block-name",
   "quarantine-folder",
@@ -40,6 +44,7 @@ const SITES = [
 /**
  * Syncs whose absence this world does not notice. Another sync of the same directory follows before anything relies on the first: that of
  * the blocks folder after those of the identity, the registry's after a block's name. What comes back after a truncation is removed again.
+ * What the index lacks is made again.
  * What was lost is noted again at the next start while the damage is there. test/unit/block/registry.test.ts notices the registry's own,
  * test/unit/tsdb/deletion-side.test.ts that of what a cut writes hidden.
  */
@@ -49,6 +54,9 @@ const COVERED = [
   "blocks-folder",
   "identity-found",
   "identity-name",
+  "index-batch",
+  "index-name",
+  "level-block-name",
   "merged-block-name",
   "quarantine-folder",
   "side-draft-name",
@@ -88,6 +96,8 @@ const MARKS = [
   "number reused",
   "out of bounds refused",
   "repeat dropped",
+  "rows found",
+  "rows made",
   "rolls under load",
   "sample acknowledged",
   "sample outvoted",

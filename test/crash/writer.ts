@@ -26,6 +26,8 @@ export interface WriterOptions {
   readonly pauseMs: number;
   /** New series come with this chance per request. */
   readonly churn?: number;
+  /** How long ago a request's samples are, one of these; left out: now. */
+  readonly agesMs?: readonly number[];
 }
 
 export class Writer {
@@ -86,10 +88,11 @@ export class Writer {
 
   private compose(): WriteSeries[] {
     const { random } = this;
-    const { instance, number, churn = 0 } = this.options;
+    const { instance, number, churn = 0, agesMs = [0] } = this.options;
     if (random.chance(churn)) this.series++;
     // Writers of one target differ in the last digit of their times.
     this.lastMs = Math.max(this.lastMs + 10, Math.floor(Date.now() / 10) * 10 + (number % 10));
+    const timeMs = this.lastMs - random.pick(agesMs);
     return Array.from({ length: this.series }, (_, i) => {
       const bits = random.chance(0.05) ? random.pick(ODD_BITS) : undefined;
       const values =
@@ -100,7 +103,7 @@ export class Writer {
         ["instance", instance],
         ["job", "crash"],
       ];
-      return { labels: random.chance(0.1) ? labels.reverse() : labels, times: [this.lastMs], values };
+      return { labels: random.chance(0.1) ? labels.reverse() : labels, times: [timeMs], values };
     });
   }
 }

@@ -110,6 +110,13 @@ describe("merges", () => {
     ],
     ["what fits exactly is merged", { freeBytes: 20 }, windows(0, 4), ["0: (0,2] (2,4]"]],
     ["what doesn't is not", { freeBytes: 19 }, windows(0, 4), []],
+    [
+      "what is written besides fits as well",
+      { freeBytes: 25, besideBytes: () => 5 },
+      windows(0, 4),
+      ["0: (0,2] (2,4]"],
+    ],
+    ["or there is no merge", { freeBytes: 24, besideBytes: () => 5 }, windows(0, 4), []],
     ["merges share the free bytes", { freeBytes: 39 }, [...windows(0, 4, 1), ...windows(0, 4, 2)], ["1: (0,2] (2,4]"]],
     [
       "a day that doesn't fit lets a smaller one pass",

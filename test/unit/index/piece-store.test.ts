@@ -1,5 +1,6 @@
 // test/unit/index/piece-store.test.ts: what every store of pieces promises: level on the real disk, and its twin in memory.
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -52,6 +53,29 @@ describe("level", () => {
     expect(second.problem).toBeUndefined();
     expect(shown(second.store.get(bytes(1)))).toEqual([2]);
     await second.store.close();
+  });
+
+  test("that could not write a file writes again, with all it had, once it is told to recover", async () => {
+    const folder = newFolder();
+    const { store } = await LevelPieceStore.open(folder);
+    await store.write([{ key: bytes(1), value: bytes(2) }]);
+    // Folders where its next tables would be.
+    const taken = Array.from({ length: 60 }, (_, n) => join(folder, `${`${n + 3}`.padStart(6, "0")}.ldb`));
+    for (const path of taken) mkdirSync(path);
+    const fill = async (): Promise<void> => {
+      for (let n = 0; n < 40; n++)
+        await store.write([{ key: bytes(9, n), value: new Uint8Array(randomBytes(300_000)) }]);
+    };
+    await expect(fill()).rejects.toThrow("IO error");
+    for (const path of taken) rmSync(path, { recursive: true });
+    await expect(store.write([{ key: bytes(3), value: bytes(4) }])).rejects.toThrow("IO error");
+    expect(shown(store.get(bytes(1)))).toEqual([2]);
+    await store.recover();
+    expect(shown(store.get(bytes(1)))).toEqual([2]);
+    await fill();
+    await store.write([{ key: bytes(3), value: bytes(4) }]);
+    expect(shown(store.get(bytes(3)))).toEqual([4]);
+    await store.close();
   });
 
   test("that can't be opened is made anew, and says so", async () => {

@@ -195,6 +195,48 @@ test("pieces of the index come with blocks, go with them, and are made again whe
   await db.close();
 });
 
+test("an index that a full disk has kept from writing is opened anew when there is room, and made whole", async () => {
+  /** As LevelDB: after a failure nothing is written before it is opened anew. */
+  class StickyStore extends MemoryPieceStore {
+    isFull = false;
+    isStuck = false;
+    override async write(...args: Parameters<MemoryPieceStore["write"]>): Promise<void> {
+      this.isStuck ||= this.isFull;
+      if (this.isStuck) throw new Error("No space left on device");
+      await super.write(...args);
+    }
+    async recover(): Promise<void> {
+      this.isStuck = false;
+    }
+  }
+  const fs = new SimFileSystem();
+  const clock = new SimClock(NOW);
+  const pieceStore = new StickyStore();
+  const problems: string[] = [];
+  const db = await openDb(fs, { ...OPTIONS, clock, pieceStore, onProblem: (problem) => problems.push(problem) });
+  const feed = new Feed(db);
+  const rows = Array.from({ length: 20 }, (_, i): Row => [series(i), NOW - HOUR, i]);
+  await feed.append(rows);
+  pieceStore.isFull = true;
+  // No room to open it anew.
+  fs.capacityBytes = fs.usedBytes + (2 << 20);
+  await clock.advance(5000);
+  await settle(clock, db.flush());
+  const state = () => db.report().index;
+  expect(state().missing).toBe(db.report().blocks.count);
+  await clock.advance(60_000);
+  expect(problems.length).toBe(1);
+  pieceStore.isFull = false;
+  await clock.advance(60_000);
+  expect(state().missing).toBeGreaterThan(0);
+  expect(contents(db)).toEqual(lines(rows));
+  fs.capacityBytes = Number.POSITIVE_INFINITY;
+  await clock.advance(10_000);
+  expect(state()).toMatchObject({ missing: 0, indexed: db.report().blocks.count });
+  expect(problems.length).toBe(1);
+  await settle(clock, db.close());
+});
+
 test("days are merged, old blocks expire, and the answer stays what retention says", async () => {
   const fs = new SimFileSystem();
   const clock = new SimClock(NOW);
@@ -220,6 +262,32 @@ test("days are merged, old blocks expire, and the answer stays what retention sa
   expect(found).toEqual(expect.arrayContaining(lines(rows.filter(([, time]) => time > cutoff))));
   expect(found.length).toBeLessThan(rows.length);
   await db.close();
+});
+
+test("a window ends while the cut of the one before waits for room: both are cut by the next flush", async () => {
+  const fs = new SimFileSystem();
+  const clock = new SimClock(NOW);
+  const db = await openDb(fs, { ...OPTIONS, clock, windowMs: MINUTE, lateWindowMs: MINUTE / 10 });
+  let failure: Error | undefined;
+  void db.failed.then((error) => {
+    failure = error;
+  });
+  const feed = new Feed(db);
+  const rows: Row[] = [];
+  fs.faults = ({ kind, path }) => (kind === "write" && path.includes("/blocks/") ? "ENOSPC" : undefined);
+  for (let window = 0; window < 4; window++) {
+    const row: Row = [series(window), clock.nowMs(), window];
+    await feed.append([row]);
+    rows.push(row);
+    await clock.advance(MINUTE);
+  }
+  expect(db.report().cuts.blocks).toBe(0);
+  fs.faults = () => undefined;
+  await settle(clock, db.flush());
+  expect(failure).toBeUndefined();
+  expect(contents(db)).toEqual(lines(rows));
+  expect(db.report().blocks.samples).toBe(rows.length);
+  await settle(clock, db.close());
 });
 
 test("a full disk postpones a cut; a restart forgets half of one", async () => {

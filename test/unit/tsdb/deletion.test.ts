@@ -337,6 +337,37 @@ describe("a deletion", () => {
     await life.db.close();
   });
 
+  test("that the disk has no room to be applied stays in effect, can still be undone, and is applied later", async () => {
+    const life = await new Life().open();
+    const rows = await filled(life);
+    await life.settle(life.db.flush());
+    const { id } = (await life.remove(one(2)))!;
+    // From the first merged block on.
+    const full = (): void => {
+      let isMerged = false;
+      life.fs.faults = ({ kind, path, site }) => {
+        isMerged ||= site === "merged-block-name";
+        return isMerged && path.includes("registry.json") && kind === "write" ? "ENOSPC" : undefined;
+      };
+    };
+    full();
+    await expect(life.settle(life.db.deletable.cleanTombstones())).rejects.toThrow("ENOSPC");
+    expect(contents(life.db)).toEqual(lines(not(rows, 2)));
+    life.fs.faults = () => undefined;
+    expect((await life.db.deletable.deletions(TENANT)).map((one) => one.id)).toEqual([id]);
+    await life.settle(life.db.deletable.undelete(TENANT, id));
+    expect(contents(life.db)).toEqual(lines(rows));
+    await life.remove(one(2));
+    full();
+    await expect(life.settle(life.db.deletable.cleanTombstones())).rejects.toThrow("ENOSPC");
+    life.fs.faults = () => undefined;
+    await life.settle(life.db.deletable.cleanTombstones());
+    expect(contents(life.db)).toEqual(lines(not(rows, 2)));
+    await life.kill();
+    expect(contents(life.db)).toEqual(lines(not(rows, 2)));
+    await life.db.close();
+  });
+
   test("leaves no series, label or value behind that has no sample", async () => {
     const life = await new Life().open();
     await filled(life);

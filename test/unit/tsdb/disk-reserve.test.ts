@@ -1,8 +1,9 @@
 // test/unit/tsdb/disk-reserve.test.ts: writes stop before the disk is full, and come back by themselves; cuts and merges go on meanwhile.
 import { describe, expect, test } from "vitest";
-import { SimClock, SimFileSystem } from "../../../libs/env/index.ts";
+import { SeededRandom, SimClock, SimFileSystem } from "../../../libs/env/index.ts";
 import { UnavailableError } from "../../../libs/model/index.ts";
 import { DiskReserve } from "../../../libs/tsdb/disk-reserve.ts";
+import type { Db } from "../../../libs/tsdb/index.ts";
 import { contents, HOUR, lines, NOW, openDb, type Row, settled, write } from "./db-fixture.ts";
 
 const MIB = 2 ** 20;
@@ -86,4 +87,51 @@ test("a storage below its reserve: writes get 503 with the flag's name, queries,
   expect(db.report().cuts.merged).toBe(2);
   expect(contents(db)).toEqual(lines([...old, row(1), row(2), row(3)]));
   await settled(clock, db.close());
+});
+
+describe("rows", () => {
+  const day = 24 * HOUR;
+  const end = Math.floor(NOW / day) * day;
+  const options = {
+    ...{ diskReserve: { bytes: MIB }, shardCount: 1, headMemoryBytes: 4 << 20, retentionMs: 3 * day },
+    rowRetentionMs: { "1m": 3 * day, "1h": 30 * day },
+  };
+  const countOf = (db: Db, level: string): number => db.report().levels.find((one) => one.level === level)!.count;
+
+  /** A storage with a block of yesterday, and the size of that. */
+  async function withSamples(): Promise<{ fs: SimFileSystem; clock: SimClock; db: Db; sizeBytes: number }> {
+    const fs = new SimFileSystem();
+    const clock = new SimClock(end + 2 * HOUR);
+    const db = await openDb(fs, { ...options, clock });
+    const random = new SeededRandom(1);
+    const rows: Row[] = [];
+    for (let time = end - day + 30_000; time <= end; time += 30_000)
+      rows.push([{ __name__: "m" }, time, random.float()]);
+    await write(db, rows);
+    await settled(clock, db.flush());
+    return { fs, clock, db, sizeBytes: db.report().blocks.sizeBytes };
+  }
+
+  test("are made once they have room beyond the reserve", async () => {
+    const { fs, clock, db, sizeBytes } = await withSamples();
+    fs.capacityBytes = fs.usedBytes + MIB + sizeBytes / 2;
+    expect((await settled(clock, db.compact())).rows).toBe(0);
+    expect([countOf(db, "raw"), countOf(db, "1h")]).toEqual([1, 0]);
+    fs.capacityBytes += sizeBytes;
+    expect((await settled(clock, db.compact())).rows).toBe(2);
+    expect([countOf(db, "1m"), countOf(db, "1h")]).toEqual([1, 1]);
+    await settled(clock, db.close());
+  });
+
+  test("that expired samples wait for are made of the reserve, and the samples go; never more than there is", async () => {
+    const { fs, clock, db: young, sizeBytes } = await withSamples();
+    await settled(clock, young.close());
+    const later = new SimClock(end + 4 * day);
+    fs.capacityBytes = fs.usedBytes + 1.5 * sizeBytes;
+    const db = await openDb(fs, { ...options, clock: later });
+    expect(db.readOnlyReason).toContain("--disk-reserve");
+    await settled(later, db.compact());
+    expect([countOf(db, "raw"), countOf(db, "1m"), countOf(db, "1h")]).toEqual([0, 0, 1]);
+    await settled(later, db.close());
+  });
 });

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { nodeClock, SimClock, SimFileSystem } from "../../../libs/env/index.ts";
 import { RECORD, RegistrationBody, suspectPath, type Wal } from "../../../libs/wal/index.ts";
-import { appendSamples, DATA_DIR, open, read, register, TestMetadata } from "./wal-fixture.ts";
+import { addEntry, appendSamples, DATA_DIR, open, read, register, TestMetadata } from "./wal-fixture.ts";
 
 const path = (segment: number): string => `${DATA_DIR}/wal/${String(segment).padStart(8, "0")}.wal`;
 const segmentsOn = (fs: SimFileSystem): number[] => fs.list(`${DATA_DIR}/wal`).map((name) => Number(name.slice(0, 8)));
@@ -19,6 +19,28 @@ async function places(fs: SimFileSystem, firstSegment?: number): Promise<string[
   const { records, segments } = await read(fs, DATA_DIR, new SimClock(), firstSegment);
   return records.map((record, i) => `${record.replace("samples:", "")} in ${segments[i]}`);
 }
+
+test("a registration that reading makes while the disk is full is in the log before whatever comes next", async () => {
+  const fs = new SimFileSystem();
+  const clock = new SimClock();
+  const { wal } = await open(fs, { clock });
+  await write(wal, "a");
+  fs.capacityBytes = fs.usedBytes;
+  appendSamples(wal, "b");
+  await tick();
+  expect(wal.state).toBe("full");
+  expect(() => appendSamples(wal, "c")).toThrow("ENOSPC");
+  const body = new RegistrationBody();
+  addEntry(body, 7, "read");
+  wal.register(body.body());
+  fs.capacityBytes = Number.POSITIVE_INFINITY;
+  await clock.advance(600);
+  await write(wal, "d");
+  await wal.close();
+  const found = await read(fs, DATA_DIR);
+  expect(found.records).toEqual(["samples:a", "samples:b", "samples:d"]);
+  expect(found.series.keys.get(7)).toBe("read");
+});
 
 describe("a rotation", () => {
   test("what was appended before the boundary lies below the segment, what comes after it does not", async () => {
