@@ -81,6 +81,8 @@ describe.skipIf(agents.length === 0 || !exporter || !prometheusBin)("vmagent as 
       const process = start("vmagent", agent, [
         ...[`-promscrape.config=${config}`, `-remoteWrite.tmpDataPath=${join(dir, job)}`],
         ...[`-httpListenAddr=127.0.0.1:${await freePort()}`, "-remoteWrite.flushInterval=200ms"],
+        // Several queues overtake each other, and a Prometheus refuses what is older than what it has.
+        "-remoteWrite.queues=1",
         ...[`-remoteWrite.url=http://${proxy.address}/api/v1/write`, `-remoteWrite.url=${prometheus.url}/api/v1/write`],
       ]);
       try {
