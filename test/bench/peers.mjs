@@ -56,6 +56,8 @@ export const SYSTEMS = {
   async prom(dir) {
     const port = await freePort();
     return {
+      // Connections overtake each other; it wants a series' samples in order.
+      refuses: "out of order sample",
       ...peer("prom", dir, port),
       write: `http://127.0.0.1:${port}/api/v1/write`,
       base: `http://127.0.0.1:${port}`,
@@ -129,7 +131,7 @@ export function replay(file, system) {
   );
   if (out.status !== 0) throw new Error(out.stderr);
   const result = JSON.parse(out.stdout);
-  if (result.bad > 0) throw new Error(`writes were refused: ${out.stdout} ${out.stderr}`);
+  if (result.bad > 0 && !out.stderr.includes(system.refuses)) throw new Error(`writes were refused: ${out.stdout} ${out.stderr}`);
   return result;
 }
 
