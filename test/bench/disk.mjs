@@ -1,7 +1,7 @@
 // test/bench/disk.mjs: what storage costs beside VictoriaMetrics and Prometheus: bytes on disk, memory, restarts, writes while blocks
 // are merged, samples into the past. BENCH_SCALE=0.1 runs a tenth of the targets.
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { capture, generate, replay, STEP_MS, SYSTEMS, stopAll, untilOk, work, yard } from "./peers.mjs";
 
