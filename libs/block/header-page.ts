@@ -220,6 +220,11 @@ export class HeaderPage {
     );
   }
 
+  /** Finds where entries begin, so that asking for one is quick. */
+  prepare(): void {
+    this.offsets ??= this.layOut();
+  }
+
   /** The entry of a column of the page. */
   at(i: number): StoredColumn {
     let entry = this.entries[i];
@@ -236,8 +241,8 @@ export class HeaderPage {
   }
 
   private decode(i: number): StoredColumn {
-    this.offsets ??= this.layOut();
-    const { streams, positions, entries } = this;
+    this.prepare();
+    const { streams, positions, entries, offsets } = this;
     const columns = entries.length;
     for (const name of OF_ALL) streams[name].at = i;
     for (let row = 0; row < VARYING.length; row++) streams[VARYING[row]!].at = positions[row * columns + i]!;
@@ -249,7 +254,7 @@ export class HeaderPage {
     this.slabs[slab] = bytes;
     const from = (i % SLAB) * COLUMN_HEADER_BYTES;
     const header = new ColumnHeader(bytes.subarray(from, from + COLUMN_HEADER_BYTES));
-    return readEntry(streams, header, this.firstColumn + i, this.offsets[i]!, this.countOf);
+    return readEntry(streams, header, this.firstColumn + i, offsets![i]!, this.countOf);
   }
 
   /** Finds where the entries begin, and that nothing is left behind the last ones. */

@@ -11,7 +11,7 @@ import type { StoredColumn } from "./column-entry.ts";
 import { type Footer, readFooter, type TenantEntry } from "./footer.ts";
 import { HeaderPage } from "./header-page.ts";
 import { type PageEntry, pageOf, readChecked, readPage } from "./page.ts";
-import { decodeSeriesPage, decodeSeriesRows } from "./series-page.ts";
+import { decodeSeriesPage, LabelPage } from "./series-page.ts";
 import { compareBytes } from "./writer.ts";
 
 const NOTHING = new Uint8Array(0);
@@ -29,6 +29,7 @@ export class BlockReader {
   private readonly file: OpenFile;
   private readonly kernel: ColumnKernel;
   private readonly keyPages = new Map<number, Uint8Array[]>();
+  private readonly labelPages = new Map<number, LabelPage>();
   private readonly headerPages = new Map<number, HeaderPage>();
   private timePages: readonly HeaderPage[] | undefined;
   private readonly timeColumns: (Float64Array | undefined)[] = [];
@@ -60,6 +61,7 @@ export class BlockReader {
   /** Forgets the pages and times that were read. */
   forget(): void {
     this.keyPages.clear();
+    this.labelPages.clear();
     this.headerPages.clear();
     this.timePages = undefined;
     this.timeColumns.length = 0;
@@ -81,6 +83,7 @@ export class BlockReader {
     let bytes = this.span.bytes.length;
     for (const page of this.timePages ?? []) bytes += page.keptBytes;
     for (const keys of this.keyPages.values()) bytes += keys.length * KEY_BYTES;
+    for (const page of this.labelPages.values()) bytes += page.keptBytes;
     for (const page of this.headerPages.values()) bytes += page.keptBytes;
     for (const times of this.timeColumns) bytes += times?.byteLength ?? 0;
     return bytes;
@@ -114,12 +117,46 @@ export class BlockReader {
     return keys;
   }
 
-  /** The labels of a page's series, all or those at these ascending places of the page; nothing of it is kept. */
+  /** The labels of a page's series, all or those at these ascending places of the page. */
   rowsOfPage(number: number, places?: Uint32Array): PairRows {
-    const page = this.footer.seriesPages[number]!;
-    const bytes = readPage(this.file, page, `series page ${number}`);
-    const source = new ByteSource(bytes, `series page ${number}`, this.path, page.offset);
-    return decodeSeriesRows(source, page.count, this.path, page.offset, places);
+    return this.labelsOfPage(number).rows(places);
+  }
+
+  private labelsOfPage(number: number): LabelPage {
+    let labels = this.labelPages.get(number);
+    if (labels === undefined) {
+      const page = this.footer.seriesPages[number]!;
+      const bytes = readPage(this.file, page, `series page ${number}`);
+      const source = new ByteSource(bytes, `series page ${number}`, this.path, page.offset);
+      labels = new LabelPage(source, page.count, this.path, page.offset);
+      keep(this.labelPages, number, labels);
+    }
+    return labels;
+  }
+
+  /**
+   * Reads what queries look at first, as far as it is kept: labels, headers and times, but no values; one page or column at each step, and
+   * nothing twice. Errors of its steps: CorruptionError.
+   */
+  *readAhead(): Generator<void, void> {
+    const { headerPages, seriesPages } = this.footer;
+    this.timeHeaders();
+    yield;
+    for (let page = 0; page < Math.min(headerPages.length, PAGES_MAX); page++) {
+      if (this.headerPages.has(page)) continue;
+      this.headersOfPage(page).prepare();
+      yield;
+    }
+    for (let page = 0; page < Math.min(seriesPages.length, PAGES_MAX); page++) {
+      if (this.labelPages.has(page)) continue;
+      this.labelsOfPage(page);
+      yield;
+    }
+    for (let column = 0; column < this.timeColumnCount; column++) {
+      if (this.timeColumns[column] !== undefined) continue;
+      this.times(column);
+      yield;
+    }
   }
 
   /** The key of a series. Series are numbered from 0 in the order of their keys. */

@@ -163,11 +163,12 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** One label name of a page: finds which value a series has, series after series. */
 class ChoiceColumn {
-  readonly texts: Texts;
-  /** By value: the number of its pair; -1 while nobody has asked for it. */
+  /** By value: the number of its pair among those given now; -1 while nobody has asked for it. */
   readonly pairs: Int32Array;
-  /** Its text, once it was asked for. */
-  name: string | undefined;
+  /** The name's text and those of values, once they were asked for. */
+  private known: string | undefined;
+  private readonly valueTexts: (string | undefined)[];
+  private readonly texts: Texts;
   private readonly schemas: readonly number[];
   private readonly isOfAll: boolean;
   /** Whether a choice is a byte: mostly all are below 128. */
@@ -181,6 +182,7 @@ class ChoiceColumn {
   constructor({ texts, choices }: ReadColumn, schemas: readonly number[], sizes: Uint32Array, source: ByteSource) {
     this.texts = texts;
     this.pairs = new Int32Array(texts.ends.length - 1).fill(-1);
+    this.valueTexts = new Array<string | undefined>(this.pairs.length).fill(undefined);
     this.schemas = schemas;
     this.isOfAll = schemas.length === sizes.length;
     this.isPlain = choices.length === this.sumOf(sizes);
@@ -194,6 +196,13 @@ class ChoiceColumn {
     return sum;
   }
 
+  /** Begins with the first series again. */
+  restart(): void {
+    this.passed = 0;
+    this.asked = 0;
+    this.choices.at = 0;
+  }
+
   /** The choice of the series at a place; `seen` tells how many series of each schema there are before it, undefined that all were asked for. */
   choiceOf(place: number, seen: Uint32Array | undefined): number {
     const rank = seen === undefined ? this.asked++ : this.isOfAll ? place : this.sumOf(seen);
@@ -202,70 +211,116 @@ class ChoiceColumn {
     this.passed++;
     return this.choices.uvarint();
   }
+
+  name(): string {
+    this.known ??= this.decode(0);
+    return this.known;
+  }
+
+  valueOf(choice: number): string {
+    let text = this.valueTexts[choice];
+    if (text === undefined) {
+      text = this.decode(choice + 1);
+      this.valueTexts[choice] = text;
+    }
+    return text;
+  }
+
+  private decode(i: number): string {
+    try {
+      return decoder.decode(textAt(this.texts, i));
+    } catch {
+      throw this.choices.damage("a label that is no text", "UTF-8");
+    }
+  }
 }
 
+/** What a column of choices takes in memory beside its bytes, and each value in it, about; texts that were asked for included. */
+const CHOICES_BYTES = 300;
+const VALUE_BYTES = 60;
+
 /**
- * Decodes the labels of some series of a page of `count`, those at these ascending places, of all without any: each pair of name and value
- * once, and only those that they have. An order of magnitude less work than the keys. Errors: CorruptionError, also for labels that are no
- * text.
+ * The labels of a page's series: each pair of name and value once, and texts only of those that somebody asked for. An order of magnitude less
+ * work than the keys.
  */
-export function decodeSeriesRows(
-  source: ByteSource,
-  count: number,
-  path: string,
-  offset: number,
-  places: Uint32Array = Uint32Array.from({ length: count }, (_, i) => i),
-): PairRows {
-  const { schemas, schemaOf, names } = readParts(source, count);
-  const sizes = new Uint32Array(schemas.length);
-  for (let i = 0; i < count; i++) sizes[schemaOf[i]!]!++;
-  const decode = (bytes: Uint8Array): string => {
+export class LabelPage {
+  /** Memory that it takes, about. */
+  readonly keptBytes: number;
+  private readonly source: ByteSource;
+  private readonly schemaOf: Uint32Array;
+  private readonly schemaCount: number;
+  private readonly columns: readonly ChoiceColumn[];
+  /** By schema: the columns of its names; undefined where the page lacks one. */
+  private readonly resolved: readonly (readonly (ChoiceColumn | undefined)[])[];
+
+  /** Takes the bytes of a page of `count` series. Errors: CorruptionError. */
+  constructor(source: ByteSource, count: number, path: string, offset: number) {
+    const { schemas, schemaOf, names } = readParts(source, count);
+    this.source = source;
+    this.schemaOf = schemaOf;
+    this.schemaCount = schemas.length;
+    const sizes = new Uint32Array(schemas.length);
+    for (let i = 0; i < count; i++) sizes[schemaOf[i]!]!++;
+    const labelsOf = schemas.map((schema) => textsOf(schema).slice(1));
+    const having = new Map<string, number[]>();
+    labelsOf.forEach((labels, schema) => {
+      for (const name of labels) {
+        const known = having.get(name);
+        if (known === undefined) having.set(name, [schema]);
+        else known.push(schema);
+      }
+    });
+    const columns = new Map<string, ChoiceColumn>();
+    for (const [name, column] of names) {
+      const choices = new ByteSource(column.choices, "label choices", path, offset);
+      columns.set(name, new ChoiceColumn(column, having.get(name) ?? [], sizes, choices));
+    }
+    this.columns = [...columns.values()];
+    this.resolved = labelsOf.map((labels) => labels.map((name) => columns.get(name)));
+    const values = this.columns.reduce((sum, { pairs }) => sum + pairs.length, 0);
+    this.keptBytes = source.at + 4 * count + CHOICES_BYTES * columns.size + VALUE_BYTES * values;
+  }
+
+  /** The labels of the series at these ascending places of the page, of all without any. Errors: CorruptionError, also for labels that are no text. */
+  rows(places: Uint32Array = Uint32Array.from(this.schemaOf, (_, i) => i)): PairRows {
+    const { columns } = this;
+    for (const column of columns) column.restart();
+    const found: { column: ChoiceColumn; choice: number }[] = [];
     try {
-      return decoder.decode(bytes);
-    } catch {
-      throw source.damage("a label that is no text", "UTF-8");
-    }
-  };
-  const labelsOf = schemas.map((schema) => textsOf(schema).slice(1));
-  const having = new Map<string, number[]>();
-  labelsOf.forEach((labels, schema) => {
-    for (const name of labels) {
-      const known = having.get(name);
-      if (known === undefined) having.set(name, [schema]);
-      else known.push(schema);
-    }
-  });
-  const columns = new Map<string, ChoiceColumn>();
-  for (const [name, column] of names) {
-    const choices = new ByteSource(column.choices, "label choices", path, offset);
-    columns.set(name, new ChoiceColumn(column, having.get(name) ?? [], sizes, choices));
-  }
-  const resolved = labelsOf.map((labels) => labels.map((name) => columns.get(name)));
-  const starts = new Uint32Array(places.length + 1);
-  for (let k = 0; k < places.length; k++) starts[k + 1] = starts[k]! + resolved[schemaOf[places[k]!]!]!.length;
-  const pairs = new Uint32Array(starts[places.length]!);
-  const pairNames: string[] = [];
-  const pairValues: string[] = [];
-  const seen = places.length === count ? undefined : new Uint32Array(schemas.length);
-  let at = 0;
-  let passed = 0;
-  for (let k = 0; k < places.length; k++) {
-    const place = places[k]!;
-    if (seen !== undefined) for (; passed < place; passed++) seen[schemaOf[passed]!]!++;
-    for (const column of resolved[schemaOf[place]!]!) {
-      const choice = column?.choiceOf(place, seen) ?? 0;
-      const known = column?.pairs[choice];
-      if (column === undefined || known === undefined) {
-        throw source.damage("a label without a value", "one of its name's values");
-      }
-      if (known < 0) {
-        column.pairs[choice] = pairNames.length;
-        column.name ??= decode(textAt(column.texts, 0));
-        pairNames.push(column.name);
-        pairValues.push(decode(textAt(column.texts, choice + 1)));
-      }
-      pairs[at++] = column.pairs[choice]!;
+      return this.read(places, found);
+    } finally {
+      for (const { column, choice } of found) column.pairs[choice] = -1;
     }
   }
-  return { starts, pairs, names: pairNames, values: pairValues };
+
+  private read(places: Uint32Array, found: { column: ChoiceColumn; choice: number }[]): PairRows {
+    const { schemaOf, resolved, source } = this;
+    const starts = new Uint32Array(places.length + 1);
+    for (let k = 0; k < places.length; k++) starts[k + 1] = starts[k]! + resolved[schemaOf[places[k]!]!]!.length;
+    const pairs = new Uint32Array(starts[places.length]!);
+    const names: string[] = [];
+    const values: string[] = [];
+    const seen = places.length === schemaOf.length ? undefined : new Uint32Array(this.schemaCount);
+    let at = 0;
+    let passed = 0;
+    for (let k = 0; k < places.length; k++) {
+      const place = places[k]!;
+      if (seen !== undefined) for (; passed < place; passed++) seen[schemaOf[passed]!]!++;
+      for (const column of resolved[schemaOf[place]!]!) {
+        const choice = column?.choiceOf(place, seen) ?? 0;
+        const known = column?.pairs[choice];
+        if (column === undefined || known === undefined) {
+          throw source.damage("a label without a value", "one of its name's values");
+        }
+        if (known < 0) {
+          names.push(column.name());
+          values.push(column.valueOf(choice));
+          column.pairs[choice] = found.length;
+          found.push({ column, choice });
+        }
+        pairs[at++] = column.pairs[choice]!;
+      }
+    }
+    return { starts, pairs, names, values };
+  }
 }
