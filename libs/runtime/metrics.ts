@@ -131,6 +131,13 @@ export const METRICS = {
   },
   tidemark_heads_used_bytes: { type: "gauge", help: "Memory that all heads use." },
   tidemark_blocks: { type: "gauge", help: "Live blocks." },
+  tidemark_blocks_kept_bytes: { type: "gauge", help: "Memory of what was read of blocks and is kept." },
+  tidemark_blocks_read_ahead_total: {
+    type: "counter",
+    help: "Blocks read since the start before queries asked for them (--read-ahead).",
+  },
+  tidemark_blocks_read_ahead_running: { type: "gauge", help: "1 while blocks are read ahead." },
+  tidemark_blocks_read_ahead_seconds_total: { type: "counter", help: "Time that reading ahead has worked." },
   tidemark_blocks_bytes: { type: "gauge", help: "Size of the live blocks." },
   tidemark_blocks_samples: { type: "gauge", help: "Samples in the live blocks." },
   tidemark_blocks_damaged: {

@@ -17,7 +17,7 @@ interface Kept {
 
 export class BlockMemory {
   private readonly clock: Clock;
-  private readonly bytesMax: number;
+  readonly bytesMax: number;
   private readonly idleMs: number;
   /** The one used longest ago comes first. */
   private readonly kept = new Map<Droppable, Kept>();

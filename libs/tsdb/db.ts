@@ -59,6 +59,7 @@ import { openBlocks } from "./open-blocks.ts";
 import type { PieceIndex, PieceStats } from "./piece-index.ts";
 import { Quarantine } from "./quarantine.ts";
 import { DbQuerier } from "./querier.ts";
+import { ReadAhead, type ReadAheadStats } from "./read-ahead.ts";
 import { recover } from "./recover.ts";
 import { Retention } from "./retention.ts";
 import { Selector } from "./selector.ts";
@@ -171,6 +172,8 @@ export interface DbReport {
   readonly index: Readonly<PieceStats> & { readonly missing: number; readonly sizeBytes: number };
   /** Histograms, exemplars and start times: not yet in files, and in them. */
   readonly side: { readonly memoryBytes: number; readonly files: number; readonly sizeBytes: number };
+  /** What was read of blocks before queries asked for it, and what all that was read takes in memory. */
+  readonly readAhead: Readonly<ReadAheadStats> & { readonly keptBytes: number };
   readonly levels: readonly { readonly level: Level; readonly count: number; readonly sizeBytes: number }[];
   /** Deletions whose samples are hidden and still there. */
   readonly openDeletions: number;
@@ -194,6 +197,7 @@ export class Db {
   private readonly registry: BlockRegistry;
   private readonly sideFiles: SideFiles;
   private readonly ticker: Timer;
+  private readonly readAhead: ReadAhead;
 
   private constructor(
     state: DbState,
@@ -219,6 +223,7 @@ export class Db {
       cutter.tick();
     });
     this.queryable = new DbQuerier(state);
+    this.readAhead = new ReadAhead(state);
   }
 
   /**
@@ -433,6 +438,16 @@ export class Db {
     return this.cutter.snapshot();
   }
 
+  /** Reads the newest blocks ahead, for `budgetMs` at most, before there are queries. Errors: InternalError. */
+  readAheadOfQueries(budgetMs: number): Promise<void> {
+    return this.readAhead.beforeQueries(budgetMs);
+  }
+
+  /** Goes on with that while no query is at work; settles when it is over, or the storage closes. Errors: as above. */
+  readAheadBesideQueries(budgetMs: number): Promise<void> {
+    return this.readAhead.besideQueries(budgetMs);
+  }
+
   report(): DbReport {
     const { state, registry } = this;
     const total = (of: (entry: BlockEntry) => number): number => registry.blocks.reduce((sum, b) => sum + of(b), 0);
@@ -473,6 +488,7 @@ export class Db {
       },
       index: { ...state.pieces.stats, missing: state.pieces.missing, sizeBytes: state.pieces.sizeBytes },
       side: state.side.report(),
+      readAhead: { ...this.readAhead.stats, keptBytes: state.blockMemory.sizeBytes },
       levels: LEVELS.map((level) => {
         const own = registry.blocks.filter((block) => block.level === level);
         return { level, count: own.length, sizeBytes: own.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) };
@@ -488,6 +504,7 @@ export class Db {
     if (this.state.closing) return;
     this.state.closing = true;
     this.ticker.cancel();
+    await this.readAhead.stop();
     for (const session of [...this.state.sessions]) await session.close();
     await this.cutter.close();
     await this.state.wal.close();

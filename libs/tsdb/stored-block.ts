@@ -168,6 +168,11 @@ export class StoredBlock implements Droppable {
     }
   }
 
+  /** As BlockReader.readAhead. */
+  readAhead(): Generator<void, void> {
+    return this.reader.readAhead();
+  }
+
   get keptBytes(): number {
     return this.reader.keptBytes;
   }

@@ -10,6 +10,7 @@ import { openEngine } from "./engine.ts";
 import { engineFlags, httpListen, insertFlags, selectFlags, selfScrapeFlag, serviceFlags, shards } from "./flags.ts";
 import { createHandler, untilConnected } from "./ingest.ts";
 import { pageFacts } from "./page-facts.ts";
+import { readAhead } from "./read-ahead.ts";
 import { engineReadings, insertReadings } from "./readings.ts";
 import { selectApi } from "./select-api.ts";
 import { SelfScrape } from "./self-scrape.ts";
@@ -77,7 +78,9 @@ export async function startAll(values: AllValues, version: string, log: Logger):
     shell.metrics.addSource(() => insertReadings(inserting));
     shell.metrics.addSource(api.readings);
     shell.lifecycle.restriction = () => engine.readOnlyReason;
+    const goOn = await readAhead(engine, values.readAhead, log);
     shell.becomeReady();
+    goOn();
     if (values.selfScrape > 0) {
       scrape = new SelfScrape(shell.metrics, inserting, formatHostPort(shell.http), values.selfScrape, log);
       scrape.start();

@@ -178,6 +178,12 @@ export const engineFlags = {
     defaultHeadMemoryBytes(),
     "Memory of all that is not yet in blocks. A quarter of the container's by default.",
   ),
+  readAhead: duration(
+    0,
+    60_000,
+    "500ms",
+    "Time before readiness spent on reading the newest blocks as queries will, ten times as long after it between queries; 0: none.",
+  ),
   diskReserve: {
     placeholder: "SIZE|PERCENT",
     form: "a size with its unit (B, KiB, MiB, GiB, TiB) or a share of the disk from 0% to 90%, such as 2%",

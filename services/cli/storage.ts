@@ -7,6 +7,7 @@ import { adminRoutes, tsdbRoutes } from "./admin-routes.ts";
 import { checkExposure, checkListeners, readTls } from "./checks.ts";
 import { openEngine } from "./engine.ts";
 import { engineFlags, httpListen, serviceFlags, shards, storageFlags, tlsFlags } from "./flags.ts";
+import { readAhead } from "./read-ahead.ts";
 import { engineReadings } from "./readings.ts";
 import { type RunningService, Shell, startOrClose } from "./shell.ts";
 
@@ -59,6 +60,7 @@ export async function startStorage(
     const engine = await openEngine(values, clusterIdentity(values.cluster), log);
     db = engine;
     shell.metrics.addSource(() => engineReadings(engine));
+    const goOn = await readAhead(engine, values.readAhead, log);
     const listen = formatHostPort({ ...values.grpcListen, host: values.grpcListen.host || "0.0.0.0" });
     const served = {
       identity: engine.identity,
@@ -72,6 +74,7 @@ export async function startStorage(
     log.info({ grpc, cluster: engine.identity.clusterId, node: engine.identity.nodeId }, "storage is serving");
     shell.lifecycle.restriction = () => engine.readOnlyReason;
     shell.becomeReady();
+    goOn();
     const { failed } = engine;
     return { service: "storage", version, http: shell.http, grpc, ready: Promise.resolve(), failed, close };
   }, close);

@@ -1,0 +1,258 @@
+// libs/tsdb/read-ahead.ts: after a start, looks into blocks before the first query does, the newest first: what queries look at is then in memory,
+// and the code that reads blocks has run. In slices, and only while no query is at work, once there can be any.
+// Invariant: an answer never depends on it. A damaged block that it meets leaves service as if a query had met it.
+import { setImmediate as breathe } from "node:timers/promises";
+import type { Clock } from "../env/index.ts";
+import { CanceledError, type Leaf, METRIC_NAME, type QueryContext, TimeoutError } from "../model/index.ts";
+import { evaluateLeaf } from "./evaluate.ts";
+import { Pace } from "./pace.ts";
+import { PlanPool } from "./plan-pool.ts";
+import type { DbState } from "./state.ts";
+import type { StoredBlock } from "./stored-block.ts";
+
+/** Of the memory for blocks, what is read ahead may take this share: the rest is for what queries really ask. */
+const MEMORY_SHARE = 0.5;
+/** How long it works at a stretch, and how long it waits before it looks again whether queries are at work. */
+const SLICE_MS = 4;
+const WAIT_MS = 20;
+/** Of the time before readiness, reading is over by this; the rest is for the rehearsal. */
+const READING_SHARE = 0.6;
+/** The rehearsal: how often it goes through its questions, how many metrics it asks for, steps of the answers. */
+const ROUNDS_MAX = 10;
+const METRICS_MAX = 12;
+const STEPS = 100;
+const RANGE_MS = 300_000;
+
+export interface ReadAheadStats {
+  /** Blocks that were read ahead since the start. */
+  blocks: number;
+  /** Time that it worked, in ms. */
+  workedMs: number;
+  isRunning: boolean;
+}
+
+type ReadAheadState = Pick<
+  DbState,
+  "clock" | "sources" | "blockMemory" | "quarantine" | "stats" | "selector" | "side" | "closing"
+>;
+
+export class ReadAhead {
+  readonly stats: ReadAheadStats = { blocks: 0, workedMs: 0, isRunning: false };
+  private readonly state: ReadAheadState;
+  private readonly stopping = new AbortController();
+  private readonly seen = new WeakSet<StoredBlock>();
+  private running: Promise<void> | undefined;
+
+  constructor(state: ReadAheadState) {
+    this.state = state;
+  }
+
+  /**
+   * Before there are queries: works for `budgetMs` at most, the last part of it as a rehearsal. Errors: InternalError; none for what blocks
+   * are like.
+   */
+  async beforeQueries(budgetMs: number): Promise<void> {
+    await this.run(() => this.read(this.slices(budgetMs * READING_SHARE, false)));
+    const leftMs = budgetMs - this.stats.workedMs;
+    await this.run(() => this.rehearse(this.slices(leftMs, false)));
+  }
+
+  /**
+   * Goes on reading until `budgetMs` is used, nothing is left or memory is: waits while queries are at work, and works half of the time at
+   * most. Errors: as those of beforeQueries.
+   */
+  besideQueries(budgetMs: number): Promise<void> {
+    return this.run(() => this.read(this.slices(budgetMs, true)));
+  }
+
+  /** Ends the work; settles once it has let go of all blocks. */
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await this.running?.catch(() => undefined);
+  }
+
+  private run(work: () => Promise<void>): Promise<void> {
+    this.stats.isRunning = true;
+    this.running = work().finally(() => {
+      this.running = undefined;
+      this.stats.isRunning = false;
+    });
+    return this.running;
+  }
+
+  private slices(budgetMs: number, stepsAside: boolean): Slices {
+    return new Slices(this.state, this.stats, budgetMs, stepsAside, this.stopping.signal);
+  }
+
+  private async read(slices: Slices): Promise<void> {
+    for (const block of newestFirst(this.state.sources.blocks)) {
+      if (this.seen.has(block)) continue;
+      if (!(await slices.canGoOn()) || this.isFull(0)) return;
+      if (!this.state.sources.blocks.includes(block)) continue;
+      await this.readBlock(block, slices);
+    }
+  }
+
+  private isFull(bytes: number): boolean {
+    const { blockMemory } = this.state;
+    return blockMemory.sizeBytes + bytes >= blockMemory.bytesMax * MEMORY_SHARE;
+  }
+
+  private async readBlock(block: StoredBlock, slices: Slices): Promise<void> {
+    block.acquire();
+    try {
+      for (const _ of block.readAhead()) {
+        if (!slices.isDue) continue;
+        // What it holds now is counted only when it is released.
+        if (!(await slices.canGoOn()) || this.isFull(block.keptBytes)) return;
+      }
+      this.seen.add(block);
+      this.stats.blocks++;
+    } catch (error) {
+      if (!this.state.quarantine.report(error)) throw error;
+    } finally {
+      block.release();
+    }
+  }
+
+  /** Asks the newest blocks what dashboards ask, for as long as there is time, and forgets the answers: that makes the code fast. */
+  private async rehearse(slices: Slices): Promise<void> {
+    const { clock, selector, side, quarantine } = this.state;
+    if (!(await slices.canGoOn())) return;
+    const plans = new PlanPool();
+    try {
+      const found = await leavesOf(newestFirst(this.state.sources.blocks)[0], clock, slices);
+      for (let i = 0; i < found.leaves.length * ROUNDS_MAX && (await slices.canGoOn()); i++) {
+        const context = slices.context(found.tenant);
+        const leaf = found.leaves[i % found.leaves.length]!;
+        await slices.measure(() => evaluateLeaf(leaf, context, selector, this.state.sources, side, clock, plans));
+      }
+    } catch (error) {
+      const isOver = error instanceof CanceledError || error instanceof TimeoutError;
+      if (!isOver && !quarantine.report(error)) throw error;
+    }
+  }
+}
+
+/** The time that the work may take, cut into slices. */
+class Slices {
+  private readonly state: ReadAheadState;
+  private readonly stats: ReadAheadStats;
+  private readonly stepsAside: boolean;
+  private readonly signal: AbortSignal;
+  private leftMs: number;
+  private fromMs: number;
+
+  constructor(
+    state: ReadAheadState,
+    stats: ReadAheadStats,
+    budgetMs: number,
+    stepsAside: boolean,
+    signal: AbortSignal,
+  ) {
+    this.state = state;
+    this.stats = stats;
+    this.leftMs = budgetMs;
+    this.stepsAside = stepsAside;
+    this.signal = signal;
+    this.fromMs = state.clock.monotonicMs();
+  }
+
+  get isDue(): boolean {
+    return this.state.clock.monotonicMs() >= this.fromMs + SLICE_MS;
+  }
+
+  context(tenant: string): QueryContext {
+    const deadlineMs = this.state.clock.nowMs() + this.leftMs;
+    return { tenant, signal: this.signal, deadlineMs, samplesMax: Number.POSITIVE_INFINITY };
+  }
+
+  /** Lets others have their turn. Whether there is time left. */
+  async canGoOn(): Promise<boolean> {
+    const { clock } = this.state;
+    const tookMs = this.account();
+    await breathe();
+    if (this.stepsAside) {
+      if (tookMs >= 1) await this.sleep(tookMs);
+      while (this.state.stats.leavesRunning > 0 && !this.isOver) await this.sleep(WAIT_MS);
+    }
+    this.fromMs = clock.monotonicMs();
+    return !this.isOver;
+  }
+
+  /** Does work that lets others have their turn by itself. */
+  async measure(work: () => Promise<unknown>): Promise<void> {
+    await work();
+    this.account();
+  }
+
+  private get isOver(): boolean {
+    return this.leftMs <= 0 || this.signal.aborted || this.state.closing;
+  }
+
+  private account(): number {
+    const nowMs = this.state.clock.monotonicMs();
+    const tookMs = nowMs - this.fromMs;
+    this.fromMs = nowMs;
+    this.leftMs -= tookMs;
+    this.stats.workedMs += tookMs;
+    return tookMs;
+  }
+
+  private async sleep(delayMs: number): Promise<void> {
+    try {
+      await this.state.clock.sleep(delayMs, this.signal);
+    } catch (error) {
+      if (!this.signal.aborted) throw error;
+    }
+  }
+}
+
+/** Samples before rows where both end at once: they answer more queries. */
+function newestFirst(blocks: readonly StoredBlock[]): StoredBlock[] {
+  return blocks.toSorted((a, b) => {
+    return b.reader.footer.maxMs - a.reader.footer.maxMs || Number(a.isRows) - Number(b.isRows);
+  });
+}
+
+/** What a dashboard may ask of a block's greatest tenant, over the time of the block. */
+async function leavesOf(
+  block: StoredBlock | undefined,
+  clock: Clock,
+  slices: Slices,
+): Promise<{ tenant: string; leaves: Leaf[] }> {
+  const own = block?.reader.footer.tenants.toSorted((a, b) => b.count - a.count)[0];
+  if (block === undefined || own === undefined) return { tenant: "", leaves: [] };
+  const { tenant } = own;
+  const pace = new Pace(clock, slices.context(tenant));
+  const names = await block.labelValues(tenant, METRIC_NAME, pace);
+  const { minMs, maxMs } = block.reader.footer;
+  const stepMs = Math.max(1, Math.ceil((maxMs - minMs) / STEPS));
+  const grid = { startMs: minMs + 1, stepMs, count: STEPS };
+  const every = Math.max(1, Math.floor(names.length / METRICS_MAX));
+  const leaves = names
+    .filter((_, i) => i % every === 0)
+    .slice(0, METRICS_MAX)
+    .flatMap((value): Leaf[] => {
+      const matchers = [{ type: "=", name: METRIC_NAME, value }] as const;
+      const one = { grid, matchers, rangeMs: RANGE_MS, offsetMs: 0, args: [] };
+      return [
+        {
+          ...{ ...one, rollup: "rate", dropName: true },
+          aggregation: { op: "sum", without: false, labels: [METRIC_NAME] },
+        },
+        { ...one, rollup: "last", dropName: false },
+        {
+          ...{ ...one, rollup: "max_over_time", dropName: true },
+          aggregation: { op: "max", without: false, labels: [] },
+        },
+      ];
+    });
+  const all = [{ type: "!=", name: METRIC_NAME, value: "" }] as const;
+  const count = { op: "count", without: false, labels: [] } as const;
+  leaves.push({
+    ...{ grid, matchers: all, rollup: "last", rangeMs: RANGE_MS, offsetMs: 0, args: [], dropName: false },
+    aggregation: count,
+  });
+  return { tenant, leaves };
+}

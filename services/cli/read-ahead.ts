@@ -1,0 +1,21 @@
+// services/cli/read-ahead.ts: --read-ahead: how long a start reads blocks before readiness, and then beside queries.
+import type { Logger } from "../../libs/runtime/index.ts";
+import type { Db } from "../../libs/tsdb/index.ts";
+
+/** After readiness, by how much longer. */
+const AFTER_FACTOR = 10;
+
+/** Reads before readiness; what it returns, called once ready, goes on in the background until the engine closes. */
+export async function readAhead(engine: Db, budgetMs: number, log: Logger): Promise<() => void> {
+  if (budgetMs === 0) return () => undefined;
+  await engine.readAheadOfQueries(budgetMs);
+  return () => {
+    engine.readAheadBesideQueries(budgetMs * AFTER_FACTOR).then(
+      () => {
+        const { blocks, workedMs, keptBytes } = engine.report().readAhead;
+        log.debug({ blocks, workedMs: Math.round(workedMs), keptBytes }, "blocks were read ahead");
+      },
+      (err: unknown) => log.error({ err }, "reading blocks ahead was cut short"),
+    );
+  };
+}
