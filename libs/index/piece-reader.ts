@@ -27,6 +27,9 @@ export class PieceReader {
   private readonly firstValues: string[] = [];
   private readonly inline: Uint8Array;
   private readonly readChunk: (chunk: number) => Uint8Array;
+  /** Those that were read. */
+  private readonly chunks: (Uint8Array | undefined)[] = [];
+  private size: number;
 
   /** `readChunk` gives the chunks of a piece that is more than its directory, numbered from 0. */
   constructor(directory: Uint8Array, readChunk: (chunk: number) => Uint8Array) {
@@ -43,6 +46,22 @@ export class PieceReader {
     }
     this.inline = source.raw(directory.length - source.at);
     this.readChunk = this.inline.length > 0 ? () => this.inline : readChunk;
+    this.size = directory.length;
+  }
+
+  /** Bytes that it keeps: the directory, and what was read. */
+  get keptBytes(): number {
+    return this.size;
+  }
+
+  private chunkAt(chunk: number): Uint8Array {
+    let bytes = this.chunks[chunk];
+    if (bytes === undefined) {
+      bytes = this.readChunk(chunk);
+      this.chunks[chunk] = bytes;
+      if (bytes !== this.inline) this.size += bytes.length;
+    }
+    return bytes;
   }
 
   /** Label names, in byte order. */
@@ -139,7 +158,7 @@ export class PieceReader {
       const firstName = this.firstNames[chunk]!;
       if (firstName > number) return;
       if (firstName === number && to !== undefined && compareUtf8(this.firstValues[chunk]!, to) > 0) return;
-      const source = new PieceSource(this.readChunk(chunk));
+      const source = new PieceSource(this.chunkAt(chunk));
       while (!source.isAtEnd) {
         const section = source.uvarint();
         const entries = source.uvarint();

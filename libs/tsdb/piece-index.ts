@@ -59,13 +59,23 @@ export class PieceIndex {
     }
   }
 
-  /** Does something with a block's piece; undefined when there is none, or it turns out to be damaged. */
-  with<T>(block: IndexedBlock, tenant: string, use: (piece: PieceReader) => T): T | undefined {
-    const piece = this.find(block, tenant);
+  /**
+   * Does something with a block's piece, one of those that `kept` has by tenant, or one that it has then; undefined when there is none, or it
+   * turns out to be damaged.
+   */
+  with<T>(
+    block: IndexedBlock,
+    tenant: string,
+    use: (piece: PieceReader) => T,
+    kept?: Map<string, PieceReader>,
+  ): T | undefined {
+    const piece = kept?.get(tenant) ?? this.find(block, tenant);
     if (piece === undefined) return undefined;
+    kept?.set(tenant, piece);
     try {
       return use(piece);
     } catch (error) {
+      kept?.delete(tenant);
       this.lose(block, reasonOf(error));
       return undefined;
     }

@@ -101,7 +101,7 @@ export class ReadAhead {
   private async readBlock(block: StoredBlock, slices: Slices): Promise<void> {
     block.acquire();
     try {
-      for (const _ of block.readAhead()) {
+      for (const _ of this.steps(block)) {
         if (!slices.isDue) continue;
         // What it holds now is counted only when it is released.
         if (!(await slices.canGoOn()) || this.isFull(block.keptBytes)) return;
@@ -113,6 +113,11 @@ export class ReadAhead {
     } finally {
       block.release();
     }
+  }
+
+  private *steps(block: StoredBlock): Generator<void, void, void> {
+    yield* block.readAhead();
+    for (const { tenant } of block.reader.footer.tenants) yield* this.state.selector.numbered.add(tenant, block);
   }
 
   /** Asks the newest blocks what dashboards ask, for as long as there is time, and forgets the answers: that makes the code fast. */

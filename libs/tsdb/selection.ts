@@ -139,9 +139,12 @@ export interface StoredPart {
   readonly places: Uint32Array;
 }
 
-/** What blocks have of the series that matchers select, each series once. */
+/** What blocks have of the series that matchers select. */
 export interface StoredSeries {
+  /** Each series once; perhaps others that the parts don't have. */
   readonly table: SeriesTable;
+  /** Whether others keep the table, too. */
+  readonly isShared?: boolean;
   readonly parts: readonly StoredPart[];
 }
 
@@ -162,20 +165,23 @@ export class JoinedSelection implements Selection {
     this.live = live;
     const indexOf = new Uint32Array(table.size).fill(NO_SERIES);
     index.findIn(table, live, indexOf);
-    const others: number[] = [];
-    for (let series = 0; series < indexOf.length; series++) {
-      if (indexOf[series] !== NO_SERIES) continue;
-      indexOf[series] = live.length + others.length;
-      others.push(series);
-    }
-    this.others = Uint32Array.from(others);
-    this.numbers = new Uint32Array(live.length + others.length).fill(NO_SERIES);
+    const others = new Uint32Array(table.size);
+    let count = 0;
+    this.blocks = parts.map(({ block, series, places }) => {
+      const indexes = new Uint32Array(series.length);
+      for (let k = 0; k < series.length; k++) {
+        const one = series[k]!;
+        if (indexOf[one] === NO_SERIES) {
+          indexOf[one] = live.length + count;
+          others[count++] = one;
+        }
+        indexes[k] = indexOf[one]!;
+      }
+      return { block, indexes, places };
+    });
+    this.others = others.slice(0, count);
+    this.numbers = new Uint32Array(live.length + count).fill(NO_SERIES);
     this.numbers.set(live);
-    this.blocks = parts.map(({ block, series, places }) => ({
-      block,
-      indexes: series.map((one) => indexOf[one]!),
-      places,
-    }));
   }
 
   get count(): number {

@@ -1,16 +1,19 @@
 // libs/tsdb/selector.ts: finds the series of a query: in the catalogue, and by the persistent index in blocks, whose series are then told apart
 // by their labels. What blocks gave lately is kept: they never change, so it holds as long as a query asks the same blocks.
-import { pageOf } from "../block/index.ts";
 import { SeriesTable } from "../index/index.ts";
 import { compileMatcher, type Matcher } from "../model/index.ts";
+import { addInSteps } from "./add-series.ts";
 import type { BlockMemory, Droppable } from "./block-memory.ts";
 import type { SeriesCatalog } from "./catalog.ts";
+import { NumberedSeries, type SelectedPlaces } from "./numbered-series.ts";
 import type { Pace } from "./pace.ts";
 import { JoinedSelection, LiveSelection, type Selection, type StoredPart, type StoredSeries } from "./selection.ts";
 import type { StoredBlock } from "./stored-block.ts";
 
 export class Selector {
   readonly catalog: SeriesCatalog;
+  /** Series of blocks that were read ahead. */
+  readonly numbered: NumberedSeries;
   private readonly memory: BlockMemory;
   /** By tenant and matchers: what different lists of blocks gave. */
   private readonly known = new Map<string, KnownSeries[]>();
@@ -18,6 +21,7 @@ export class Selector {
   constructor(catalog: SeriesCatalog, memory: BlockMemory) {
     this.catalog = catalog;
     this.memory = memory;
+    this.numbered = new NumberedSeries(memory);
   }
 
   /**
@@ -33,10 +37,41 @@ export class Selector {
     const { index } = this.catalog;
     if (blocks.length === 0) return new LiveSelection(index, index.select(tenant, matchers));
     const key = JSON.stringify([tenant, ...matchers.flatMap(({ type, name, value }) => [type, name, value])]);
-    const found = this.find(key, blocks) ?? this.keep(key, blocks, await readStored(blocks, tenant, matchers, pace));
+    const found =
+      this.find(key, blocks) ?? this.keep(key, blocks, await this.readStored(blocks, tenant, matchers, pace));
     const selection = found.joinedWith(this.catalog, index.select(tenant, matchers));
     this.memory.used(found);
     return selection;
+  }
+
+  /** Asks the blocks. Errors: as those of select. */
+  private async readStored(
+    blocks: readonly StoredBlock[],
+    tenant: string,
+    matchers: readonly Matcher[],
+    pace: Pace,
+  ): Promise<StoredSeries> {
+    const compiled = matchers.map(compileMatcher);
+    const selected: SelectedPlaces[] = [];
+    for (const block of blocks) {
+      const places = await block.select(tenant, compiled, pace);
+      if (pace.isDue) await pace.rest();
+      if (places.length > 0) selected.push({ block, places });
+    }
+    const known = this.numbered.find(tenant, selected);
+    if (known !== undefined) return known;
+    const table = new SeriesTable();
+    const parts: StoredPart[] = [];
+    for (const { block, places } of selected) {
+      for (const steps = addInSteps(table, block, places); ; ) {
+        if (pace.isDue) await pace.rest();
+        const { done, value } = steps.next();
+        if (done !== true) continue;
+        parts.push({ block, places, series: value });
+        break;
+      }
+    }
+    return { table, parts };
   }
 
   private find(key: string, blocks: readonly StoredBlock[]): KnownSeries | undefined {
@@ -84,35 +119,13 @@ class KnownSeries implements Droppable {
 
   get keptBytes(): number {
     const parts = this.stored.parts.reduce((sum, { series }) => sum + series.byteLength, 0);
-    return this.stored.table.sizeBytes + parts + (this.joined?.sizeBytes ?? 0) + this.of.length * 8;
+    const table = this.stored.isShared === true ? 0 : this.stored.table.sizeBytes;
+    return table + parts + (this.joined?.sizeBytes ?? 0) + this.of.length * 8;
   }
 
   drop(): void {
     this.onDrop();
   }
-}
-
-/** Asks the blocks. Errors: as those of select. */
-async function readStored(
-  blocks: readonly StoredBlock[],
-  tenant: string,
-  matchers: readonly Matcher[],
-  pace: Pace,
-): Promise<StoredSeries> {
-  const compiled = matchers.map(compileMatcher);
-  const table = new SeriesTable();
-  const parts: StoredPart[] = [];
-  for (const block of blocks) {
-    const places = await block.select(tenant, compiled, pace);
-    for (const steps = addInSteps(table, block, places); ; ) {
-      if (pace.isDue) await pace.rest();
-      const { done, value } = steps.next();
-      if (done !== true) continue;
-      if (places.length > 0) parts.push({ block, places, series: value });
-      break;
-    }
-  }
-  return { table, parts };
 }
 
 /** The catalogue's and the blocks' series that satisfy all matchers, by reading all labels of the blocks, in one piece. Errors: as those of select. */
@@ -133,36 +146,4 @@ export function scanSeries(
     if (places.length > 0) parts.push({ block, places, series: step.value });
   }
   return new JoinedSelection(catalog.index, catalog.index.select(tenant, matchers), { table, parts });
-}
-
-/** Adds the series at ascending places of a block to the table, a page at each step: only pages with some of them are read. */
-function* addInSteps(table: SeriesTable, block: StoredBlock, places: Uint32Array): Generator<void, Uint32Array> {
-  const { reader } = block;
-  const { seriesPages } = reader.footer;
-  const series = new Uint32Array(places.length);
-  let pairs = new Uint32Array(64);
-  for (let at = 0; at < places.length; ) {
-    const page = pageOf(seriesPages, places[at]!);
-    const { first, count } = seriesPages[page]!;
-    let end = at + 1;
-    while (end < places.length && places[end]! < first + count) end++;
-    const rows = reader.rowsOfPage(
-      page,
-      places.subarray(at, end).map((place) => place - first),
-    );
-    const numbers = new Int32Array(rows.names.length).fill(-1);
-    for (let i = 0; at < end; at++, i++) {
-      const start = rows.starts[i]!;
-      const length = rows.starts[i + 1]! - start;
-      if (length > pairs.length) pairs = new Uint32Array(length * 2);
-      for (let k = 0; k < length; k++) {
-        const own = rows.pairs[start + k]!;
-        if (numbers[own]! < 0) numbers[own] = table.pairOf(rows.names[own]!, rows.values[own]!);
-        pairs[k] = numbers[own]!;
-      }
-      series[at] = table.add(pairs, length);
-    }
-    yield;
-  }
-  return series;
 }

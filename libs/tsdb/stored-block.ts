@@ -1,7 +1,7 @@
 // libs/tsdb/stored-block.ts: a block on this node: its reader, and which of its series matchers select.
 // It is open as long as somebody uses it: its owner until it is retired, and every evaluation that captured it before.
 import { type BlockReader, hiddenByPlace, pageOf, type TimeRanges, type Tombstone } from "../block/index.ts";
-import type { PairRows } from "../index/index.ts";
+import type { PairRows, PieceReader } from "../index/index.ts";
 import { type CompiledMatcher, compareUtf8, InternalError, ROW_COLUMNS } from "../model/index.ts";
 import type { BlockMemory, Droppable } from "./block-memory.ts";
 import type { Pace } from "./pace.ts";
@@ -14,6 +14,8 @@ export class StoredBlock implements Droppable {
   readonly reader: BlockReader;
   private readonly pieces: PieceIndex;
   private readonly memory: BlockMemory;
+  /** Its pieces of the index that were asked, by tenant. */
+  private readonly askedPieces = new Map<string, PieceReader>();
   /** Evaluations that captured it, and the owner. */
   private users = 1;
   private retired = false;
@@ -75,7 +77,7 @@ export class StoredBlock implements Droppable {
     const range = this.reader.tenant(tenant);
     if (range === undefined) return NOTHING;
     const { first, count } = range;
-    const found = this.pieces.with(this.reader.footer, tenant, (piece) => piece.select(matchers, first, count));
+    const found = this.piece(tenant, (piece) => piece.select(matchers, first, count));
     if (found !== undefined) return found;
     const places: number[] = [];
     for (const page of this.pagesOf(first, count)) {
@@ -101,7 +103,7 @@ export class StoredBlock implements Droppable {
     return this.texts(
       tenant,
       pace,
-      () => this.pieces.with(this.reader.footer, tenant, (piece) => piece.labelNames()),
+      () => this.piece(tenant, (piece) => piece.labelNames()),
       (rows, pair) => rows.names[pair]!,
     );
   }
@@ -111,9 +113,13 @@ export class StoredBlock implements Droppable {
     return this.texts(
       tenant,
       pace,
-      () => this.pieces.with(this.reader.footer, tenant, (piece) => piece.labelValues(name)),
+      () => this.piece(tenant, (piece) => piece.labelValues(name)),
       (rows, pair) => (rows.names[pair] === name ? rows.values[pair] : undefined),
     );
+  }
+
+  private piece<T>(tenant: string, use: (piece: PieceReader) => T): T | undefined {
+    return this.pieces.with(this.reader.footer, tenant, use, this.askedPieces);
   }
 
   private async texts(
@@ -168,13 +174,16 @@ export class StoredBlock implements Droppable {
     }
   }
 
-  /** As BlockReader.readAhead. */
-  readAhead(): Generator<void, void> {
-    return this.reader.readAhead();
+  /** As BlockReader.readAhead; of the index, too, what tells where to look. */
+  *readAhead(): Generator<void, void, void> {
+    for (const { tenant } of this.reader.footer.tenants) this.piece(tenant, () => undefined);
+    yield* this.reader.readAhead();
   }
 
   get keptBytes(): number {
-    return this.reader.keptBytes;
+    let bytes = this.reader.keptBytes;
+    for (const piece of this.askedPieces.values()) bytes += piece.keptBytes;
+    return bytes;
   }
 
   get isInUse(): boolean {
@@ -183,6 +192,7 @@ export class StoredBlock implements Droppable {
 
   /** Forgets what can be read again. */
   drop(): void {
+    this.askedPieces.clear();
     this.reader.forget();
   }
 
