@@ -17,8 +17,8 @@ const SLICE_MS = 4;
 const WAIT_MS = 20;
 /** Of the time before readiness, reading is over by this; the rest is for the rehearsal. */
 const READING_SHARE = 0.6;
-/** The rehearsal: how often it goes through its questions, how many metrics it asks for, steps of the answers. */
-const ROUNDS_MAX = 10;
+/** The rehearsal: how many questions it asks, of how many metrics, steps of the answers. */
+const QUESTIONS_MAX = 200;
 const METRICS_MAX = 12;
 const STEPS = 100;
 const RANGE_MS = 300_000;
@@ -42,6 +42,8 @@ export class ReadAhead {
   private readonly stopping = new AbortController();
   private readonly seen = new WeakSet<StoredBlock>();
   private running: Promise<void> | undefined;
+  /** Questions of the rehearsal that were asked. */
+  private asked = 0;
 
   constructor(state: ReadAheadState) {
     this.state = state;
@@ -58,11 +60,15 @@ export class ReadAhead {
   }
 
   /**
-   * Goes on reading until `budgetMs` is used, nothing is left or memory is: waits while queries are at work, and works half of the time at
+   * Goes on with both until `budgetMs` is used, nothing is left or memory is: waits while queries are at work, and works half of the time at
    * most. Errors: as those of beforeQueries.
    */
   besideQueries(budgetMs: number): Promise<void> {
-    return this.run(() => this.read(this.slices(budgetMs, true)));
+    return this.run(async () => {
+      const slices = this.slices(budgetMs, true);
+      await this.read(slices);
+      await this.rehearse(slices);
+    });
   }
 
   /** Ends the work; settles once it has let go of all blocks. */
@@ -126,10 +132,10 @@ export class ReadAhead {
     if (!(await slices.canGoOn())) return;
     const plans = new PlanPool();
     try {
-      const found = await leavesOf(newestFirst(this.state.sources.blocks)[0], clock, slices);
-      for (let i = 0; i < found.leaves.length * ROUNDS_MAX && (await slices.canGoOn()); i++) {
-        const context = slices.context(found.tenant);
-        const leaf = found.leaves[i % found.leaves.length]!;
+      const { tenant, leaves } = await leavesOf(newestFirst(this.state.sources.blocks)[0], clock, slices);
+      while (leaves.length > 0 && this.asked < QUESTIONS_MAX && (await slices.canGoOn())) {
+        const context = slices.context(tenant);
+        const leaf = leaves[this.asked++ % leaves.length]!;
         await slices.measure(() => evaluateLeaf(leaf, context, selector, this.state.sources, side, clock, plans));
       }
     } catch (error) {
@@ -230,7 +236,8 @@ async function leavesOf(
   if (block === undefined || own === undefined) return { tenant: "", leaves: [] };
   const { tenant } = own;
   const pace = new Pace(clock, slices.context(tenant));
-  const names = await block.labelValues(tenant, METRIC_NAME, pace);
+  block.acquire();
+  const names = await block.labelValues(tenant, METRIC_NAME, pace).finally(() => block.release());
   const { minMs, maxMs } = block.reader.footer;
   const stepMs = Math.max(1, Math.ceil((maxMs - minMs) / STEPS));
   const grid = { startMs: minMs + 1, stepMs, count: STEPS };

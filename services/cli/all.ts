@@ -10,7 +10,7 @@ import { openEngine } from "./engine.ts";
 import { engineFlags, httpListen, insertFlags, selectFlags, selfScrapeFlag, serviceFlags, shards } from "./flags.ts";
 import { createHandler, untilConnected } from "./ingest.ts";
 import { pageFacts } from "./page-facts.ts";
-import { readAhead } from "./read-ahead.ts";
+import { readAhead, readsAhead } from "./read-ahead.ts";
 import { engineReadings, insertReadings } from "./readings.ts";
 import { selectApi } from "./select-api.ts";
 import { SelfScrape } from "./self-scrape.ts";
@@ -67,7 +67,7 @@ export async function startAll(values: AllValues, version: string, log: Logger):
   };
   return startOrClose(async () => {
     await shell.listen();
-    await shell.warmUp(false);
+    await shell.warmUp(false, !readsAhead(values));
     const engine = await openEngine(values, {}, log);
     db = engine;
     const target: IngestTarget = { address: "local", connect: async () => engine.openSession() };

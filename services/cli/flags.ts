@@ -181,7 +181,7 @@ export const engineFlags = {
   readAhead: duration(
     0,
     60_000,
-    "500ms",
+    "1s",
     "Time before readiness spent on reading the newest blocks as queries will, ten times as long after it between queries; 0: none.",
   ),
   diskReserve: {

@@ -83,10 +83,10 @@ export class Shell {
     return this.lifecycle.state === "stopping";
   }
 
-  /** Makes the code fast; to be done before `becomeReady`. */
-  warmUp(overGrpc: boolean): Promise<void> {
+  /** Makes the code fast, that for blocks included if so; to be done before `becomeReady`. */
+  warmUp(overGrpc: boolean, asksBlocks = true): Promise<void> {
     const { warmUp: budgetMs, version, log } = this.options;
-    return warmUp({ budgetMs, overGrpc, version, log });
+    return warmUp({ budgetMs, overGrpc, asksBlocks, version, log });
   }
 
   becomeReady(): void {

@@ -7,7 +7,7 @@ import { adminRoutes, tsdbRoutes } from "./admin-routes.ts";
 import { checkExposure, checkListeners, readTls } from "./checks.ts";
 import { openEngine } from "./engine.ts";
 import { engineFlags, httpListen, serviceFlags, shards, storageFlags, tlsFlags } from "./flags.ts";
-import { readAhead } from "./read-ahead.ts";
+import { readAhead, readsAhead } from "./read-ahead.ts";
 import { engineReadings } from "./readings.ts";
 import { type RunningService, Shell, startOrClose } from "./shell.ts";
 
@@ -56,7 +56,7 @@ export async function startStorage(
   };
   return startOrClose(async () => {
     await shell.listen();
-    await shell.warmUp(true);
+    await shell.warmUp(true, !readsAhead(values));
     const engine = await openEngine(values, clusterIdentity(values.cluster), log);
     db = engine;
     shell.metrics.addSource(() => engineReadings(engine));

@@ -19,6 +19,8 @@ export interface WarmUpOptions {
   readonly budgetMs: number;
   /** Whether the process talks to others, so that calls over gRPC are what has to become fast. */
   readonly overGrpc: boolean;
+  /** Whether blocks are asked, too: not where real ones are read ahead afterwards. */
+  readonly asksBlocks: boolean;
   readonly version: string;
   readonly log: Logger;
 }
@@ -67,7 +69,10 @@ export async function warmUp(options: WarmUpOptions): Promise<void> {
   }
 }
 
-async function run({ budgetMs, overGrpc, version, log }: WarmUpOptions, ends: (() => unknown)[]): Promise<void> {
+async function run(
+  { budgetMs, overGrpc, asksBlocks, version, log }: WarmUpOptions,
+  ends: (() => unknown)[],
+): Promise<void> {
   const began = performance.now();
   const isWithin = (share: number): boolean => performance.now() - began < budgetMs * share;
   const quiet = log.child({}, { level: "silent" });
@@ -146,6 +151,7 @@ async function run({ budgetMs, overGrpc, version, log }: WarmUpOptions, ends: ((
     }
   };
   await ask(HEAD_SHARE);
+  if (!asksBlocks) return;
   await engine.flush();
   await ask(1);
 }

@@ -14,7 +14,7 @@ async function linesOf(budgetMs: number, overGrpc: boolean): Promise<string[]> {
     },
   });
   const log = createLog({ format: "json", level: "debug", service: "test", stream });
-  await warmUp({ budgetMs, overGrpc, version: "0", log });
+  await warmUp({ budgetMs, overGrpc, asksBlocks: true, version: "0", log });
   return lines;
 }
 
