@@ -140,6 +140,8 @@ test("pieces of the index come with blocks, go with them, and are made again whe
     retentionMs: 72 * HOUR,
     clock,
     pieceStore,
+    // Pieces that were asked are not kept: each query sees the store.
+    blockMemoryBytes: 0,
     onProblem: (text: string) => problems.push(text),
   };
   let db = await openDb(fs, options);

@@ -21,6 +21,8 @@ const rowsOf = (agoMs: number): Row[] =>
     [0, 1, 2].map((t): Row => [series(i), NOW - agoMs + t * 15_000, i + t / 4]),
   ).flat();
 
+const blockFiles = (fs: SimFileSystem): string[] => fs.list(BLOCKS).filter((name) => name.endsWith(".tmb"));
+
 /** A storage's directory with blocks of two windows; `newer` are files of the later one. */
 async function disk(): Promise<{ fs: SimFileSystem; newer: string[] }> {
   const fs = new SimFileSystem();
@@ -30,7 +32,7 @@ async function disk(): Promise<{ fs: SimFileSystem; newer: string[] }> {
   for (const agoMs of WINDOWS) {
     await write(db, rowsOf(agoMs));
     await settled(clock, db.flush());
-    files.push(fs.list(BLOCKS));
+    files.push(blockFiles(fs));
   }
   await settled(clock, db.close());
   const newer = files[1]!.filter((name) => !files[0]!.includes(name));
@@ -89,7 +91,7 @@ test("no time: nothing is read; memory for blocks: half of it is used at most, b
   const all = idle.db.report().readAhead.keptBytes;
   await settled(idle.clock, idle.db.close());
   // Whoever looked into an older block would meet damage.
-  const older = fs.list(BLOCKS).filter((name) => !newer.includes(name));
+  const older = blockFiles(fs).filter((name) => !newer.includes(name));
   for (const name of older) fs.flip(`${BLOCKS}/${name}`, Math.floor(fs.stat(`${BLOCKS}/${name}`)!.sizeBytes / 4), 4);
   const { db, clock } = await opened(fs, { blockMemoryBytes: all / 3 });
   await settled(clock, db.readAheadBesideQueries(1000));
