@@ -24,9 +24,12 @@ export async function appendSide(
 export function sideOf(db: Db, labels: Labels): SideSeries {
   const { catalog, side } = (db as unknown as { readonly state: DbState }).state;
   const id = sipHash(db.identity.hashSeed, encodeSeriesKey(TENANT, labels), 16);
-  for (const source of side.sources) source.load?.();
+  const views = side.sources.map((source) => source.capture());
+  for (const view of views) view.load?.();
   const series = catalog.find(new DataView(id.buffer, id.byteOffset, id.length), 0);
-  return mergeSide(
-    side.sources.map((source) => source.read(series, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY)),
-  );
+  try {
+    return mergeSide(views.map((view) => view.read(series, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY)));
+  } finally {
+    for (const view of views) view.release();
+  }
 }
