@@ -1,7 +1,7 @@
 // libs/tsdb/stored-side.ts: a file of side data on this node: which of the node's series it has is found when it is first asked for.
 // It is open as long as somebody uses it: its owner until it is retired, and every query that captured it before.
 import { hiddenByPlace, type SideTombstones, type TimeRanges, type Tombstone } from "../block/index.ts";
-import { InternalError } from "../model/index.ts";
+import { decodeSeriesKey, InternalError } from "../model/index.ts";
 import {
   NO_SIDE,
   partOfSide,
@@ -28,6 +28,7 @@ export class StoredSide implements SideSource, Droppable {
   private readonly numberOf: NumberOf;
   private readonly memory: BlockMemory;
   private entries: ReadonlyMap<number, SideEntry> | undefined;
+  private knownTenants: ReadonlySet<string> | undefined;
   private users = 1;
   private retired = false;
   private tombstoneList: readonly Tombstone[] = [];
@@ -95,6 +96,12 @@ export class StoredSide implements SideSource, Droppable {
     const { histograms, exemplars, starts } = this.reader.read(entry);
     const isIn = ({ timeMs }: { readonly timeMs: number }): boolean => timeMs >= lowMs && timeMs <= highMs;
     return histograms.some(isIn) || exemplars.some(isIn) || starts.some(isIn);
+  }
+
+  /** The tenants that have something in it. Errors: CorruptionError. */
+  get tenants(): ReadonlySet<string> {
+    this.knownTenants ??= new Set(this.reader.directory().map(({ key }) => decodeSeriesKey(key).tenant));
+    return this.knownTenants;
   }
 
   /** Reads which series there are; all of them are in the catalogue afterwards. Errors: CorruptionError; those of numberOf. */
