@@ -19,6 +19,7 @@ const QUERIES = [
   "last_over_time(m[1h])",
   "max(m)",
   "count(rate(m[1h]))",
+  "sum(sum_over_time(m[2h])) - 1000 * count(count_over_time(m[2h]))",
 ];
 const context: QueryContext = {
   ...{ tenant: TENANT, signal: new AbortController().signal },
