@@ -27,6 +27,7 @@ import { HeadBlocks, type IsDue } from "./head-blocks.ts";
 import { LevelKeeper } from "./level-keeper.ts";
 import type { MissingBlock } from "./quarantine.ts";
 import { linkAside } from "./quarantine-folder.ts";
+import { eachInSlices } from "./slices.ts";
 import { linkSnapshot } from "./snapshot.ts";
 import { SourcesPin } from "./sources.ts";
 import type { StoredBlock } from "./stored-block.ts";
@@ -560,7 +561,8 @@ export class Cutter {
       onGivenUp();
     };
     try {
-      for (const entry of change.add ?? []) opened.set(entry.file, openBlock(entry));
+      // A cut of many days has thousands.
+      await eachInSlices(state.clock, change.add ?? [], (entry) => opened.set(entry.file, openBlock(entry)));
     } catch (error) {
       giveUp();
       throw error;

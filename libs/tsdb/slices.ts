@@ -14,3 +14,16 @@ export async function inSlices<T>(clock: Clock, steps: Generator<void, T>): Prom
     until = clock.monotonicMs() + SLICE_MS;
   }
 }
+
+/** Does something with each item; errors end it. */
+export function eachInSlices<T>(clock: Clock, items: readonly T[], work: (item: T) => unknown): Promise<void> {
+  return inSlices(
+    clock,
+    (function* () {
+      for (const item of items) {
+        work(item);
+        yield;
+      }
+    })(),
+  );
+}
