@@ -561,7 +561,6 @@ export class Cutter {
       onGivenUp();
     };
     try {
-      // A cut of many days has thousands.
       await eachInSlices(state.clock, change.add ?? [], (entry) => opened.set(entry.file, openBlock(entry)));
     } catch (error) {
       giveUp();
