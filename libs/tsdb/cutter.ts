@@ -141,8 +141,8 @@ export class Cutter {
       await this.expire(report);
       await this.endWindowWhenDue();
       const { windows, side, clock } = this.options.state;
-      const isDue =
-        (windows.hasOlder || side.windows.hasOlder) && clock.nowMs() >= windows.fromMs + this.options.lateWindowMs;
+      const isWorth = windows.isWorthCut(this.options.lateWindowMs) || side.windows.hasOlder;
+      const isDue = isWorth && clock.nowMs() >= windows.fromMs + this.options.lateWindowMs;
       if (isDue || this.pending !== undefined) await this.cut(report);
       if (side.isCrowded) await this.spillSide();
       await this.putDamagedAside();
