@@ -40,7 +40,9 @@ export {
 } from "./ingest-layout.ts";
 export { RequestView } from "./ingest-view.ts";
 export { createMemory, loadKernel, PAGE_BYTES } from "./load.ts";
+export { formatValue, NUMBER_BYTES_MAX, writeTimestamp, writeValue } from "./number-format.ts";
 export { packedBytesMax, packValues, unpackValues } from "./packed-values.ts";
+export { POINTS_PER_PIECE, PointsKernel } from "./points.ts";
 export {
   decodeRuns,
   decodeSamplesRecord,

@@ -1,9 +1,9 @@
-// libs/model/identity.ts: what a series is called in bytes: its key, and from keys its home, lane and shard.
+// libs/model/identity.ts: what a series is called in bytes: its key, and the hash of it; homes and shards: series-placer.ts.
 // Key layout: libs/kernel/FORMAT.md, "Series key". The 128-bit id is the cluster's keyed hash of the key. A home is the hash
 // of the key of {instance, job} alone, a lane the hash of the key without `le` and the histogram suffix, so that both are
 // hashes of ordinary keys and need no layout of their own. The hash is passed in: this folder knows no kernel.
 import { InvalidError } from "./errors.ts";
-import { compareUtf8, type Labels, METRIC_NAME } from "./labels.ts";
+import { compareUtf8, type Labels } from "./labels.ts";
 
 /** A keyed 64-bit hash as two unsigned 32-bit words, because neither a double nor a typed array lane holds 64 bits. */
 export interface Hash64 {
@@ -19,13 +19,6 @@ export const LANES = 8;
 /** Shard numbers are taken from two 32-bit halves in doubles, which is exact up to this count. */
 export const SHARDS_MAX = 65_536;
 export const SERIES_ID_BYTES = 16;
-
-export interface SeriesPlace {
-  /** Same for all series of a target; the series of a home tend to share their timestamps. */
-  readonly home: Hash64;
-  /** 0 ≤ shard < shard count. */
-  readonly shard: number;
-}
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -167,52 +160,13 @@ function malformed(got: string, cause?: unknown): InvalidError {
   );
 }
 
-const NAME = encoder.encode(METRIC_NAME);
-const INSTANCE = encoder.encode("instance");
-const JOB = encoder.encode("job");
-const LE = encoder.encode("le");
-const HISTOGRAM_SUFFIXES = ["_bucket", "_sum", "_count"].map((suffix) => encoder.encode(suffix));
-
-function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
-}
-
-/** Key parts of a series' home: tenant, instance and job; undefined when the series lacks either label. */
-function homeParts(parts: readonly Uint8Array[]): Uint8Array[] | undefined {
-  let instance: Uint8Array | undefined;
-  let job: Uint8Array | undefined;
-  for (let i = 1; i < parts.length; i += 2) {
-    if (equalBytes(parts[i]!, INSTANCE)) instance = parts[i + 1]!;
-    else if (equalBytes(parts[i]!, JOB)) job = parts[i + 1]!;
-  }
-  return instance && job && [parts[0]!, INSTANCE, instance, JOB, job];
-}
-
-/** Key parts that a histogram's or a summary's series have in common: no `le`, the metric name without its suffix. */
-function laneParts(parts: readonly Uint8Array[]): Uint8Array[] {
-  const out = [parts[0]!];
-  for (let i = 1; i < parts.length; i += 2) {
-    const name = parts[i]!;
-    if (equalBytes(name, LE)) continue;
-    const value = equalBytes(name, NAME) ? withoutSuffix(parts[i + 1]!) : parts[i + 1]!;
-    if (value.length > 0) out.push(name, value);
-  }
-  return out;
-}
-
-function withoutSuffix(metricName: Uint8Array): Uint8Array {
-  for (const suffix of HISTOGRAM_SUFFIXES) {
-    const cut = metricName.length - suffix.length;
-    if (cut >= 0 && equalBytes(metricName.subarray(cut), suffix)) return metricName.subarray(0, cut);
-  }
-  return metricName;
-}
-
 /** The low 64 bits of a key's hash: the hash's first eight bytes, little-endian. */
 export function hash64(hash128: Hash128, key: Uint8Array): Hash64 {
-  const h = hash128(key);
+  return low64(hash128(key));
+}
+
+/** The low 64 bits of a hash. */
+export function low64(h: Uint8Array): Hash64 {
   return {
     low: (h[0]! | (h[1]! << 8) | (h[2]! << 16) | (h[3]! << 24)) >>> 0,
     high: (h[4]! | (h[5]! << 8) | (h[6]! << 16) | (h[7]! << 24)) >>> 0,
@@ -222,21 +176,4 @@ export function hash64(hash128: Hash128, key: Uint8Array): Hash64 {
 /** `hash mod divisor` in doubles, exact for 1 ≤ divisor ≤ SHARDS_MAX. */
 export function hashMod(hash: Hash64, divisor: number): number {
   return ((hash.high % divisor) * (2 ** 32 % divisor) + (hash.low % divisor)) % divisor;
-}
-
-/**
- * Home and shard of the series with this key (protocol.md §1): `(home + lane mod 8) mod shards`. A series without a job or
- * an instance has its lane's hash for a home, so that a histogram stays whole, and `lane mod shards` for a shard.
- * Errors: InvalidError for a malformed key, and for a shard count that is not 1 to SHARDS_MAX.
- */
-export function placeSeries(hash128: Hash128, key: Uint8Array, shardCount: number): SeriesPlace {
-  if (!Number.isInteger(shardCount) || shardCount < 1 || shardCount > SHARDS_MAX) {
-    throw new InvalidError(`cannot place series: got ${shardCount} shards; want 1 to ${SHARDS_MAX}`);
-  }
-  const parts = splitSeriesKey(key);
-  const lane = hash64(hash128, encodeKeyParts(laneParts(parts)));
-  const target = homeParts(parts);
-  if (target === undefined) return { home: lane, shard: hashMod(lane, shardCount) };
-  const home = hash64(hash128, encodeKeyParts(target));
-  return { home, shard: (hashMod(home, shardCount) + (lane.low % LANES)) % shardCount };
 }

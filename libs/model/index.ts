@@ -10,6 +10,7 @@ export * from "./matcher.ts";
 export * from "./query-limits.ts";
 export * from "./queryable.ts";
 export * from "./rows.ts";
+export * from "./series-placer.ts";
 export * from "./stale.ts";
 export * from "./statistics.ts";
 export * from "./tenant.ts";

@@ -10,7 +10,7 @@ import { histogramText } from "./histogram-text.ts";
 import { annotate } from "./leaf-notes.ts";
 import { finishPartials } from "./merge.ts";
 import { Grouping, PartialAggregator } from "./partial.ts";
-import { quantileOfSorted, sortFloats } from "./quantile.ts";
+import { quantileOf } from "./quantile.ts";
 import { averageHistogram } from "./rollup-histogram-sum.ts";
 
 /** The parts of an aggregation expression that matter here. */
@@ -195,8 +195,7 @@ export function aggregateQuantile(
       let n = 0;
       for (const column of members) if (hasPoint(column.present, s)) scratch[n++] = column.values[s]!;
       if (n === 0) continue;
-      const nans = sortFloats(scratch, n);
-      out[s] = quantileOfSorted(phi[s]!, scratch, n, nans);
+      out[s] = quantileOf(phi[s]!, scratch, n);
       sizes[s] = n;
     }
     return present(out, sizes);

@@ -36,7 +36,7 @@ import { ALL_OPTIONS, type ParserOptions } from "./options.ts";
 import { parseExpr } from "./parser.ts";
 import { planQuery } from "./plan.ts";
 import type { MatrixPlan, Plan, SubqueryPlan } from "./plan-node.ts";
-import { describePlan } from "./plan-text.ts";
+import { describePlan, hasOneLeaf } from "./plan-text.ts";
 import type { QueryProgress } from "./progress.ts";
 import { extendedPoints } from "./rollup-extended.ts";
 import { SampleCounts } from "./sample-counts.ts";
@@ -195,10 +195,12 @@ export class Engine {
     const budget = new Budget(context, this.#options.now, progress);
     const trace = choices.trace === true ? new Trace(plan, this.#options.monotonicMs) : undefined;
     const notes = new Annotations();
-    // When one leaf fails, the others have no reader any more. A plan that is one leaf has no others, and joined signals
+    // When one leaf fails, the others have no reader any more. Most plans have one leaf and no others, and joined signals
     // are a good part of what a small query costs.
-    const abort = plan.kind === "leaf" ? undefined : new AbortController();
-    const signal = abort === undefined ? context.signal : AbortSignal.any([context.signal, abort.signal]);
+    const abort = hasOneLeaf(plan) ? undefined : new AbortController();
+    const forward = abort && (() => abort.abort(context.signal.reason));
+    if (forward !== undefined) context.signal.addEventListener("abort", forward, { once: true });
+    const signal = abort?.signal ?? context.signal;
     const leaves = new LeafRequests(queryable, { ...context, signal }, budget, choices.level);
     const counts = choices.countSamples === true ? new SampleCounts(grid) : undefined;
     const run: Run = { leaves, budget, lookbackMs, delayedNames, useStarts, ...(trace === undefined ? {} : { trace }) };
@@ -225,6 +227,8 @@ export class Engine {
     } catch (error) {
       abort?.abort();
       throw error;
+    } finally {
+      if (forward !== undefined) context.signal.removeEventListener("abort", forward);
     }
   }
 }

@@ -5,12 +5,20 @@ import type { Budget } from "./budget.ts";
 /** Leaves of one query that are under way at a time. */
 const CONCURRENCY = 16;
 
+/** A leaf that was asked for. */
+interface Request {
+  readonly leaf: Leaf;
+  readonly result: Promise<LeafResult>;
+}
+
 /** The leaves of one query. Columns are shared by all nodes that ask for the same leaf, so nobody writes to them. */
 export class LeafRequests {
   readonly #queryable: Queryable;
   readonly #context: QueryContext;
   readonly #budget: Budget;
-  readonly #known = new Map<string, Promise<LeafResult>>();
+  /** Most queries have one leaf: nothing has to be told from it, and its key is not made before there is another. */
+  #first: Request | undefined;
+  #known: Map<string, Promise<LeafResult>> | undefined;
   readonly #waiting: (() => void)[] = [];
   readonly #level: LevelChoice;
   #running = 0;
@@ -24,9 +32,14 @@ export class LeafRequests {
 
   /** Evaluates a leaf, or joins the request for an equal one. Errors: those of the storage, and LimitError. */
   evaluate(leaf: Leaf): Promise<LeafResult> {
-    const key = leafKey(leaf);
     // Per-step arguments are columns of this query; comparing them would cost more than asking again.
-    if (key === undefined) return this.#request(leaf);
+    if (leaf.args.some((arg) => typeof arg !== "number")) return this.#request(leaf);
+    if (this.#first === undefined) {
+      this.#first = { leaf, result: this.#request(leaf) };
+      return this.#first.result;
+    }
+    this.#known ??= new Map([[leafKey(this.#first.leaf), this.#first.result]]);
+    const key = leafKey(leaf);
     let result = this.#known.get(key);
     if (result === undefined) {
       result = this.#request(leaf);
@@ -54,7 +67,6 @@ export class LeafRequests {
   }
 }
 
-function leafKey(leaf: Leaf): string | undefined {
-  if (leaf.args.some((arg) => typeof arg !== "number")) return undefined;
+function leafKey(leaf: Leaf): string {
   return JSON.stringify({ ...leaf, args: leaf.args.map(String) });
 }

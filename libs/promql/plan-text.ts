@@ -82,6 +82,19 @@ export function planChildren(plan: Plan): readonly Plan[] {
   }
 }
 
+/** Whether storages are asked one question at most. */
+export function hasOneLeaf(plan: Plan): boolean {
+  let leaves = 0;
+  const waiting: Plan[] = [plan];
+  for (let next = waiting.pop(); next !== undefined && leaves < 2; next = waiting.pop()) {
+    // The second argument of info is asked for once the first one is known.
+    if (next.kind === "info") return false;
+    if (next.kind === "leaf" || next.kind === "matrix") leaves++;
+    waiting.push(...planChildren(next));
+  }
+  return leaves < 2;
+}
+
 /** A plan as lines, children indented below their node. */
 export function describePlan(plan: Plan): string {
   const lines: string[] = [];

@@ -5,6 +5,8 @@
 
 /** Below this an insertion sort beats the built-in sort's call. */
 const INSERTION_MAX = 40;
+/** Up to this a quantile is found sooner in a sorted array than by selection. */
+const SORTED_MAX = 16;
 
 /** Sorts the first n elements in place: numbers ascending, then NaNs. Returns the number of NaNs. */
 export function sortFloats(values: Float64Array, n: number): number {
@@ -28,6 +30,58 @@ export function sortFloats(values: Float64Array, n: number): number {
     values[at + 1] = value;
   }
   return n - kept;
+}
+
+/** The φ-quantile of the first n values, whose order is lost; as quantileOfSorted says, by selection instead of a sort. */
+export function quantileOf(phi: number, values: Float64Array, n: number): number {
+  if (n <= SORTED_MAX) return quantileOfSorted(phi, values, n, sortFloats(values, n));
+  let kept = 0;
+  for (let i = 0; i < n; i++) {
+    const value = values[i]!;
+    if (!Number.isNaN(value)) values[kept++] = value;
+  }
+  if (n === 0 || Number.isNaN(phi)) return Number.NaN;
+  if (phi < 0) return -Infinity;
+  if (phi > 1) return Infinity;
+  const rank = phi * (n - 1);
+  const lower = Math.floor(rank);
+  const weight = rank - lower;
+  const at = lower - (n - kept);
+  if (at < 0) return Number.NaN;
+  select(values, kept, at);
+  const low = values[at]!;
+  let high = low;
+  if (at + 1 < kept) {
+    high = values[at + 1]!;
+    for (let i = at + 2; i < kept; i++) if (values[i]! < high) high = values[i]!;
+  }
+  return low * (1 - weight) + high * weight;
+}
+
+/** Puts the k-th smallest of n numbers at k, none greater before it and none smaller behind it (Hoare, "Algorithm 65: Find", 1961). */
+function select(values: Float64Array, n: number, k: number): void {
+  let low = 0;
+  let high = n - 1;
+  while (low < high) {
+    // The middle of three: sorted input is common, and must not be the slow case.
+    const a = values[low]!;
+    const b = values[(low + high) >>> 1]!;
+    const c = values[high]!;
+    const pivot = a < b ? (b < c ? b : a < c ? c : a) : a < c ? a : b < c ? c : b;
+    let i = low;
+    let j = high;
+    while (i <= j) {
+      while (values[i]! < pivot) i++;
+      while (values[j]! > pivot) j--;
+      if (i > j) break;
+      const value = values[i]!;
+      values[i++] = values[j]!;
+      values[j--] = value;
+    }
+    if (k <= j) high = j;
+    else if (k >= i) low = i;
+    else return;
+  }
 }
 
 /** The first of n ascending values that is not smaller than `value`. */

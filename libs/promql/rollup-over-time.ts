@@ -227,6 +227,9 @@ function extremeByBlocks(
   const upTo = prefix;
   const onwards = suffix;
   let points = 0;
+  // Where the blocks of a window's first and last sample begin: windows only move on.
+  let firstBlock = 0;
+  let lastBlock = 0;
   for (let s = 0; s < count; s++) {
     const f = from[s]! - low;
     const l = to[s]! - 1 - low;
@@ -235,9 +238,13 @@ function extremeByBlocks(
       out[s] = 0;
       continue;
     }
-    const lastBlock = Math.floor(l / size) * size;
+    while (firstBlock + size <= f) firstBlock += size;
+    while (lastBlock + size <= l) lastBlock += size;
     let best: number;
-    if (lastBlock <= f) {
+    if (lastBlock === f) {
+      // Windows that reach back before the first sample begin with a block.
+      best = upTo[l]!;
+    } else if (lastBlock < f) {
       // The whole window lies in one block.
       best = sign * values[low + f]!;
       for (let i = f + 1; i <= l; i++) {
@@ -246,7 +253,7 @@ function extremeByBlocks(
       }
     } else {
       best = onwards[f]!;
-      for (let block = (Math.floor(f / size) + 1) * size; block < lastBlock; block += size) {
+      for (let block = firstBlock + size; block < lastBlock; block += size) {
         const value = onwards[block]!;
         if (value > best || Number.isNaN(best)) best = value;
       }

@@ -1,6 +1,6 @@
 // libs/promql/rollup-spread.ts: stddev, stdvar, quantile and mad over time.
 // HOT: bench test/bench/rollup-spread.bench.ts, twin test/promql/naive-rollup.ts. Values hold no stale markers.
-import { insertSorted, quantileOfSorted, removeSorted, sortFloats } from "./quantile.ts";
+import { insertSorted, quantileOf, quantileOfSorted, removeSorted, sortFloats } from "./quantile.ts";
 import type { WindowPlan } from "./window-plan.ts";
 
 let scratch = new Float64Array(256);
@@ -114,15 +114,15 @@ export function rollupMad(plan: WindowPlan, values: Float64Array, out: Float64Ar
       continue;
     }
     if (scratch.length < n) scratch = new Float64Array(2 * n);
-    for (let i = 0; i < n; i++) scratch[i] = values[f + i]!;
-    if (sortFloats(scratch, n) > 0) {
-      out[s] = Number.NaN;
-    } else {
-      const median = quantileOfSorted(0.5, scratch, n, 0);
-      for (let i = 0; i < n; i++) scratch[i] = Math.abs(scratch[i]! - median);
-      const nans = sortFloats(scratch, n);
-      out[s] = quantileOfSorted(0.5, scratch, n, nans);
+    let hasNan = false;
+    for (let i = 0; i < n; i++) {
+      const value = values[f + i]!;
+      scratch[i] = value;
+      hasNan ||= Number.isNaN(value);
     }
+    const median = hasNan ? Number.NaN : quantileOf(0.5, scratch, n);
+    for (let i = 0; i < n; i++) scratch[i] = Math.abs(scratch[i]! - median);
+    out[s] = hasNan ? Number.NaN : quantileOf(0.5, scratch, n);
     present[s] = 1;
     points++;
   }

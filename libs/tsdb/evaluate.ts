@@ -154,12 +154,13 @@ async function evaluateSeries(
   const blocks =
     samples.length > 0
       ? await LeafBlocks.find(selection.count, samples, lowMs, highMs, pace, rows?.withoutCovered)
-      : LeafBlocks.none(selection.count);
+      : undefined;
   const heads = captured.heads();
+  const isOfBlocks = blocks !== undefined && blocks.blocks.length > 0;
   const cursor =
-    heads.length === 1 && blocks.blocks.length === 0 && selection.numbers.at(-1) !== NO_SERIES
+    heads.length === 1 && !isOfBlocks && selection.numbers.at(-1) !== NO_SERIES
       ? new HeadCursor(heads[0]!, lowMs, highMs)
-      : new JoinedCursor(heads, blocks, lowMs, highMs);
+      : new JoinedCursor(heads, blocks ?? LeafBlocks.none(selection.count), lowMs, highMs);
   const side = parts.side && LeafSide.of(leaf, parts.side, selection.numbers, lowMs);
   const levels = rows && new LevelRollup(leaf, rows, level!.exact);
   const result = await new LeafEvaluation(leaf, context, selection, cursor, pace, plans, side, levels).run();
@@ -187,7 +188,8 @@ class LeafEvaluation {
   private readonly isOfTimes: boolean;
   /** Whether all samples in reach are of one window, and rows would do. */
   private readonly isOneWindow: boolean;
-  private readonly headerRows = new RowTable();
+  /** Made when it is needed: its columns take longer than a small leaf. */
+  private headerRows: RowTable | undefined;
   private out: Float64Array;
   private present: Uint8Array;
   private ownTimes = new Float64Array(0);
@@ -372,8 +374,9 @@ class LeafEvaluation {
     if (n === 0) return 0;
     const { cursor, leaf } = this;
     if (n >= HEADERS_MIN && this.isOneWindow && cursor.readRows !== undefined) {
+      this.headerRows ??= new RowTable();
       const read = cursor.readRows(this.headerRows);
-      if (read >= 0) return this.rollUpHeaders(read);
+      if (read >= 0) return this.rollUpHeaders(this.headerRows, read);
     }
     const values = cursor.readValues();
     const { flags } = cursor;
@@ -393,8 +396,8 @@ class LeafEvaluation {
   }
 
   /** A series whose samples are all in one window, told by rows of any length. */
-  private rollUpHeaders(read: number): number {
-    const { leaf, headerRows, out, present } = this;
+  private rollUpHeaders(headerRows: RowTable, read: number): number {
+    const { leaf, out, present } = this;
     const { ends, length } = headerRows;
     const plan = planWindows(ends, length, leaf.grid, leaf.rangeMs, leaf.offsetMs, this.ownPlan);
     this.account(read);

@@ -20,6 +20,7 @@ import {
 import { STALE_HIGH, STALE_LOW, UnavailableError } from "../model/index.ts";
 import { type HiddenColumn, HiddenSamples } from "./hidden-samples.ts";
 import { LateStore } from "./late-store.ts";
+import { TimesCache } from "./times-cache.ts";
 
 /** What became of a batch. The counts add up to the batch's samples unless it is "full" or "unknown-refs". */
 export interface HeadAppend {
@@ -85,6 +86,9 @@ const NOTHING = new Float64Array(0);
 /** Late samples, as a share of the head's memory, beyond which a replay into a full head is given up. */
 const OVERFLOW_SHARE = 1 / 4;
 
+/** Decoded times that are kept for queries: those of a thousand targets for two hours of 15 s. */
+const TIMES_KEPT_BYTES = 4 << 20;
+
 /** What a writer whose batch met a full head is told. */
 export function headFullError(): UnavailableError {
   return new UnavailableError("cannot append samples: got a full head; want more memory for it (--head-memory)", 10);
@@ -98,11 +102,13 @@ export class Head {
   private users = 0;
   private onIdle: (() => void) | undefined;
   private readonly overflowBytesMax: number;
+  private readonly times: TimesCache;
 
   /** Errors: InvalidError for a memory that is too small or too large. */
   constructor(options: HeadKernelOptions) {
     this.kernel = new HeadKernel(options);
     this.overflowBytesMax = options.memoryBytes * OVERFLOW_SHARE;
+    this.times = new TimesCache(this.kernel, TIMES_KEPT_BYTES);
   }
 
   /** The longest batch that append accepts. */
@@ -153,6 +159,7 @@ export class Head {
   /** Empties the head: series, samples and dictionaries are gone. */
   reset(): void {
     this.kernel.reset();
+    this.times.clear();
     this.onIdle = undefined;
     this.late = new LateStore();
     this.hidden = undefined;
@@ -314,7 +321,7 @@ export class Head {
   /** The part of a group's column with times in [lowMs, highMs], decoded. Ordinals and their times never change. */
   timeColumn(group: number, lowMs: number, highMs: number): TimeColumn {
     const { from, to } = this.kernel.timeRange(group, lowMs, highMs);
-    return { group, from, to, times: this.kernel.groupTimes(group, from, to) };
+    return { group, from, to, times: this.times.read(group, from, to) };
   }
 
   /**

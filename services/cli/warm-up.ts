@@ -29,8 +29,8 @@ const HOSTS = 10;
 const CPUS = 2;
 const MODES = ["idle", "iowait", "irq", "nice", "softirq", "steal", "system", "user"];
 const GAUGES = 14;
-const STEP_MS = 15_000;
-const SCRAPES = 24;
+const STEP_MS = 1000;
+const SCRAPES = 360;
 /** Of the budget, writes are over by this, and queries on the head by that; the rest is for queries on blocks. */
 const WRITES_SHARE = 0.4;
 const HEAD_SHARE = 0.65;

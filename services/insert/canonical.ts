@@ -24,6 +24,7 @@ const NAME_FIELD = 1;
 const VALUE_FIELD = 2;
 const METRIC_NAME = Buffer.from("__name__");
 const EMPTY = new Uint8Array(0);
+const PLAIN_BYTES_MAX = 64;
 
 /**
  * Names and values, in turn, of consecutive `labels` fields as remote write 1.0 encodes them; views into `bytes`.
@@ -33,7 +34,10 @@ const EMPTY = new Uint8Array(0);
 export function readLabelPairs(bytes: Uint8Array): Uint8Array[] {
   const pairs: Uint8Array[] = [];
   const fields = new FieldReader(bytes);
-  while (fields.next()) pairs.push(...readLabel(fields.bytes));
+  while (fields.next()) {
+    const [name, value] = readLabel(fields.bytes);
+    pairs.push(name, value);
+  }
   return pairs;
 }
 
@@ -69,11 +73,11 @@ export function canonicalKey(
     const value = pairs[order[i]! + 1]!;
     if (name.length === 0) return { fault: "empty-name", text: "a label has no name" };
     // An empty value makes a name no less repeated: a client that sends both means one of them.
-    if (i > 0 && Buffer.compare(name, pairs[order[i - 1]!]!) === 0) {
+    if (i > 0 && compareBytes(name, pairs[order[i - 1]!]!) === 0) {
       return { fault: "duplicate-name", text: `label name ${quote(name)} occurs twice` };
     }
     if (value.length === 0) continue;
-    named ||= name.length === METRIC_NAME.length && Buffer.compare(name, METRIC_NAME) === 0;
+    named ||= compareBytes(name, METRIC_NAME) === 0;
     parts.push(name, value);
   }
   if (!named) return { fault: "no-name", text: "there is no metric name (__name__)" };
@@ -99,7 +103,7 @@ function checkLimits(pairs: readonly Uint8Array[], limits: InsertLimits): Refuse
 
 function checkText(pairs: readonly Uint8Array[]): RefusedLabels | undefined {
   for (let i = 0; i < pairs.length; i++) {
-    if (isUtf8(pairs[i]!)) continue;
+    if (isPlain(pairs[i]!) || isUtf8(pairs[i]!)) continue;
     const what = i % 2 === 0 ? "a label name" : `the value of label ${quote(pairs[i - 1]!)}`;
     return { fault: "utf8", text: `${what} is not UTF-8` };
   }
@@ -111,10 +115,27 @@ function sortedOrder(pairs: readonly Uint8Array[]): number[] {
   const order: number[] = [];
   let sorted = true;
   for (let i = 0; i < pairs.length; i += 2) {
-    if (i > 0 && sorted) sorted = Buffer.compare(pairs[i - 2]!, pairs[i]!) <= 0;
+    if (i > 0 && sorted) sorted = compareBytes(pairs[i - 2]!, pairs[i]!) <= 0;
     order.push(i);
   }
-  return sorted ? order : order.sort((a, b) => Buffer.compare(pairs[a]!, pairs[b]!));
+  return sorted ? order : order.sort((a, b) => compareBytes(pairs[a]!, pairs[b]!));
+}
+
+// Names and values are short: a loop ends before a call into another language has begun.
+
+function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const common = Math.min(a.length, b.length);
+  for (let i = 0; i < common; i++) if (a[i] !== b[i]) return a[i]! - b[i]!;
+  return a.length - b.length;
+}
+
+/** Whether this is ASCII, and short enough to look. */
+function isPlain(bytes: Uint8Array): boolean {
+  const { length } = bytes;
+  if (length > PLAIN_BYTES_MAX) return false;
+  let all = 0;
+  for (let i = 0; i < length; i++) all |= bytes[i]!;
+  return all < 0x80;
 }
 
 const SHOWN_TEXT_MAX = 64;

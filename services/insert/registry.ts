@@ -2,7 +2,7 @@
 // Invariants: sids are 1 … capacity; 0 is none. Two live sids never have the same key nor the same id. No object and no
 // string per series: columns, and keys back to back in pages. A sid is used again only after `release`.
 import { REGISTRATION_BYTES, type SeriesRegistration } from "../../libs/kernel/index.ts";
-import { type Hash128, placeSeries, SERIES_ID_BYTES } from "../../libs/model/index.ts";
+import { type Hash128, SERIES_ID_BYTES, SeriesPlacer } from "../../libs/model/index.ts";
 
 /** Keys are packed into pages of this size; a longer key gets a page of its own. */
 const PAGE_BYTES = 1 << 20;
@@ -16,7 +16,7 @@ export class SeriesRegistry {
   /** Shard of each sid; lives where the kernels read it. */
   readonly shards: Uint16Array;
   private readonly hash128: Hash128;
-  private readonly shardCount: number;
+  private readonly placer: SeriesPlacer;
   private ids = new Uint32Array(4 * FIRST_COLUMN);
   private homes = new Uint32Array(2 * FIRST_COLUMN);
   /** Page, offset and length of the key; length 0: the sid is free. */
@@ -32,7 +32,7 @@ export class SeriesRegistry {
   /** `shards` has one element more than there can be series. */
   constructor(hash128: Hash128, shardCount: number, shards: Uint16Array) {
     this.hash128 = hash128;
-    this.shardCount = shardCount;
+    this.placer = new SeriesPlacer(hash128, shardCount);
     this.shards = shards;
   }
 
@@ -71,7 +71,7 @@ export class SeriesRegistry {
       const sid = this.slots[slot]!;
       if (this.hasId(sid, id)) return Buffer.compare(this.key(sid), key) === 0 ? sid : -1;
     }
-    return this.add(key, id);
+    return this.add(key, id, bytes);
   }
 
   private hasId(sid: number, id: Uint32Array): boolean {
@@ -81,11 +81,11 @@ export class SeriesRegistry {
     );
   }
 
-  private add(key: Uint8Array, id: Uint32Array): number {
+  private add(key: Uint8Array, id: Uint32Array, hash: Uint8Array): number {
     if (this.room === 0) return 0;
     const sid = this.free.pop() ?? ++this.highest;
     this.growColumns(sid);
-    const place = placeSeries(this.hash128, key, this.shardCount);
+    const place = this.placer.place(key, hash);
     this.ids.set(id, sid * 4);
     this.homes[sid * 2] = place.home.low;
     this.homes[sid * 2 + 1] = place.home.high;

@@ -43,7 +43,8 @@ export class ActiveQuery {
   readonly #kind: string;
   readonly #caller: string;
   readonly #query: string;
-  readonly #abort: AbortController;
+  /** Gone once it has ended: there is nothing to stop. */
+  #abort: AbortController | undefined;
   readonly #startMs: number;
   readonly #started = performance.now();
   #seconds: number | undefined;
@@ -64,12 +65,13 @@ export class ActiveQuery {
   }
 
   stop(): void {
-    this.#abort.abort(new CanceledError(`query was canceled: it was stopped as query ${this.id}`));
+    this.#abort?.abort(new CanceledError(`query was canceled: it was stopped as query ${this.id}`));
   }
 
   end(error: unknown): void {
     this.#seconds = this.seconds;
     this.state = error === undefined ? "done" : "failed";
+    this.#abort = undefined;
     if (error !== undefined) this.#error = cut(error instanceof Error ? error.message : String(error), TEXT_MAX);
   }
 
@@ -87,7 +89,7 @@ export class ActiveQuery {
 export class ActiveQueries {
   readonly #running = new Map<string, ActiveQuery>();
   /** Slowest first. */
-  readonly #slowest: QueryRecord[] = [];
+  readonly #slowest: ActiveQuery[] = [];
   #begun = 0;
 
   /** Notes a query that begins; it is told to `end` when it is over. */
@@ -103,11 +105,10 @@ export class ActiveQueries {
     active.end(error);
     const { seconds } = active;
     const slowest = this.#slowest;
-    // Most queries are fast, and cost no record.
-    if (slowest.length === SLOWEST_MAX && slowest.at(-1)!.durationSeconds >= seconds) return;
+    if (slowest.length === SLOWEST_MAX && slowest.at(-1)!.seconds >= seconds) return;
     let at = slowest.length;
-    while (at > 0 && slowest[at - 1]!.durationSeconds < seconds) at--;
-    slowest.splice(at, 0, active.record());
+    while (at > 0 && slowest[at - 1]!.seconds < seconds) at--;
+    slowest.splice(at, 0, active);
     if (slowest.length > SLOWEST_MAX) slowest.pop();
   }
 
@@ -119,7 +120,7 @@ export class ActiveQueries {
 
   /** Slowest first. */
   slowest(tenant: string | undefined): QueryRecord[] {
-    return this.#slowest.filter((q) => tenant === undefined || q.tenant === tenant);
+    return this.#slowest.filter((q) => tenant === undefined || q.tenant === tenant).map((q) => q.record());
   }
 
   /** Stops a query; false when there is none of this tenant by that id. */

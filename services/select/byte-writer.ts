@@ -37,6 +37,19 @@ export class ByteWriter {
     this.bytes = larger;
   }
 
+  /** Whether so many bytes more still belong into this chunk. Room for them is to be reserved all the same. */
+  hasRoom(size: number): boolean {
+    return this.at + size <= CHUNK_BYTES + SLACK_BYTES;
+  }
+
+  /** Rendered bytes, from `from` on. */
+  put(bytes: Uint8Array, from: number): void {
+    const { length } = bytes;
+    this.reserve(length);
+    this.bytes.set(from === 0 ? bytes : bytes.subarray(from), this.at);
+    this.at += length - from;
+  }
+
   /** Text known to be ASCII. */
   ascii(text: string): void {
     const { length } = text;

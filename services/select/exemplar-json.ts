@@ -1,8 +1,9 @@
 // services/select/exemplar-json.ts: exemplars as Prometheus writes them in JSON, series by series.
+
+import { NUMBER_BYTES_MAX, writeTimestamp, writeValue } from "../../libs/kernel/index.ts";
 import type { SeriesExemplars } from "../../libs/model/index.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import { renderEnd, writeLabels } from "./json.ts";
-import { NUMBER_BYTES_MAX, writeTimestamp, writeValue } from "./number-format.ts";
 
 export function* renderExemplars(series: readonly SeriesExemplars[]): Generator<Uint8Array> {
   const w = new ByteWriter();

@@ -1,10 +1,11 @@
 // services/select/histogram-json.ts: native histograms in answers, field by field as Prometheus orders them.
 // Format: prometheus.io/docs/prometheus/latest/querying/api, "Native histograms": populated buckets, ascending, each with a
 // number that says which of its bounds belong to it: 0 the upper, 1 the lower, 2 none, 3 both.
+
+import { NUMBER_BYTES_MAX, writeTimestamp, writeValue } from "../../libs/kernel/index.ts";
 import { CUSTOM_SCHEMA, type FloatHistogram } from "../../libs/model/index.ts";
 import { allBuckets, type Bucket } from "../../libs/promql/index.ts";
 import type { ByteWriter } from "./byte-writer.ts";
-import { NUMBER_BYTES_MAX, writeTimestamp, writeValue } from "./number-format.ts";
 
 /** `[1435781430.781,{"count":"3","sum":"5","buckets":[[0,"1","2","3"]]}]` */
 export function writeHistogramPoint(w: ByteWriter, timeMs: number, histogram: FloatHistogram): void {

@@ -1,12 +1,18 @@
 // services/select/json.ts: answers of the query API as JSON bytes, in chunks, field by field as Prometheus orders them.
 // Format: prometheus.io/docs/prometheus/latest/querying/api, "Format overview" and "Expression query result formats".
-// HOT: one loop turn per point of an answer. Timestamps are rendered once per grid, not once per series.
+// The points of series are rendered by a kernel (libs/kernel/points.ts), timestamps once per grid, not once per series.
+import {
+  NUMBER_BYTES_MAX,
+  POINTS_PER_PIECE,
+  PointsKernel,
+  writeTimestamp,
+  writeValue,
+} from "../../libs/kernel/index.ts";
 import { type Grid, histogramAt, type Labels, type StepColumn } from "../../libs/model/index.ts";
 import { floatPresence, formatPlain, type QueryValue, type TraceNode } from "../../libs/promql/index.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import { writeHistogramPoint } from "./histogram-json.ts";
 import { goJson, stringValueJson } from "./json-text.ts";
-import { NUMBER_BYTES_MAX, writeTimestamp, writeValue } from "./number-format.ts";
 
 /** What stands around the data of a successful answer. */
 export interface Notes {
@@ -85,34 +91,43 @@ function* renderVector(w: ByteWriter, timeMs: number, columns: readonly StepColu
 }
 
 function* renderMatrix(w: ByteWriter, grid: Grid, columns: readonly StepColumn[]): Generator<Uint8Array> {
-  const onGrid = columns.some((c) => c.times === undefined) ? renderGridTimes(grid) : undefined;
+  const onGrid = new Float64Array(grid.count);
+  for (let i = 0; i < onGrid.length; i++) onGrid[i] = grid.startMs + i * grid.stepMs;
   w.ascii("[");
   for (let i = 0; i < columns.length; i++) {
     const column = columns[i]!;
-    const times = column.times === undefined ? onGrid! : renderTimes(column.times);
+    const times = column.times ?? onGrid;
     if (w.isFull) yield w.take();
     openSeries(w, i, column.labels);
     if (column.histograms === undefined) yield* renderFloats(w, times, column);
-    else yield* renderMixed(w, times, column, grid);
+    else yield* renderMixed(w, times, column);
     w.ascii("}");
   }
   w.ascii("]");
 }
 
-function* renderFloats(w: ByteWriter, times: RenderedTimes, column: StepColumn): Generator<Uint8Array> {
+let kernel: PointsKernel | undefined;
+/** What a point mostly takes at most; a chunk grows for longer ones. */
+const POINT_BYTES = 40;
+
+function* renderFloats(w: ByteWriter, times: Float64Array, { values, present }: StepColumn): Generator<Uint8Array> {
+  kernel ??= new PointsKernel();
   w.ascii(',"values":[');
-  for (let step = 0, first = true; ; first = false) {
-    // With room for a step each turn gets on, and one that stops early has written a point.
-    w.reserve(8 * NUMBER_BYTES_MAX);
-    step = writeSteps(w, times, column, step, first);
-    if (step >= column.values.length) break;
-    if (w.isFull) yield w.take();
+  let first = true;
+  for (let step = 0; step < values.length; ) {
+    // Before a piece, not behind it: while the chunk is sent the kernel may render for others.
+    if (!w.hasRoom(Math.min(values.length - step, POINTS_PER_PIECE) * POINT_BYTES)) yield w.take();
+    step = kernel.render(times, values, present, step);
+    if (kernel.text.length === 0) continue;
+    // Each point comes with a comma before it; the first one needs none.
+    w.put(kernel.text, first ? 1 : 0);
+    first = false;
   }
   w.ascii("]");
 }
 
 /** A series with histograms: its floats, if it has any, then those. */
-function* renderMixed(w: ByteWriter, times: RenderedTimes, column: StepColumn, grid: Grid): Generator<Uint8Array> {
+function* renderMixed(w: ByteWriter, times: Float64Array, column: StepColumn): Generator<Uint8Array> {
   const histograms = column.histograms!;
   const floats = floatPresence(column.present, histograms);
   if (floats.includes(1)) yield* renderFloats(w, times, { ...column, present: floats });
@@ -122,8 +137,7 @@ function* renderMixed(w: ByteWriter, times: RenderedTimes, column: StepColumn, g
     if (histogram === undefined) continue;
     w.ascii(first ? ',"histograms":[' : ",");
     first = false;
-    const timeMs = column.times === undefined ? grid.startMs + step * grid.stepMs : column.times[step]!;
-    writeHistogramPoint(w, timeMs, histogram);
+    writeHistogramPoint(w, times[step]!, histogram);
     if (w.isFull) yield w.take();
   }
   if (!first) w.ascii("]");
@@ -153,64 +167,6 @@ function writePoint(w: ByteWriter, timeMs: number, value: number): void {
   w.ascii(',"');
   w.at = writeValue(w.bytes, w.at, value);
   w.ascii('"]');
-}
-
-/** What stands before each step's value, `,[1435781430.781,"`, one after another. */
-interface RenderedTimes {
-  readonly bytes: Uint8Array;
-  /** Where step i begins; one more entry than steps. */
-  readonly starts: Uint32Array;
-}
-
-function renderGridTimes({ startMs, stepMs, count }: Grid): RenderedTimes {
-  return renderTimes(Float64Array.from({ length: count }, (_, i) => startMs + i * stepMs));
-}
-
-function renderTimes(times: Float64Array): RenderedTimes {
-  const bytes = new Uint8Array(times.length * (NUMBER_BYTES_MAX + 4));
-  const starts = new Uint32Array(times.length + 1);
-  let at = 0;
-  for (let i = 0; i < times.length; i++) {
-    bytes[at++] = 44;
-    bytes[at++] = 91;
-    at = writeTimestamp(bytes, at, times[i]!);
-    bytes[at++] = 44;
-    bytes[at++] = 34;
-    starts[i + 1] = at;
-  }
-  return { bytes, starts };
-}
-
-/**
- * Writes steps from `from` on until the chunk is full. Returns the step to go on with. The series' first point has no
- * comma before it.
- */
-function writeSteps(w: ByteWriter, times: RenderedTimes, series: StepColumn, from: number, isFirst: boolean): number {
-  const { values, present } = series;
-  const { bytes: heads, starts } = times;
-  const count = values.length;
-  // A step takes less than this, so one check per point is enough.
-  const limit = w.bytes.length - 4 * NUMBER_BYTES_MAX;
-  const out = w.bytes;
-  let at = w.at;
-  let first = isFirst;
-  let step = from;
-  for (; step < count && at < limit; step++) {
-    if (present !== null && present[step] === 0) continue;
-    const end = starts[step + 1]!;
-    let head = starts[step]!;
-    if (first) {
-      head++;
-      first = false;
-    }
-    while (head < end) out[at++] = heads[head++]!;
-    at = writeValue(out, at, values[step]!);
-    out[at] = 34;
-    out[at + 1] = 93;
-    at += 2;
-  }
-  w.at = at;
-  return step;
 }
 
 /** Warnings and infos are shown up to this many each; one more line says how many were left out. */

@@ -1,10 +1,13 @@
 // test/bench/disk.mjs: what storage costs beside VictoriaMetrics and Prometheus: bytes on disk, memory, restarts, writes while blocks
-// are merged, samples into the past. BENCH_SCALE=0.1 runs a tenth of the targets.
-import { execFileSync } from "node:child_process";
+// are merged or heavy queries run, samples into the past. BENCH_SCALE=0.1 runs a tenth of the targets.
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { capture, generate, replay, STEP_MS, SYSTEMS, stopAll, untilOk, work, yard } from "./peers.mjs";
 
+const here = fileURLToPath(new URL(".", import.meta.url));
 const DAY_MS = 86_400_000;
 const scale = Number(process.env.BENCH_SCALE ?? 1);
 const ADMIN = ["--enable-admin-api", "--retention", "raw=100d,1m=1y,1h=5y"];
@@ -117,6 +120,36 @@ const SCENARIOS = {
     } finally {
       await stopAll(systems);
       for (const path of [...files, ...old, dir]) rmSync(path, { recursive: true, force: true });
+    }
+  },
+  /** Writes while heavy queries run. */
+  async querying(want) {
+    const spanMs = 160 * STEP_MS;
+    const beginMs = Date.now() - 3 * spanMs;
+    const files = [0, 1, 2].map((i) =>
+      generate(`querying-${i}`, { targets: sized(100), scrapes: 160 }, beginMs + i * spanMs),
+    );
+    const dir = fresh("querying");
+    const systems = { all: await started("all", dir) };
+    let asking;
+    try {
+      replay(files[0], systems.all);
+      const idle = replay(files[1], systems.all);
+      const times = [beginMs, beginMs + 2 * spanMs].map(String);
+      asking = spawn(process.execPath, [`${here}ask-on.mjs`, systems.all.base, ...times], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+      const busy = replay(files[2], systems.all);
+      if (asking.exitCode !== null) throw new Error("the queries ended before the writes did");
+      asking.kill("SIGTERM");
+      const [asked] = await once(asking.stdout, "data");
+      console.log(`  ${String(asked).trim()} queries; p99 idle ${idle.p99ms} ms, queried ${busy.p99ms} ms`);
+      want("p99 of a write while heavy queries run / idle", busy.p99ms / idle.p99ms, 2);
+    } finally {
+      asking?.kill("SIGKILL");
+      await stopAll(systems);
+      for (const path of [...files, dir]) rmSync(path, { recursive: true, force: true });
     }
   },
 };

@@ -1,5 +1,5 @@
 // test/bench/number-format.bench.ts: sample values as text bytes: whole numbers, short decimals, quotients; and String() beside.
-import { NUMBER_BYTES_MAX, writeTimestamp, writeValue } from "../../services/select/number-format.ts";
+import { NUMBER_BYTES_MAX, writeTimestamp, writeValue } from "../../libs/kernel/number-format.ts";
 import { report } from "./rollup-series.ts";
 
 const COUNT = 100_000;

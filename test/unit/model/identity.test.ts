@@ -13,6 +13,7 @@ import {
   type Labels,
   labelsFromPairs,
   placeSeries,
+  SeriesPlacer,
   splitSeriesKey,
   viewSeriesKey,
 } from "../../../libs/model/index.ts";
@@ -161,6 +162,22 @@ describe("properties", () => {
     );
   });
 
+  test("one placer places many series alike, with their ids or without", () => {
+    const few = fc.constantFrom("a", "b", "x".repeat(200), "_bucket", "m_sum", "m_count", "m_bucket_total", "é");
+    const names = ["__name__", "Zone", "instance", "job", "le", "zz"];
+    const some = fc.uniqueArray(fc.tuple(fc.constantFrom(...names), few), { selector: ([name]) => name });
+    const check = (sets: [string, string][][], shards: number): void => {
+      const placer = new SeriesPlacer(hash, shards);
+      for (const [i, set] of sets.entries()) {
+        const labels = labelsFromPairs(set);
+        const key = encodeSeriesKey("t", labels);
+        const place = placer.place(key, i % 2 === 0 ? hash(key) : undefined);
+        expect([homeHex(place.home), place.shard]).toEqual(slowPlace("t", labels, shards));
+      }
+    };
+    fc.assert(fc.property(fc.array(some, { maxLength: 8 }), fc.integer({ min: 1, max: 300 }), check), options);
+  });
+
   test("hashMod agrees with BigInt", () => {
     fc.assert(
       fc.property(fc.bigInt({ min: 0n, max: MAX64 }), fc.integer({ min: 1, max: 65_536 }), (value, divisor) => {
@@ -214,6 +231,7 @@ describe("splitSeriesKey refuses", () => {
     ["a padded length", [0x81, 0x00, 116]],
   ])("%s", (_, bytes) => {
     expect(() => splitSeriesKey(Uint8Array.from(bytes))).toThrow(InvalidError);
+    expect(() => placeSeries(hash, Uint8Array.from(bytes), 8)).toThrow(InvalidError);
   });
 });
 

@@ -1,6 +1,7 @@
 // test/unit/select/json.test.ts: the bytes of answers, their chunks, hostile strings, and a slow twin that stringifies.
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { formatValue } from "../../../libs/kernel/number-format.ts";
 import {
   customLayout,
   EMPTY_LABELS,
@@ -15,7 +16,6 @@ import {
 import type { QueryValue } from "../../../libs/promql/index.ts";
 import { CHUNK_BYTES } from "../../../services/select/byte-writer.ts";
 import { renderData, renderError, renderList, renderResult } from "../../../services/select/json.ts";
-import { formatValue } from "../../../services/select/number-format.ts";
 
 const NOTHING = { warnings: [], infos: [] };
 

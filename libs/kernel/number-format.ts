@@ -1,4 +1,5 @@
-// services/select/number-format.ts: sample values and timestamps as JSON bytes, the way Prometheus writes them.
+// libs/kernel/number-format.ts: sample values and timestamps as JSON bytes, the way Prometheus writes them; the twin of
+// assembly/lib/number-text.ts, for single numbers and for what that leaves alone.
 // Values are Go's shortest 'f' form, or 'e' when |v| < 1e-6 (not 0) or |v| ≥ 1e21; NaN, +Inf, -Inf by name. JavaScript finds
 // the same digits and switches at the same magnitudes; only -0, the exponent's width and the names differ.
 // HOT: one call per value of an answer. Whole numbers and short decimals never become strings. Callers leave

@@ -1,8 +1,8 @@
-// test/unit/select/number-format.test.ts: values and timestamps against Go's forms, and against the slow twin, formatValue,
+// test/unit/kernel/number-format.test.ts: values and timestamps against Go's forms, and against the slow twin, formatValue,
 // which takes JavaScript's own digits.
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { formatValue, NUMBER_BYTES_MAX, writeTimestamp, writeValue } from "../../../services/select/number-format.ts";
+import { formatValue, NUMBER_BYTES_MAX, writeTimestamp, writeValue } from "../../../libs/kernel/number-format.ts";
 
 const out = new Uint8Array(NUMBER_BYTES_MAX + 8);
 
