@@ -7,6 +7,7 @@ export * from "./identity.ts";
 export * from "./ingest.ts";
 export * from "./labels.ts";
 export * from "./matcher.ts";
+export * from "./moment.ts";
 export * from "./query-limits.ts";
 export * from "./queryable.ts";
 export * from "./rows.ts";

@@ -37,6 +37,13 @@ export function isEmptySeries({ count, exemplars, starts }: StoredSeries): boole
   return count === 0 && exemplars.length === 0 && starts.length === 0;
 }
 
+export function copyOfSeries({ times, places, count, exemplars, starts }: StoredSeries): StoredSeries {
+  return {
+    ...{ times: times.slice(0, count), places: places.slice(0, count), count },
+    ...{ exemplars: [...exemplars], starts: [...starts] },
+  };
+}
+
 /** Takes what lies in [minMs, maxMs] out of a series. */
 export function takeRange(from: StoredSeries, minMs: number, maxMs: number): StoredSeries {
   const isTaken = ({ timeMs }: { readonly timeMs: number }): boolean => timeMs >= minMs && timeMs <= maxMs;
@@ -79,6 +86,11 @@ export class HiddenSide {
   hides(deletion: string): boolean {
     for (const parts of this.bySeries.values()) if (parts.some((part) => part.deletion === deletion)) return true;
     return false;
+  }
+
+  /** The series of which a deletion hides something. */
+  seriesOf(deletion: string): number[] {
+    return this.seriesNumbers.filter((series) => this.bySeries.get(series)!.some((part) => part.deletion === deletion));
   }
 
   /** Hides what was taken out of a series. False: there was nothing, nor had a deletion before hidden anything in the range. */

@@ -40,21 +40,28 @@ export interface HidingFile {
   readonly tombstones?: readonly { readonly deletion: string }[];
 }
 
+export interface SideMergeOptions<T> {
+  /** Whether a deletion is due. */
+  readonly isDue?: (deletion: string) => boolean;
+  /** Whether some tenant has nothing in a file that is not past. */
+  readonly hasPast?: (file: T) => boolean;
+}
+
 /**
  * Files of one shard and UTC day that are to become one: the oldest such day; undefined when there is none. A file that deletions hide
- * something of is left alone until one of them is due; then it is merged with its day, or written anew by itself when another deletion is
- * not due yet, or there is nothing to merge it with.
+ * something of is left alone until one of them is due, or something of a tenant is past; then it is merged with its day, or written anew by
+ * itself when another deletion is not due yet, or there is nothing to merge it with.
  */
 export function planSideMerges<T extends SideFileName & HidingFile>(
   files: readonly T[],
   nowMs: number,
-  isDue: (deletion: string) => boolean = () => false,
+  { isDue = () => false, hasPast = () => false }: SideMergeOptions<T> = {},
 ): readonly T[] | undefined {
   const days = new Map<string, T[]>();
   const alone: T[] = [];
   for (const file of files) {
     const hides = new Set(file.tombstones?.map(({ deletion }) => isDue(deletion)));
-    if (hides.has(true)) alone.push(file);
+    if (hides.has(true) || hasPast(file)) alone.push(file);
     if (hides.has(false)) continue;
     const name = `${file.shard} ${dayOf(file)}`;
     const same = days.get(name);

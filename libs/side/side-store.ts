@@ -3,8 +3,9 @@
 // Invariants: the lists of a series are those of side-series.ts. What was put and is not in `put`'s result was there before, or lost
 // by the rule for equal times: only what is returned has to be logged.
 import { ByteSink, ByteSource } from "../block/index.ts";
-import { type BucketLayout, compareExemplars, type FloatHistogram } from "../model/index.ts";
+import { type BucketLayout, compareExemplars, type FloatHistogram, Moment } from "../model/index.ts";
 import {
+  copyOfSeries,
   emptySeries,
   type HiddenRange,
   HiddenSide,
@@ -40,6 +41,15 @@ export interface SidePut {
   readonly outvoted: number;
 }
 
+/** What of a store a reader asks. */
+export interface SideStoreView {
+  /** The series that may have something of a sort in [lowMs, highMs]. */
+  seriesWith(part: SidePart, lowMs: number, highMs: number): Iterable<number>;
+  /** What a query of [lowMs, highMs] needs of a series, as relevantSide says. */
+  read(series: number, lowMs: number, highMs: number): SideSeries;
+  release(): void;
+}
+
 export class SideStore {
   private readonly spans = { histograms: new TimeSpan(), exemplars: new TimeSpan(), starts: new TimeSpan() };
   private readonly series = new Map<number, StoredSeries>();
@@ -50,6 +60,9 @@ export class SideStore {
   private readonly layouts: BucketLayout[] = [];
   private readonly layoutNumbers = new Map<string, number>();
   private bytes = 0;
+  private moment = new Moment<StoredSeries>();
+  /** Readers. */
+  private users = 0;
 
   /** Memory, about. */
   get sizeBytes(): number {
@@ -74,6 +87,7 @@ export class SideStore {
   /** Hides what there is of a series in the range. False: there is nothing, hidden or not. */
   hide(series: number, range: HiddenRange): boolean {
     const found = this.series.get(series);
+    if (found !== undefined) this.keepForReaders(series);
     const taken = found === undefined ? emptySeries(0) : takeRange(found, range.minMs, range.maxMs);
     if (found !== undefined && isEmptySeries(found)) this.series.delete(series);
     return this.hidden.hide(series, range, taken);
@@ -81,6 +95,7 @@ export class SideStore {
 
   /** Shows again what a deletion has hidden, but for what others hide as well. */
   unhide(deletion: string): void {
+    for (const series of this.hidden.seriesOf(deletion)) this.keepForReaders(series);
     this.hidden.remove(
       deletion,
       (series, taken) => {
@@ -130,10 +145,31 @@ export class SideStore {
     return this.spans[part].overlaps(lowMs, highMs);
   }
 
-  /** The series that may. */
-  *seriesWith(part: SidePart, lowMs: number, highMs: number): Generator<number, void> {
+  /** The store as a reader sees it: what deletions hide is what they hide now, until `release`. */
+  capture(): SideStoreView {
+    this.users++;
+    if (this.moment.isOver) this.moment = this.moment.follow();
+    const { moment } = this;
+    return {
+      seriesWith: (part, lowMs, highMs) => this.seriesWith(part, lowMs, highMs, moment),
+      read: (series, lowMs, highMs) => this.read(series, lowMs, highMs, moment),
+      release: () => {
+        this.users--;
+        if (this.users === 0 && this.moment.isOver) this.moment = new Moment();
+      },
+    };
+  }
+
+  /** To be called before what is hidden of a series is changed. */
+  private keepForReaders(series: number): void {
+    if (this.users === 0) return;
+    this.moment.keep(series, () => copyOfSeries(this.series.get(series) ?? emptySeries(0)));
+  }
+
+  /** The series that may, now or, as a reader sees them, in a moment. */
+  *seriesWith(part: SidePart, lowMs: number, highMs: number, moment?: Moment<StoredSeries>): Generator<number, void> {
     if (!this.overlaps(part, lowMs, highMs)) return;
-    for (const [series, found] of this.series) {
+    for (const [series, found] of moment?.isOver ? new Map([...this.series, ...moment.all]) : this.series) {
       const { times, count } = found;
       if (part === "histograms" && count === 0) continue;
       const first = part === "histograms" ? times[0] : found[part][0]?.timeMs;
@@ -276,9 +312,9 @@ export class SideStore {
     return { timeMs, histogram: decodeCounts(source, this.layouts[source.uvarint()]!) };
   }
 
-  /** What a query of [lowMs, highMs] needs of a series, as relevantSide says. */
-  read(series: number, lowMs: number, highMs: number): SideSeries {
-    const found = this.series.get(series);
+  /** What a query of [lowMs, highMs] needs of a series, now or in a moment, as relevantSide says. */
+  read(series: number, lowMs: number, highMs: number, moment?: Moment<StoredSeries>): SideSeries {
+    const found = moment?.of(series) ?? this.series.get(series);
     if (found === undefined) return NO_SIDE;
     const { times, count } = found;
     let from = 0;

@@ -66,22 +66,13 @@ export class Deleter implements Deletable {
     let made: Deletion | undefined;
     if (minMs > maxMs) return undefined;
     await this.cutter.exclusively(async () => {
-      const pace = new Pace(state.clock, patience(request.tenant));
-      const captured = new CapturedSources(state.sources, minMs, maxMs);
-      try {
-        const inBlocks = await this.findInBlocks(request, captured, pace);
-        const inSide = await this.findInSide(request, minMs, maxMs, inBlocks.ids, pace);
-        const inRows = await this.findInRows(request, captured, inBlocks.ids, pace);
-        checkCut(coarsest([...inRows.values()].map(({ cut }) => cut)), minMs, maxMs);
-        const record = this.execute(request, minMs, maxMs, inBlocks, inSide, inRows);
-        if (record === undefined) return;
-        made = record.deletion;
-        state.stats.deletions++;
-        await state.wal.durable(state.wal.position);
-        await this.tellRegistry();
-      } finally {
-        captured.release();
-      }
+      const found = await this.find(request, minMs, maxMs);
+      const record = this.execute(request, minMs, maxMs, found);
+      if (record === undefined) return;
+      made = record.deletion;
+      state.stats.deletions++;
+      await state.wal.durable(state.wal.position);
+      await this.tellRegistry();
     });
     return made;
   }
@@ -127,12 +118,27 @@ export class Deleter implements Deletable {
     return Uint32Array.from(found).sort();
   }
 
+  /** What is to be hidden of blocks and files. Errors: as those of deleteSeries. */
+  private async find(request: DeletionRequest, minMs: number, maxMs: number): Promise<Found> {
+    const pace = new Pace(this.state.clock, patience(request.tenant));
+    const captured = new CapturedSources(this.state.sources, minMs, maxMs);
+    try {
+      const { places, ids } = await this.findInBlocks(request, captured, pace);
+      const side = await this.findInSide(request, minMs, maxMs, ids, pace);
+      const rows = await this.findInRows(request, captured, ids, pace);
+      checkCut(coarsest([...rows.values()].map(({ cut }) => cut)), minMs, maxMs);
+      return { ids, places, side, rows };
+    } finally {
+      captured.release();
+    }
+  }
+
   /** Where blocks have samples to be hidden: ascending places; and the ids of their series. Blocks stay what they are meanwhile. */
   private async findInBlocks(
     { tenant, sets }: DeletionRequest,
     captured: CapturedSources,
     pace: Pace,
-  ): Promise<FoundInBlocks> {
+  ): Promise<{ places: Found["places"]; ids: Set<string> }> {
     const { lowMs, highMs } = captured;
     const byBlock = new Map<StoredBlock, Set<number>>();
     const ids = new Set<string>();
@@ -208,15 +214,8 @@ export class Deleter implements Deletable {
     return found;
   }
 
-  /** In one go: what is written before and after is told apart by the place of the record in the log. */
-  private execute(
-    request: DeletionRequest,
-    minMs: number,
-    maxMs: number,
-    inBlocks: FoundInBlocks,
-    inSide: ReadonlyMap<StoredSide, readonly number[]>,
-    inRows: ReadonlyMap<StoredBlock, HiddenRows>,
-  ): DeletionRecord | undefined {
+  /** In one go: what is written before and after is told apart by the place of the record in the log, and no query sees a part of it. */
+  private execute(request: DeletionRequest, minMs: number, maxMs: number, found: Found): DeletionRecord | undefined {
     const { state, known: deletions } = this;
     const { id, tenant, selectors } = request;
     const selected = this.select(request);
@@ -225,7 +224,7 @@ export class Deleter implements Deletable {
       state.catalog.copyId(series, new DataView(bytes.buffer), 0);
       return idText(bytes);
     };
-    const all = new Set(inBlocks.ids);
+    const all = new Set(found.ids);
     for (const series of selected) all.add(idOf(series));
     if (all.size > DELETION_SERIES_MAX) {
       throw new InvalidError(
@@ -233,7 +232,7 @@ export class Deleter implements Deletable {
       );
     }
     state.wal.admit(deletionBytesMax(selectors, all.size));
-    const hit = new Set(inBlocks.ids);
+    const hit = new Set(found.ids);
     for (const head of state.windows.heads) {
       for (const series of selected) if (head.hide(series, id, minMs, maxMs)) hit.add(idOf(series));
     }
@@ -245,8 +244,8 @@ export class Deleter implements Deletable {
     const deletion: Deletion = { id, tenant, selectors, minMs, maxMs, madeMs, series: hit.size };
     const record = { number: deletions.last + 1, undo: false, deletion, ids: idBytes(hit) };
     this.log(record);
-    for (const [block, places] of [...inBlocks.places, ...inSide]) addTombstone(block, deletion, places);
-    for (const [block, rows] of inRows) hideRows(block, rows, id);
+    for (const [block, places] of [...found.places, ...found.side]) addTombstone(block, deletion, places);
+    for (const [block, rows] of found.rows) hideRows(block, rows, id);
     deletions.note(record);
     return record;
   }
@@ -266,10 +265,13 @@ export class Deleter implements Deletable {
   }
 }
 
-interface FoundInBlocks {
+/** What a deletion is to hide beside heads and stores. */
+interface Found {
+  /** The ids of its series, as texts. */
+  readonly ids: ReadonlySet<string>;
   readonly places: ReadonlyMap<StoredBlock, Uint32Array>;
-  /** As texts. */
-  readonly ids: Set<string>;
+  readonly side: ReadonlyMap<StoredSide, readonly number[]>;
+  readonly rows: ReadonlyMap<StoredBlock, HiddenRows>;
 }
 
 /** Whether any set of matchers selects the series with a key. */

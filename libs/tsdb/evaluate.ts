@@ -153,7 +153,7 @@ async function evaluateSeries(
   const samples = rows === undefined ? samplesOf(selection) : othersOf(rows, selection, parts);
   const blocks =
     samples.length > 0
-      ? await LeafBlocks.find(selection.count, samples, lowMs, highMs, pace, rows?.withoutCovered)
+      ? await LeafBlocks.find(selection.count, samples, captured, lowMs, highMs, pace, rows?.withoutCovered)
       : undefined;
   const heads = captured.heads();
   const isOfBlocks = blocks !== undefined && blocks.blocks.length > 0;

@@ -55,12 +55,12 @@ export function* exportSeries(
         const allTimes = reader.times(column.times);
         const [from, to] = [countBelow(allTimes, minMs), countBelow(allTimes, maxMs + 1)];
         const [someTimes, someValues] = [allTimes.slice(from, to), all.slice(from, to)];
-        const spans = block.hidden?.get(place)?.spansOutside(someTimes);
+        const spans = captured.hiddenOf(block)?.get(place)?.spansOutside(someTimes);
         times.push(spans === undefined ? someTimes : takeSpans(someTimes, spans));
         values.push(spans === undefined ? someValues : takeSpans(someValues, spans));
       }
-      for (const head of captured.heads()) {
-        const samples = head.readSeries(selection.numbers[index]!, minMs, maxMs);
+      for (const view of captured.heads()) {
+        const samples = view.readSeries(selection.numbers[index]!, minMs, maxMs);
         times.push(samples.times.slice(0, samples.count));
         values.push(samples.values.slice(0, samples.count));
       }

@@ -1,5 +1,6 @@
 // libs/tsdb/head-cursor.ts: a leaf's way through one head: the times of a series are those of its group.
 import type { Head, SeriesSamples, TimeColumn } from "./head.ts";
+import type { HeadView } from "./head-view.ts";
 import { type LeafCursor, SharedColumn } from "./leaf-cursor.ts";
 
 class GroupColumn extends SharedColumn {
@@ -14,14 +15,16 @@ class GroupColumn extends SharedColumn {
 export class HeadCursor implements LeafCursor {
   readonly stride = 64;
   private readonly head: Head;
+  private readonly view: HeadView;
   private readonly lowMs: number;
   private readonly highMs: number;
   private readonly columns = new Map<number, GroupColumn>();
   private series = 0;
   private column: TimeColumn | undefined;
 
-  constructor(head: Head, lowMs: number, highMs: number) {
-    this.head = head;
+  constructor(view: HeadView, lowMs: number, highMs: number) {
+    this.head = view.head;
+    this.view = view;
     this.lowMs = lowMs;
     this.highMs = highMs;
   }
@@ -31,7 +34,7 @@ export class HeadCursor implements LeafCursor {
   }
 
   open(series: number): SharedColumn | undefined {
-    const { head, lowMs, highMs } = this;
+    const { head, view, lowMs, highMs } = this;
     const group = head.groupOf(series);
     let shared = this.columns.get(group);
     if (shared === undefined) {
@@ -40,7 +43,7 @@ export class HeadCursor implements LeafCursor {
     }
     this.series = series;
     this.column = shared.column;
-    return head.isInStep(series, shared.column, lowMs, highMs) ? shared : undefined;
+    return view.isInStep(series, shared.column, lowMs, highMs) ? shared : undefined;
   }
 
   isClean(): boolean {
@@ -52,6 +55,6 @@ export class HeadCursor implements LeafCursor {
   }
 
   readSamples(): SeriesSamples {
-    return this.head.readSeries(this.series, this.lowMs, this.highMs);
+    return this.view.readSeries(this.series, this.lowMs, this.highMs);
   }
 }

@@ -17,7 +17,8 @@ import {
   READ_STALE,
   type SampleColumns,
 } from "../kernel/index.ts";
-import { STALE_HIGH, STALE_LOW, UnavailableError } from "../model/index.ts";
+import { Moment, STALE_HIGH, STALE_LOW, UnavailableError } from "../model/index.ts";
+import type { HeadMoment, SeriesBefore } from "./head-view.ts";
 import { type HiddenColumn, HiddenSamples } from "./hidden-samples.ts";
 import { LateStore } from "./late-store.ts";
 import { TimesCache } from "./times-cache.ts";
@@ -99,6 +100,7 @@ export class Head {
   private late = new LateStore();
   /** What deletions hide; undefined as long as they hide nothing. */
   private hidden: HiddenSamples | undefined;
+  private moment: HeadMoment = new Moment<SeriesBefore>();
   private users = 0;
   private onIdle: (() => void) | undefined;
   private readonly overflowBytesMax: number;
@@ -120,15 +122,28 @@ export class Head {
     return this.kernel.seriesCount;
   }
 
-  /** Notes that an evaluation reads the head. */
-  acquire(): void {
+  /** Notes that an evaluation reads the head; what deletions have hidden until now is what they hide in the moment returned. */
+  acquire(): HeadMoment {
     this.users++;
+    if (this.moment.isOver) this.moment = this.moment.follow();
+    return this.moment;
   }
 
   /** The evaluation is done. */
   release(): void {
     this.users--;
-    if (this.users === 0) this.onIdle?.();
+    if (this.users > 0) return;
+    if (this.moment.isOver) this.moment = new Moment();
+    this.onIdle?.();
+  }
+
+  /** To be called before what is hidden of a series is changed: evaluations under way go on seeing it as it is. */
+  private keepForReaders(series: number): void {
+    if (this.users === 0) return;
+    this.moment.keep(series, () => {
+      const late = this.late.read(series, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY);
+      return { hidden: this.hidden?.ofChunks(series), late };
+    });
   }
 
   /** Calls `idle` once nobody reads the head: now, or when the last evaluation is done. Nobody may begin afterwards. */
@@ -226,8 +241,10 @@ export class Head {
     if (series >= this.kernel.seriesCount) return false;
     const { times } = this.kernel.readSeries(series, minMs, maxMs);
     const lastMs = times.at(-1) ?? Number.NEGATIVE_INFINITY;
+    const hasLate = this.late.overlaps(series, minMs, maxMs);
+    if (times.length === 0 && !hasLate && !this.hidden?.hasTaken(series, minMs, maxMs)) return false;
+    this.keepForReaders(series);
     const late = this.late.remove(series, minMs, maxMs);
-    if (times.length === 0 && late.times.length === 0 && !this.hidden?.hasTaken(series, minMs, maxMs)) return false;
     this.kernel.markHidden(series);
     this.hidden ??= new HiddenSamples();
     this.hidden.add(series, { deletion, minMs, maxMs, lastMs }, late);
@@ -236,6 +253,7 @@ export class Head {
 
   /** Shows again what a deletion has hidden, but for what others hide as well. */
   unhide(deletion: string): void {
+    for (const series of this.hidden?.seriesOf(deletion) ?? []) this.keepForReaders(series);
     this.hidden?.remove(deletion, (series, { times, values }) => {
       const columns = { times, values, series: new Uint32Array(times.length).fill(series), count: times.length };
       for (let i = 0; i < times.length; i++) this.late.insert(columns, i);
@@ -263,12 +281,7 @@ export class Head {
     isDue: (deletion: string) => boolean,
   ): HiddenColumn {
     const chunks = (): HiddenColumn => this.kernel.readSeries(series, lowMs, highMs);
-    const { times, values } = this.hidden!.layer(series, layer, chunks, isDue);
-    const spans = TimeRanges.of([
-      [Number.NEGATIVE_INFINITY, lowMs - 1],
-      [highMs + 1, Number.POSITIVE_INFINITY],
-    ]).spansOutside(times);
-    return { times: takeSpans(times, spans), values: takeSpans(values, spans) };
+    return partOf(this.hidden!.layer(series, layer, chunks, isDue), lowMs, highMs);
   }
 
   /** Gives the late samples to the late store and adds up. */
@@ -329,9 +342,10 @@ export class Head {
    * of the series there
    * is at one of its ordinals. Then readColumn aligns 1:1 with the column's times.
    */
-  isInStep(series: number, column: TimeColumn, lowMs: number, highMs: number): boolean {
+  isInStep(series: number, column: TimeColumn, lowMs: number, highMs: number, moment?: HeadMoment): boolean {
     const { kernel } = this;
     return (
+      moment?.of(series) === undefined &&
       // A head that was frozen before the series came has nothing of it.
       series < kernel.seriesCount &&
       kernel.groupOf(series) === column.group &&
@@ -361,15 +375,17 @@ export class Head {
   }
 
   /** All visible samples of a series with times in [lowMs, highMs], late ones merged in. */
-  readSeries(series: number, lowMs: number, highMs: number): SeriesSamples {
+  readSeries(series: number, lowMs: number, highMs: number, moment?: HeadMoment): SeriesSamples {
     if (series >= this.kernel.seriesCount) return { times: NOTHING, values: NOTHING, count: 0, flags: 0 };
     let { times, values } = this.kernel.readSeries(series, lowMs, highMs);
     const { flags } = this.kernel;
-    const hidden = this.hidden?.ofChunks(series);
+    const before = moment?.of(series);
+    const hidden = before === undefined ? this.hidden?.ofChunks(series) : before.hidden;
     if (hidden?.overlaps(lowMs, highMs)) {
       const spans = hidden.spansOutside(times);
       [times, values] = [takeSpans(times, spans), takeSpans(values, spans)];
     }
+    if (before !== undefined) return mergeSamples(times, values, partOf(before.late, lowMs, highMs));
     if (this.kernel.hasLate(series) && this.late.overlaps(series, lowMs, highMs)) {
       return mergeSamples(times, values, this.late.read(series, lowMs, highMs));
     }
@@ -404,6 +420,15 @@ export class Head {
       bitsPerSample: ((kernel.sealedBytes + kernel.growingBytes + kernel.timeBytes) * 8) / kernel.samples,
     };
   }
+}
+
+/** The samples of a column with times in [lowMs, highMs]; a copy. */
+function partOf({ times, values }: HiddenColumn, lowMs: number, highMs: number): HiddenColumn {
+  const spans = TimeRanges.of([
+    [Number.NEGATIVE_INFINITY, lowMs - 1],
+    [highMs + 1, Number.POSITIVE_INFINITY],
+  ]).spansOutside(times);
+  return { times: takeSpans(times, spans), values: takeSpans(values, spans) };
 }
 
 /** Notes the spans of ascending times; costs a binary search a span. */

@@ -42,6 +42,13 @@ export class HiddenSamples {
     return false;
   }
 
+  /** The series of which a deletion hides something. */
+  seriesOf(deletion: string): number[] {
+    const isHit = ([, marks]: readonly [number, readonly Mark[]]): boolean =>
+      marks.some((mark) => mark.deletion === deletion);
+    return [...this.marks].filter(isHit).map(([series]) => series);
+  }
+
   /** Notes a deletion of what a series has in the range: chunks up to `lastMs`, and what was taken out of the late store. */
   add(series: number, mark: Omit<Mark, "late">, late: HiddenColumn): void {
     const marks = this.marks.get(series) ?? [];

@@ -6,6 +6,7 @@ import { HAS_NANS, HAS_STALES, mergeColumns, planTimes, type TimesPlan, takeSpan
 import { READ_HOLES, READ_STALE } from "../kernel/index.ts";
 import type { RowTable } from "../model/index.ts";
 import type { Head, SeriesSamples, TimeColumn } from "./head.ts";
+import type { HeadView } from "./head-view.ts";
 import { addHeader, foldWhole } from "./header-rows.ts";
 import type { LeafBlock, LeafBlocks, LeafTimes } from "./leaf-blocks.ts";
 import { type LeafCursor, SharedColumn } from "./leaf-cursor.ts";
@@ -17,12 +18,14 @@ const HEADER_SAMPLES_MIN = 512;
 /** A head within the leaf's reach. */
 class LeafHead {
   readonly head: Head;
+  readonly view: HeadView;
   private readonly lowMs: number;
   private readonly highMs: number;
   private readonly groups = new Map<number, GroupTimes>();
 
-  constructor(head: Head, lowMs: number, highMs: number) {
-    this.head = head;
+  constructor(view: HeadView, lowMs: number, highMs: number) {
+    this.head = view.head;
+    this.view = view;
     this.lowMs = lowMs;
     this.highMs = highMs;
   }
@@ -119,8 +122,8 @@ export class JoinedCursor implements LeafCursor {
   private readonly partGroups: TimeColumn[] = [];
   private joined: JoinedColumn | undefined;
 
-  constructor(heads: readonly Head[], blocks: LeafBlocks, lowMs: number, highMs: number) {
-    this.heads = heads.map((head) => new LeafHead(head, lowMs, highMs));
+  constructor(heads: readonly HeadView[], blocks: LeafBlocks, lowMs: number, highMs: number) {
+    this.heads = heads.map((view) => new LeafHead(view, lowMs, highMs));
     this.blocks = blocks;
     this.lowMs = lowMs;
     this.highMs = highMs;
@@ -151,7 +154,7 @@ export class JoinedCursor implements LeafCursor {
     for (let h = 0; h < headCount; h++) {
       const leafHead = heads[h]!;
       const part = leafHead.timesOf(series);
-      if (!leafHead.head.isInStep(series, part.column, lowMs, highMs)) inStep = false;
+      if (!leafHead.view.isInStep(series, part.column, lowMs, highMs)) inStep = false;
       if (part.times.length === 0) continue;
       this.partHeads[parts] = leafHead.head;
       this.partGroups[parts] = part.column;
@@ -256,8 +259,8 @@ export class JoinedCursor implements LeafCursor {
         values.push(takeSpans(this.decodeAside(k), spans));
       }
     }
-    for (const { head } of this.heads) {
-      const samples = head.readSeries(series, lowMs, highMs);
+    for (const { view } of this.heads) {
+      const samples = view.readSeries(series, lowMs, highMs);
       if (samples.count === 0) continue;
       flags |= samples.flags;
       if (times.length === 0 && this.heads.length === 1) return samples;

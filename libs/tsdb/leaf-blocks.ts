@@ -4,6 +4,7 @@ import { type HeaderPage, pageOf, type StoredColumn, type TimeRanges } from "../
 import type { ColumnHeader } from "../kernel/index.ts";
 import type { Pace } from "./pace.ts";
 import type { BlockPart } from "./selection.ts";
+import type { CapturedSources } from "./sources.ts";
 import type { StoredBlock } from "./stored-block.ts";
 
 /** Reading a payload by itself takes as long as reading about this many bytes ahead. */
@@ -164,6 +165,7 @@ export class LeafBlocks {
   static async find(
     seriesCount: number,
     selected: readonly BlockPart[],
+    captured: Pick<CapturedSources, "hiddenOf">,
     lowMs: number,
     highMs: number,
     pace: Pace,
@@ -193,7 +195,7 @@ export class LeafBlocks {
     const found = new LeafBlocks(starts, blocks);
     const next = starts.slice();
     for (const [b, { block, indexes, places, timeColumns, odd }] of parts.entries()) {
-      const { hidden } = block;
+      const hidden = captured.hiddenOf(block);
       for (let k = 0; k < indexes.length; k++) {
         const at = next[indexes[k]!]!++;
         found.blockOf[at] = b;

@@ -4,7 +4,7 @@
 import { DAY_MS, dayOf, type TimeRanges } from "../block/index.ts";
 import { ROW, ROW_MS, type RowLevel, type RowTable } from "../model/index.ts";
 import { dayOfTime } from "./fresh-rows.ts";
-import type { Head } from "./head.ts";
+import type { HeadView } from "./head-view.ts";
 import { AHEAD_BYTES_MAX, LeafBlock, type Selected } from "./leaf-blocks.ts";
 import type { Pace } from "./pace.ts";
 import { NO_SERIES, type Selection } from "./selection.ts";
@@ -100,7 +100,7 @@ export class LeafRows {
       for (const day of rows.days) this.coverageOf(day)[index] = 1;
       const parts = this.parts[index];
       this.hasAny = true;
-      const hidden = block.hidden?.get(places[k]!);
+      const hidden = captured.hiddenOf(block)?.get(places[k]!);
       const seen = hidden === undefined ? rows : withoutHidden(rows, hidden, this.levelMs);
       const part = { block: leafBlock, place: places[k]!, rows: seen };
       if (parts === undefined) this.parts[index] = [part];
@@ -117,17 +117,17 @@ export class LeafRows {
     return covered;
   }
 
-  private async giveBack(numbers: Uint32Array, heads: readonly Head[], pace: Pace): Promise<void> {
+  private async giveBack(numbers: Uint32Array, heads: readonly HeadView[], pace: Pace): Promise<void> {
     if (this.covered.size === 0) return;
     const days = [...this.covered.keys()];
     const lowMs = Math.min(...days) + 1;
     const highMs = Math.max(...days) + DAY_MS;
-    for (const head of heads) {
-      if (!head.overlaps(lowMs, highMs)) continue;
+    for (const view of heads) {
+      if (!view.head.overlaps(lowMs, highMs)) continue;
       for (let index = 0; index < numbers.length; index++) {
         if (index % STRIDE === 0 && pace.isDue) await pace.rest();
         if (this.parts[index] === undefined || numbers[index] === NO_SERIES) continue;
-        const { times, count } = head.readSeries(numbers[index]!, lowMs, highMs);
+        const { times, count } = view.readSeries(numbers[index]!, lowMs, highMs);
         for (let i = 0; i < count; i++) {
           const day = dayOfTime(times[i]!);
           const covered = this.covered.get(day);

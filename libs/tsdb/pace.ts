@@ -3,8 +3,8 @@ import { setImmediate as breathe } from "node:timers/promises";
 import type { Clock } from "../env/index.ts";
 import { CanceledError, type QueryContext, TimeoutError } from "../model/index.ts";
 
-/** The longest stretch of work before other events get their turn. */
-const SLICE_MS = 4;
+/** The longest stretch of work before other events get their turn: a write passes some four turns of the loop on its way. */
+const SLICE_MS = 2;
 
 /** One query's. Work that may be long looks at `isDue` between its parts and rests when it is. */
 export class Pace {

@@ -251,7 +251,7 @@ export class DbQuerier implements Queryable {
       if (sets.length === 0) {
         // Blocks that lie in the range tell at once what values they have.
         const isWhole = (one: StoredBlock): boolean =>
-          one.hidden === undefined && (isUnbounded || one.liesWithin(captured.lowMs, captured.highMs));
+          captured.hiddenOf(one) === undefined && (isUnbounded || one.liesWithin(captured.lowMs, captured.highMs));
         for (const block of blocks.filter(isWhole)) {
           for (const text of await source.ofBlock(block, pace)) found.add(text);
           if (pace.isDue) await pace.rest();

@@ -48,7 +48,7 @@ export async function* streamRawSamples(
     checkSeries(selection.count, context.seriesMax);
     const blocks =
       selection.blocks.length > 0
-        ? await LeafBlocks.find(selection.count, selection.blocks, minMs, maxMs, pace)
+        ? await LeafBlocks.find(selection.count, selection.blocks, captured, minMs, maxMs, pace)
         : LeafBlocks.none(selection.count);
     const heads = captured.heads();
     const cursor =

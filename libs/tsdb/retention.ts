@@ -42,6 +42,12 @@ export class Retention {
     return Math.max(ownMs < this.longestMs ? nowMs - ownMs : Number.NEGATIVE_INFINITY, this.cutoffMs);
   }
 
+  /** The highest floor of any tenant. */
+  highestFloorMs(nowMs: number): number {
+    const shortestMs = Math.min(this.defaultMs, ...this.byTenant.values());
+    return Math.max(shortestMs < this.longestMs ? nowMs - shortestMs : Number.NEGATIVE_INFINITY, this.cutoffMs);
+  }
+
   /** The earliest time that a tenant's samples may have when they come. */
   writeFromMs(tenant: string, nowMs: number): number {
     return Math.max(nowMs - this.of(tenant), this.floorMs(tenant, nowMs) + 1);

@@ -1,7 +1,8 @@
 // libs/tsdb/series-within.ts: which series have a sample in a time range, stale markers included, in any head or block.
 // A block that lies in the range answers by its selection, another one by the times of its columns: no value of a block is decoded.
 import { ROW_MS } from "../model/index.ts";
-import type { Head, TimeColumn } from "./head.ts";
+import type { TimeColumn } from "./head.ts";
+import type { HeadView } from "./head-view.ts";
 import { LeafBlock } from "./leaf-blocks.ts";
 import type { Pace } from "./pace.ts";
 import { type BlockPart, NO_SERIES, type Selection } from "./selection.ts";
@@ -25,15 +26,15 @@ export async function seriesWithin(
   const { numbers } = selection;
   const seen = side?.membersOf(numbers) ?? new Uint8Array(selection.count);
   for (const part of selection.blocks) {
-    await markSeen(seen, part, lowMs, highMs, pace);
+    await markSeen(seen, part, captured, pace);
     if (pace.isDue) await pace.rest();
   }
-  for (const head of captured.heads()) {
+  for (const view of captured.heads()) {
     const columns = new Map<number, TimeColumn>();
     for (let i = 0; i < numbers.length; i++) {
       if (i % STRIDE === 0 && pace.isDue) await pace.rest();
       if (seen[i] === 1 || numbers[i] === NO_SERIES) continue;
-      if (hasSamples(head, columns, numbers[i]!, lowMs, highMs)) seen[i] = 1;
+      if (hasSamples(view, columns, numbers[i]!, lowMs, highMs)) seen[i] = 1;
     }
   }
   return numbers.map((_, i) => i).filter((i) => seen[i] === 1);
@@ -43,11 +44,11 @@ export async function seriesWithin(
 async function markSeen(
   seen: Uint8Array,
   { block, indexes, places }: BlockPart,
-  lowMs: number,
-  highMs: number,
+  captured: CapturedSources,
   pace: Pace,
 ): Promise<void> {
-  const { hidden } = block;
+  const { lowMs, highMs } = captured;
+  const hidden = captured.hiddenOf(block);
   if (block.liesWithin(lowMs, highMs)) {
     for (let k = 0; k < indexes.length; k++) if (!hidden?.has(places[k]!)) seen[indexes[k]!] = 1;
     if (hidden === undefined) return;
@@ -65,12 +66,13 @@ async function markSeen(
 
 /** Whether a head has samples of a series in the range. Decodes only what is neither clean nor absent. */
 function hasSamples(
-  head: Head,
+  view: HeadView,
   columns: Map<number, TimeColumn>,
   series: number,
   lowMs: number,
   highMs: number,
 ): boolean {
+  const { head } = view;
   const group = head.groupOf(series);
   let column = columns.get(group);
   if (column === undefined) {
@@ -78,6 +80,6 @@ function hasSamples(
     columns.set(group, column);
   }
   const { from, to } = column;
-  if (from < to && head.isInStep(series, column, lowMs, highMs) && head.isClean(series, to - 1, to)) return true;
-  return head.readSeries(series, lowMs, highMs).count > 0;
+  if (from < to && view.isInStep(series, column, lowMs, highMs) && head.isClean(series, to - 1, to)) return true;
+  return view.readSeries(series, lowMs, highMs).count > 0;
 }

@@ -3,18 +3,23 @@ import type { SidePart, SideSeries, SideStore } from "../side/index.ts";
 import { SideWindows } from "./side-windows.ts";
 import type { StoredSide } from "./stored-side.ts";
 
-/** Something that holds side data of series, by their numbers. */
+/** Something that holds side data of series. */
 export interface SideSource {
   /** Whether any series may have something of a sort in [lowMs, highMs]. */
   overlaps(part: SidePart, lowMs: number, highMs: number): boolean;
-  /** The series that may. */
+  /** It as a reader sees it from now on. */
+  capture(): SideView;
+}
+
+/** A source as it was when a reader began: it stays open until `release`, and a deletion that is executed meanwhile is not seen. */
+export interface SideView {
+  /** Of files: finds out which series there are, before the others are asked. */
+  load?(): void;
+  /** The series that may have something of a sort in [lowMs, highMs], by their numbers. */
   seriesWith(part: SidePart, lowMs: number, highMs: number): Iterable<number>;
   /** What a query of [lowMs, highMs] needs of a series, as relevantSide says. */
   read(series: number, lowMs: number, highMs: number): SideSeries;
-  /** Of files: stay open until release; find out which series there are, before the others are asked. */
-  acquire?(): void;
-  load?(): void;
-  release?(): void;
+  release(): void;
 }
 
 export class SideData {

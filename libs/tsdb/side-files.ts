@@ -12,7 +12,7 @@ import {
 } from "../block/index.ts";
 import { ensureDirectory, errorText, type FileSystem, type Random } from "../env/index.ts";
 import type { ColumnKernel } from "../kernel/index.ts";
-import { CorruptionError, encodeSeriesKey, InvalidError } from "../model/index.ts";
+import { CorruptionError, decodeSeriesKey, encodeSeriesKey, InvalidError } from "../model/index.ts";
 import {
   exactSide,
   type HiddenRange,
@@ -21,6 +21,7 @@ import {
   isSideFile,
   mergeSide,
   nameSideDraft,
+  partOfSide,
   planSideExpiry,
   planSideMerges,
   type SideFileName,
@@ -29,6 +30,7 @@ import {
   SideFileWriter,
   type SideSeries,
   type SideStore,
+  STARTS_REACH_MS,
   sideDraftOf,
   sideFileName,
   sideFolder,
@@ -64,6 +66,8 @@ const SLICE_MS = 4;
 
 /** Whether a deletion can't be undone any more. */
 type IsDue = (deletion: string) => boolean;
+/** Up to where a tenant's samples are past. */
+type FloorOf = (tenant: string) => number;
 /** Told of a series that was written: its place in the new file. */
 type OnWritten = (one: KeyedSide, place: number, side: SideSeries) => void;
 
@@ -341,12 +345,16 @@ export class SideFiles {
   }
 
   /**
-   * Merges the files of one day, or writes one anew, without what deletions hide that are due; false when the plan has none. `tell` says in
+   * Merges the files of one day, or writes one anew, without what deletions hide that are due, and what is past; false when the plan has none. `tell` says in
    * the registry what is hidden of a new file. Errors: as cut; CorruptionError.
    */
   async merge(isDue: IsDue, tell: (made: readonly StoredSide[]) => Promise<unknown>): Promise<boolean> {
-    const { side, clock } = this.state;
-    const inputs = planSideMerges(side.files, clock.nowMs(), isDue);
+    const { side, clock, retention } = this.state;
+    const nowMs = clock.nowMs();
+    const floorOf: FloorOf = (tenant) => retention.floorMs(tenant, nowMs);
+    const past = await this.filesWithPast(floorOf, retention.highestFloorMs(nowMs));
+    const hasPast = (file: StoredSide): boolean => past.has(file);
+    const inputs = planSideMerges(side.files, nowMs, { isDue, hasPast });
     if (inputs === undefined) return false;
     for (const input of inputs) input.acquire();
     try {
@@ -360,7 +368,7 @@ export class SideFiles {
         reader.footer.seriesCount,
       );
       const onWritten: OnWritten = ({ place }, at, one) => kept.add(place!, at, sideTimesOf(one));
-      const merged = await this.write(options, keyedOf(inputs, isDue), onWritten, () => kept.take());
+      const merged = await this.write(options, keyedOf(inputs, isDue, floorOf), onWritten, () => kept.take());
       const made = merged === undefined ? [] : [merged];
       // A query has found an input damaged meanwhile: what is whole of it is merged without it next time.
       if (inputs.some((input) => !side.files.includes(input))) {
@@ -385,6 +393,24 @@ export class SideFiles {
     } finally {
       for (const input of inputs) input.release();
     }
+  }
+
+  /** The files in which some tenant has nothing that is not past. Errors: CorruptionError. */
+  private async filesWithPast(floorOf: FloorOf, highestFloorMs: number): Promise<ReadonlySet<StoredSide>> {
+    const { side, clock } = this.state;
+    const past = new Set<StoredSide>();
+    let until = clock.monotonicMs() + SLICE_MS;
+    for (const file of side.files) {
+      if (!isAllPast(file.maxMs, highestFloorMs)) continue;
+      if (clock.monotonicMs() >= until) {
+        await clock.sleep(0);
+        until = clock.monotonicMs() + SLICE_MS;
+      }
+      // It may have been found damaged meanwhile.
+      if (!side.files.includes(file)) continue;
+      if ([...file.tenants].some((tenant) => isAllPast(file.maxMs, floorOf(tenant)))) past.add(file);
+    }
+    return past;
   }
 
   private isFolderDurable = false;
@@ -424,8 +450,8 @@ class HidingRanges {
   }
 }
 
-/** The series of several files, by key, each once, without what deletions hide that are due. */
-function keyedOf(inputs: readonly StoredSide[], isDue: IsDue): KeyedSide[] {
+/** The series of several files, by key, each once, without what deletions hide that are due, and what is past. */
+function keyedOf(inputs: readonly StoredSide[], isDue: IsDue, floorOf: FloorOf): KeyedSide[] {
   const byKey = new Map<string, { key: Uint8Array; place: number; reads: (() => SideSeries)[] }>();
   for (const { reader, tombstones } of inputs) {
     const due = tombstones.filter(({ deletion }) => isDue(deletion));
@@ -440,8 +466,21 @@ function keyedOf(inputs: readonly StoredSide[], isDue: IsDue): KeyedSide[] {
   }
   return Array.from(byKey.values(), ({ key, place, reads }) => ({
     ...{ key, place },
-    read: () => mergeSide(reads.map((read) => read())),
+    read: () => sideAfter(mergeSide(reads.map((read) => read())), floorOf(decodeSeriesKey(key).tenant)),
   })).sort((a, b) => compareBytes(a.key, b.key));
+}
+
+/** What of side data is not past. The start times of samples that are not may have been told before them. */
+function sideAfter(side: SideSeries, floorMs: number): SideSeries {
+  if (floorMs === Number.NEGATIVE_INFINITY) return side;
+  const { histograms, exemplars } = partOfSide(side, (timeMs) => timeMs > floorMs);
+  const { starts } = partOfSide(side, (timeMs) => timeMs > floorMs - STARTS_REACH_MS);
+  return { histograms, exemplars, starts };
+}
+
+/** Whether sideAfter leaves nothing that is not later than a time. */
+function isAllPast(maxMs: number, floorMs: number): boolean {
+  return maxMs <= floorMs - STARTS_REACH_MS;
 }
 
 function hex(bytes: Uint8Array): string {

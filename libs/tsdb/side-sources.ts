@@ -2,21 +2,20 @@
 // Most storages have none in most ranges: that is found out by a look at a few times, before anything else is done.
 import { mergeSide, type SidePart, type SideSeries, STARTS_REACH_MS } from "../side/index.ts";
 import type { Pace } from "./pace.ts";
-import type { SideData, SideSource } from "./side-data.ts";
+import type { SideData, SideSource, SideView } from "./side-data.ts";
 
-/** Sources of what a query wants, that overlap its range. They stay as they are until `release`. */
+/** Sources of what a query wants, that overlap its range. They stay as they are until `release`; deletions are not seen meanwhile. */
 export class CapturedSide {
   private readonly wanted: readonly SidePart[];
-  private readonly sources: readonly SideSource[];
+  private readonly sources: readonly SideView[];
   private readonly lowMs: number;
   private readonly highMs: number;
 
   private constructor(wanted: readonly SidePart[], sources: readonly SideSource[], lowMs: number, highMs: number) {
     this.wanted = wanted;
-    this.sources = sources;
+    this.sources = sources.map((source) => source.capture());
     this.lowMs = lowMs;
     this.highMs = highMs;
-    for (const source of sources) source.acquire?.();
   }
 
   /** Undefined when there is nothing of what is wanted in [lowMs, highMs]. */
@@ -72,7 +71,7 @@ export class CapturedSide {
   }
 
   release(): void {
-    for (const source of this.sources) source.release?.();
+    for (const source of this.sources) source.release();
   }
 }
 

@@ -73,7 +73,7 @@ async function countChunks(captured: CapturedSources, pace: Pace) {
   let chunkCount = 0;
   let minMs = Number.POSITIVE_INFINITY;
   let maxMs = Number.NEGATIVE_INFINITY;
-  for (const head of captured.heads()) {
+  for (const { head } of captured.heads()) {
     const { sealedChunks, seriesCount } = head.stats();
     chunkCount += sealedChunks;
     for (let series = 0; series < seriesCount; series++) {

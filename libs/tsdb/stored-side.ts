@@ -1,7 +1,7 @@
 // libs/tsdb/stored-side.ts: a file of side data on this node: which of the node's series it has is found when it is first asked for.
 // It is open as long as somebody uses it: its owner until it is retired, and every query that captured it before.
 import { hiddenByPlace, type SideTombstones, type TimeRanges, type Tombstone } from "../block/index.ts";
-import { InternalError } from "../model/index.ts";
+import { decodeSeriesKey, InternalError } from "../model/index.ts";
 import {
   NO_SIDE,
   partOfSide,
@@ -12,7 +12,7 @@ import {
   type SideSeries,
 } from "../side/index.ts";
 import type { BlockMemory, Droppable } from "./block-memory.ts";
-import type { SideSource } from "./side-data.ts";
+import type { SideSource, SideView } from "./side-data.ts";
 
 /** The node's number of the series with a key: of a known one, or one registered with all heads and the catalogue for it. */
 export type NumberOf = (key: Uint8Array) => number;
@@ -28,10 +28,11 @@ export class StoredSide implements SideSource, Droppable {
   private readonly numberOf: NumberOf;
   private readonly memory: BlockMemory;
   private entries: ReadonlyMap<number, SideEntry> | undefined;
+  private knownTenants: ReadonlySet<string> | undefined;
   private users = 1;
   private retired = false;
   private tombstoneList: readonly Tombstone[] = [];
-  private hidden: ReadonlyMap<number, TimeRanges> | undefined;
+  private hidden: HiddenTimes | undefined;
 
   /** Takes the reader over. */
   constructor(
@@ -97,6 +98,12 @@ export class StoredSide implements SideSource, Droppable {
     return histograms.some(isIn) || exemplars.some(isIn) || starts.some(isIn);
   }
 
+  /** The tenants that have something in it. Errors: CorruptionError. */
+  get tenants(): ReadonlySet<string> {
+    this.knownTenants ??= new Set(this.reader.directory().map(({ key }) => decodeSeriesKey(key).tenant));
+    return this.knownTenants;
+  }
+
   /** Reads which series there are; all of them are in the catalogue afterwards. Errors: CorruptionError; those of numberOf. */
   load(): void {
     if (this.entries !== undefined) return;
@@ -110,12 +117,28 @@ export class StoredSide implements SideSource, Droppable {
     return this.entries?.has(series) ?? false;
   }
 
-  *seriesWith(part: SidePart, lowMs: number, highMs: number): Generator<number, void> {
+  capture(): SideView {
+    this.acquire();
+    const { hidden } = this;
+    return {
+      load: () => this.load(),
+      seriesWith: (part, lowMs, highMs) => this.seriesWith(part, lowMs, highMs, hidden),
+      read: (series, lowMs, highMs) => this.read(series, lowMs, highMs, hidden),
+      release: () => this.release(),
+    };
+  }
+
+  private *seriesWith(
+    part: SidePart,
+    lowMs: number,
+    highMs: number,
+    hiddenTimes: HiddenTimes | undefined,
+  ): Generator<number, void> {
     if (!this.overlaps(part, lowMs, highMs)) return;
     for (const [series, entry] of this.loaded) {
       const { span } = entry.parts[part];
       if (!span.overlaps(lowMs, highMs)) continue;
-      const hidden = this.hidden?.get(entry.place);
+      const hidden = hiddenTimes?.get(entry.place);
       if (hidden !== undefined) {
         const share = hidden.shareOf(Math.max(span.low, lowMs), Math.min(span.high, highMs));
         const isSeen = ({ timeMs }: { readonly timeMs: number }): boolean =>
@@ -126,10 +149,10 @@ export class StoredSide implements SideSource, Droppable {
     }
   }
 
-  read(series: number, lowMs: number, highMs: number): SideSeries {
+  private read(series: number, lowMs: number, highMs: number, hiddenTimes: HiddenTimes | undefined): SideSeries {
     const entry = this.loaded.get(series);
     if (entry === undefined) return NO_SIDE;
-    const hidden = this.hidden?.get(entry.place);
+    const hidden = hiddenTimes?.get(entry.place);
     const all = this.reader.read(entry);
     return relevantSide(hidden === undefined ? all : withoutTimes(all, hidden), lowMs, highMs);
   }
@@ -179,6 +202,9 @@ export class StoredSide implements SideSource, Droppable {
     if (this.users === 0) this.close();
   }
 }
+
+/** By place. */
+type HiddenTimes = ReadonlyMap<number, TimeRanges>;
 
 const SIDE_PARTS: readonly SidePart[] = ["histograms", "exemplars", "starts"];
 

@@ -1,7 +1,8 @@
 // test/bench/append.bench.ts: appending one sample, by kind of value and of time, the samples record included; best of
 // several rounds.
 import { Head } from "../../libs/tsdb/head.ts";
-import { report, runBatch, sampleBatch, seeded } from "./scrapes.ts";
+import { runBatch, sampleBatch } from "./batches.ts";
+import { report, seeded } from "./scrapes.ts";
 
 const SERIES = 2000;
 const SCRAPES = 256;

@@ -1,7 +1,8 @@
 // test/bench/decode.bench.ts: columns of values out of chunks, by kind of value; best of several rounds. Times are
 // decoded apart, once a group.
 import { Head } from "../../libs/tsdb/head.ts";
-import { COURSES, report, runBatch, SOURCE, seeded, Target } from "./scrapes.ts";
+import { runBatch } from "./batches.ts";
+import { COURSES, report, SOURCE, seeded, Target } from "./scrapes.ts";
 
 const SCRAPES = 480;
 const ROUNDS = 15;

@@ -3,7 +3,8 @@
 // Every batch is one scrape of one target. Memory is what the tables and the arena take, and what the process really
 // grew by.
 import { Head } from "../../libs/tsdb/head.ts";
-import { COURSES, report, runBatch, SOURCE, Target } from "./scrapes.ts";
+import { runBatch } from "./batches.ts";
+import { COURSES, report, SOURCE, Target } from "./scrapes.ts";
 
 const PER_TARGET = COURSES.length;
 const START_MS = 1_700_000_000_000;

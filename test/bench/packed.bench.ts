@@ -1,7 +1,8 @@
 // test/bench/packed.bench.ts: what packing a batch's values costs, and what it saves: a head that takes batches whose values need 0, 3 and
 // 8 bytes; the difference is unpacking, the copy into the record, and the bytes.
 import { Head } from "../../libs/tsdb/head.ts";
-import { report, runBatch } from "./scrapes.ts";
+import { runBatch } from "./batches.ts";
+import { report } from "./scrapes.ts";
 
 const SERIES = 2000;
 const SCRAPES = 15;

@@ -214,7 +214,7 @@ describe("plans", () => {
     });
     const isDue = (deletion: string): boolean => deletion === "due";
     const plan = (files: ReturnType<typeof file>[], nowMs = 48 * 3_600_000) =>
-      planSideMerges(files, nowMs, isDue)?.map(({ file: name }) => name);
+      planSideMerges(files, nowMs, { isDue })?.map(({ file: name }) => name);
     expect(plan([file(0, 1, "open"), file(0, 2)])).toBeUndefined();
     expect(plan([file(0, 1, "open"), file(0, 2), file(0, 3)])).toEqual(["0 2", "0 3"]);
     expect(plan([file(0, 1, "due"), file(0, 2)])).toEqual(["0 1", "0 2"]);

@@ -54,6 +54,8 @@ describe("the retention of tenants", () => {
   ])("floors and bounds: %s", (_name, own, tenant, floorMs, fromMs) => {
     const retention = new Retention({ defaultMs: 100, byTenant: own });
     expect([retention.floorMs(tenant, 1000), retention.writeFromMs(tenant, 1000)]).toEqual([floorMs, fromMs]);
+    const floors = ["a", "b"].map((one) => retention.floorMs(one, 1000));
+    expect(retention.highestFloorMs(1000)).toBe(Math.max(...floors));
     retention.cutoffMs = 970;
     expect([retention.floorMs(tenant, 1000), retention.writeFromMs(tenant, 1000)]).toEqual([970, 971]);
   });

@@ -11,22 +11,26 @@ import { TENANT } from "./db-fixture.ts";
 export async function appendSide(
   db: Db,
   parts: readonly (readonly [labels: Labels, side: SideSeries])[],
+  tenant = TENANT,
 ): Promise<SideAck> {
   const session = db.openSession();
   try {
-    return await session.appendSide(sideBatch(session.identity, TENANT, parts));
+    return await session.appendSide(sideBatch(session.identity, tenant, parts));
   } finally {
     await session.close();
   }
 }
 
 /** Everything that a storage holds of a series beside floats. */
-export function sideOf(db: Db, labels: Labels): SideSeries {
+export function sideOf(db: Db, labels: Labels, tenant = TENANT): SideSeries {
   const { catalog, side } = (db as unknown as { readonly state: DbState }).state;
-  const id = sipHash(db.identity.hashSeed, encodeSeriesKey(TENANT, labels), 16);
-  for (const source of side.sources) source.load?.();
+  const id = sipHash(db.identity.hashSeed, encodeSeriesKey(tenant, labels), 16);
+  const views = side.sources.map((source) => source.capture());
+  for (const view of views) view.load?.();
   const series = catalog.find(new DataView(id.buffer, id.byteOffset, id.length), 0);
-  return mergeSide(
-    side.sources.map((source) => source.read(series, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY)),
-  );
+  try {
+    return mergeSide(views.map((view) => view.read(series, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY)));
+  } finally {
+    for (const view of views) view.release();
+  }
 }
