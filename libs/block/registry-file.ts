@@ -86,6 +86,9 @@ const deletionRow = ({ id, tenant, selectors, minMs, maxMs, madeMs, series }: De
   ...{ id, tenant, selectors, minMs, maxMs, madeMs, series },
 });
 
+/** Entries that are whole, for so many shards; likewise. */
+const wholeEntries = new WeakMap<BlockEntry, number>();
+
 export function encodeRegistry(state: RegistryState, identity: RegistryIdentity): Uint8Array {
   const { covered, walFrom, deletions, cutoffMs, side, blocks } = state;
   const hasCutoff = cutoffMs > Number.NEGATIVE_INFINITY;
@@ -227,6 +230,13 @@ function isTombstone({ deletion, minMs, maxMs, places }: Tombstone, series: numb
 }
 
 function isEntry(entry: BlockEntry, shardCount: number): boolean {
+  if (wholeEntries.get(entry) === shardCount) return true;
+  const isWhole = hasMeaning(entry, shardCount);
+  if (isWhole && Object.isFrozen(entry)) wholeEntries.set(entry, shardCount);
+  return isWhole;
+}
+
+function hasMeaning(entry: BlockEntry, shardCount: number): boolean {
   const { file, id, shard, level, minMs, maxMs, series, samples, sizeBytes } = entry;
   return (
     /^[0-9a-f]{32}$/.test(id) &&

@@ -26,7 +26,7 @@ export {
 export { Gather } from "./gather.ts";
 export { NodeFileSystem } from "./node-fs.ts";
 export { packageRoot } from "./package-root.ts";
-export { nodeProcesses, type Processes } from "./processes.ts";
+export { nodeProcesses, type Processes, runInBackground } from "./processes.ts";
 export { cryptoRandom, type Random, SeededRandom } from "./random.ts";
 export { SECTOR_BYTES } from "./sim-file.ts";
 export { type SimCall, SimCrash, type SimFault, SimFileSystem } from "./sim-fs.ts";

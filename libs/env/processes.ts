@@ -1,6 +1,6 @@
-// libs/env/processes.ts: who is running: enough to tell a lock file's owner from a later process with the same number.
+// libs/env/processes.ts: who is running: enough to tell a lock file's owner from a later process with the same number; and who goes first.
 import { readFileSync } from "node:fs";
-import { hostname } from "node:os";
+import { getPriority, hostname, platform, setPriority } from "node:os";
 
 export interface Processes {
   /** This process. */
@@ -41,3 +41,21 @@ export const nodeProcesses: Processes = {
     }
   },
 };
+
+/** Added to the nice value: a busy thread then gets a fifth of a processor that an ordinary one wants too, and all of one that nobody wants. */
+const BACKGROUND_NICE = 6;
+const NICE_MAX = 19;
+
+/**
+ * Lets other threads go first. For worker threads whose work nobody waits for. Only Linux has priorities of threads: elsewhere it would be the
+ * process', and nothing is done.
+ */
+export function runInBackground(): void {
+  if (platform() !== "linux") return;
+  try {
+    // 0 is the calling thread.
+    setPriority(0, Math.min(NICE_MAX, getPriority(0) + BACKGROUND_NICE));
+  } catch {
+    // A system that forbids it runs the thread like any other.
+  }
+}

@@ -14,8 +14,8 @@ export function packValues(values: Float64Array, from = 0, to = values.length): 
     let start = end - VALUE_BYTES;
     while (start < end && bytes[start] === 0) start++;
     out[(i - from) >> 1]! |= (end - start) << ((i - from) % 2 === 0 ? 0 : 4);
-    out.set(bytes.subarray(start, end), at);
-    at += end - start;
+    // For so few bytes a loop is several times faster than a call.
+    while (start < end) out[at++] = bytes[start++]!;
   }
   return out.slice(0, at);
 }

@@ -52,9 +52,59 @@ export function encodeKeyParts(parts: readonly Uint8Array[]): Uint8Array {
   return key;
 }
 
+/** Where keys are built before their length is known. */
+let scratch = new Uint8Array(1 << 10);
+
+/** Writes a part of a key at a place of the scratch; returns the place after it. */
+function writePart(text: string, at: number): number {
+  const { length } = text;
+  // A length of up to five bytes, and at most three bytes for each code unit.
+  if (at + 5 + 3 * length > scratch.length) growScratch(at + 5 + 3 * length);
+  const start = at + uvarintBytes(length);
+  for (let i = 0; i < length; i++) {
+    const code = text.charCodeAt(i);
+    if (code >= 0x80) return writeLongPart(text, at);
+    scratch[start + i] = code;
+  }
+  writeLength(length, at);
+  return start + length;
+}
+
+/** As writePart, for text that is not ASCII. */
+function writeLongPart(text: string, at: number): number {
+  const bytes = encoder.encode(text);
+  const start = at + uvarintBytes(bytes.length);
+  writeLength(bytes.length, at);
+  scratch.set(bytes, start);
+  return start + bytes.length;
+}
+
+function writeLength(length: number, at: number): void {
+  let rest = length;
+  let place = at;
+  while (rest >= 0x80) {
+    scratch[place++] = (rest & 0x7f) | 0x80;
+    rest >>>= 7;
+  }
+  scratch[place] = rest;
+}
+
+function growScratch(sizeBytes: number): void {
+  const longer = new Uint8Array(Math.max(scratch.length * 2, sizeBytes));
+  longer.set(scratch);
+  scratch = longer;
+}
+
+/** The series key of a label set: a view that is valid until the next key is made. */
+export function viewSeriesKey(tenant: string, labels: Labels): Uint8Array {
+  let at = writePart(tenant, 0);
+  for (let i = 0; i < labels.length; i++) at = writePart(labels[i]!, at);
+  return scratch.subarray(0, at);
+}
+
 /** The series key of a label set. */
 export function encodeSeriesKey(tenant: string, labels: Labels): Uint8Array {
-  return encodeKeyParts([tenant, ...labels].map((text) => encoder.encode(text)));
+  return viewSeriesKey(tenant, labels).slice();
 }
 
 /**

@@ -3,7 +3,7 @@
 // A series leaves in two steps. *Retired*, nothing finds it any more: no head has samples of it, no session a reference, the WAL repeats it no
 // longer. *Freed*, its number serves another series: no record that the WAL may replay mentions it, and no query is at work that knew it.
 import { type KeyView, SeriesIds, SeriesIndex } from "../index/index.ts";
-import { encodeSeriesKey, type Hash64, InternalError } from "../model/index.ts";
+import { type Hash64, InternalError, viewSeriesKey } from "../model/index.ts";
 import type { RegistrationBody, RegistrationSource } from "../wal/index.ts";
 
 /** What a number stands for: nothing, because its registration was lost or it is free; a series; a retired one. */
@@ -153,7 +153,7 @@ export class SeriesCatalog implements RegistrationSource {
 
   addTo(body: RegistrationBody, series: number): void {
     if (this.states[series] !== LIVE) return;
-    const key = encodeSeriesKey(this.index.tenantOf(series), this.index.labelsOf(series));
+    const key = viewSeriesKey(this.index.tenantOf(series), this.index.labelsOf(series));
     this.ids.copyTo(series, this.idBytes, 0);
     const home = BigInt(this.places[series * 3 + 1]!) | (BigInt(this.places[series * 3 + 2]!) << 32n);
     body.add(series, this.places[series * 3]!, home, new Uint8Array(this.idBytes.buffer), key);

@@ -27,6 +27,7 @@ import { HeadBlocks, type IsDue } from "./head-blocks.ts";
 import { LevelKeeper } from "./level-keeper.ts";
 import type { MissingBlock } from "./quarantine.ts";
 import { linkAside } from "./quarantine-folder.ts";
+import { eachInSlices } from "./slices.ts";
 import { linkSnapshot } from "./snapshot.ts";
 import { SourcesPin } from "./sources.ts";
 import type { StoredBlock } from "./stored-block.ts";
@@ -140,8 +141,8 @@ export class Cutter {
       await this.expire(report);
       await this.endWindowWhenDue();
       const { windows, side, clock } = this.options.state;
-      const isDue =
-        (windows.hasOlder || side.windows.hasOlder) && clock.nowMs() >= windows.fromMs + this.options.lateWindowMs;
+      const isWorth = windows.isWorthCut(this.options.lateWindowMs) || side.windows.hasOlder;
+      const isDue = isWorth && clock.nowMs() >= windows.fromMs + this.options.lateWindowMs;
       if (isDue || this.pending !== undefined) await this.cut(report);
       if (side.isCrowded) await this.spillSide();
       await this.putDamagedAside();
@@ -560,7 +561,7 @@ export class Cutter {
       onGivenUp();
     };
     try {
-      for (const entry of change.add ?? []) opened.set(entry.file, openBlock(entry));
+      await eachInSlices(state.clock, change.add ?? [], (entry) => opened.set(entry.file, openBlock(entry)));
     } catch (error) {
       giveUp();
       throw error;

@@ -15,6 +15,8 @@ import type { Random } from "../env/index.ts";
 import type { Head } from "./head.ts";
 import { HeadPieces, RangeTooLong, seriesByShard } from "./head-pieces.ts";
 import { HiddenPieces } from "./hidden-pieces.ts";
+import { orderByKey } from "./key-order.ts";
+import { inSlices } from "./slices.ts";
 import type { DbState } from "./state.ts";
 
 export interface HeadBlocksOptions {
@@ -43,18 +45,20 @@ export class HeadBlocks {
 
   /** Adds what a head's blocks are to `entries`; on an error those that are there already. Errors: those of the builder. */
   async build(head: Head, entries: BlockEntry[], isDue: IsDue): Promise<void> {
-    const { catalog } = this.options.state;
+    const { catalog, clock } = this.options.state;
     // Blocks don't reach over midnight, so that a day can be merged.
     const days = head.spans(DAY_MS);
-    for (const [shard, series] of seriesByShard(head, catalog)) {
+    for (const [shard, series] of await inSlices(clock, seriesByShard(head, catalog))) {
+      const ordered = await inSlices(clock, orderByKey(catalog, series));
       const hidden = series.filter((one) => (head.hiddenSamples?.layersOf(one) ?? 0) > 0);
-      const layers = Math.max(0, ...hidden.map((one) => head.hiddenSamples!.layersOf(one)));
+      const layers = hidden.reduce((most, one) => Math.max(most, head.hiddenSamples!.layersOf(one)), 0);
+      const orderedHidden = layers === 0 ? undefined : await inSlices(clock, orderByKey(catalog, hidden));
       for (const { firstMs, lastMs } of days) {
-        const visible = (from: number, to: number): Pieces => new HeadPieces(head, catalog, series, from, to);
+        const visible = (from: number, to: number): Pieces => new HeadPieces(head, ordered, from, to);
         await this.buildRange(shard, visible, firstMs - 1, lastMs, entries);
         for (let layer = 0; layer < layers; layer++) {
           const pieces = (from: number, to: number): Pieces =>
-            new HiddenPieces(head, catalog, hidden, layer, from, to, isDue);
+            new HiddenPieces(head, orderedHidden!, layer, from, to, isDue);
           await this.buildRange(shard, pieces, firstMs - 1, lastMs, entries);
         }
       }

@@ -1,10 +1,10 @@
 // libs/tsdb/head-pieces.ts: what a frozen head holds, as pieces for a block builder: a shard's series in the order of their keys, with the
 // samples of (fromMs, toMs]. Series that follow their group's timestamps share one time column. Each piece is some 2 ms of work.
-import { type BlockPiece, compareBytes, PieceWriter } from "../block/index.ts";
+import { type BlockPiece, PieceWriter } from "../block/index.ts";
 import { COLUMN_SAMPLES_MAX, READ_HOLES } from "../kernel/index.ts";
-import { encodeSeriesKey } from "../model/index.ts";
 import type { SeriesCatalog } from "./catalog.ts";
 import type { Head, TimeColumn } from "./head.ts";
+import type { KeyedSeries } from "./key-order.ts";
 
 interface Shared {
   readonly column: TimeColumn;
@@ -15,10 +15,14 @@ interface Shared {
 /** A series has more samples in the range than a column of a block holds: to be asked for again in parts. */
 export class RangeTooLong extends Error {}
 
+/** Series looked at in a step. */
+const SERIES_PER_STEP = 4096;
+
 /** The series of a head that have samples, by shard. Shards without any are left out. */
-export function seriesByShard(head: Head, catalog: SeriesCatalog): Map<number, number[]> {
+export function* seriesByShard(head: Head, catalog: SeriesCatalog): Generator<void, Map<number, number[]>> {
   const byShard = new Map<number, number[]>();
   for (let series = 0; series < head.seriesCount; series++) {
+    if (series % SERIES_PER_STEP === SERIES_PER_STEP - 1) yield;
     // Samples whose series' registration was lost are no series'.
     if (!head.hasSamples(series) || !catalog.isLive(series)) continue;
     const shard = catalog.shardOf(series);
@@ -33,7 +37,7 @@ export class HeadPieces {
   private readonly head: Head;
   private readonly fromMs: number;
   private readonly toMs: number;
-  private readonly ordered: { readonly series: number; readonly key: Uint8Array }[];
+  private readonly ordered: KeyedSeries;
   private readonly shared = new Map<number, Shared>();
   private readonly writer = new PieceWriter();
   private at = 0;
@@ -41,29 +45,25 @@ export class HeadPieces {
   /** Samples given so far. */
   samples = 0;
 
-  /** `series`: those of one shard, in any order; whoever has no sample in the range is left out. */
-  constructor(head: Head, catalog: SeriesCatalog, series: readonly number[], fromMs: number, toMs: number) {
+  /** `ordered`: series of one shard; whoever has no sample in the range is left out. */
+  constructor(head: Head, ordered: KeyedSeries, fromMs: number, toMs: number) {
     this.head = head;
+    this.ordered = ordered;
     this.fromMs = fromMs;
     this.toMs = toMs;
-    const { index } = catalog;
-    this.ordered = series
-      .map((one) => ({ series: one, key: encodeSeriesKey(index.tenantOf(one), index.labelsOf(one)) }))
-      .sort((a, b) => compareBytes(a.key, b.key));
   }
 
   /** The next piece, undefined after the last. */
   next(): BlockPiece | undefined {
     const before = this.samples;
-    while (this.at < this.ordered.length && !this.writer.full) {
-      const { series, key } = this.ordered[this.at++]!;
-      this.add(series, key);
-    }
+    const { series } = this.ordered;
+    while (this.at < series.length && !this.writer.full) this.add(this.at++);
     return this.samples === before ? undefined : this.writer.take();
   }
 
-  private add(series: number, key: Uint8Array): void {
-    const { head, writer } = this;
+  private add(place: number): void {
+    const { head, writer, ordered } = this;
+    const series = ordered.series[place]!;
     const low = this.fromMs + 1;
     const shared = this.sharedOf(head.groupOf(series));
     const { column } = shared;
@@ -75,7 +75,7 @@ export class HeadPieces {
           shared.number = this.timeColumns++;
           writer.defineTimes(shared.number, column.times);
         }
-        writer.addSeries(key, shared.number, values);
+        writer.addSeries(ordered.keyAt(place), shared.number, values);
         this.samples += column.times.length;
         return;
       }
@@ -84,7 +84,9 @@ export class HeadPieces {
     if (count === 0) return;
     if (count > COLUMN_SAMPLES_MAX) throw new RangeTooLong();
     const number = this.timeColumns++;
-    writer.defineTimes(number, times.subarray(0, count)).addSeries(key, number, values.subarray(0, count));
+    writer
+      .defineTimes(number, times.subarray(0, count))
+      .addSeries(ordered.keyAt(place), number, values.subarray(0, count));
     this.samples += count;
   }
 

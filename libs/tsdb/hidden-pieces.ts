@@ -1,11 +1,10 @@
 // libs/tsdb/hidden-pieces.ts: what deletions hide of a frozen head, as pieces for a block builder: a block of its own, all of it hidden, that only
 // undoing a deletion would bring back; and the tombstones which say so.
-import { type BlockPiece, compareBytes, encodePlaces, PieceWriter, type Tombstone } from "../block/index.ts";
+import { type BlockPiece, encodePlaces, PieceWriter, type Tombstone } from "../block/index.ts";
 import { COLUMN_SAMPLES_MAX } from "../kernel/index.ts";
-import { encodeSeriesKey } from "../model/index.ts";
-import type { SeriesCatalog } from "./catalog.ts";
 import type { Head } from "./head.ts";
 import { RangeTooLong } from "./head-pieces.ts";
+import type { KeyedSeries } from "./key-order.ts";
 
 export class HiddenPieces {
   private readonly head: Head;
@@ -13,18 +12,17 @@ export class HiddenPieces {
   private readonly fromMs: number;
   private readonly toMs: number;
   private readonly isDue: (deletion: string) => boolean;
-  private readonly ordered: { readonly series: number; readonly key: Uint8Array }[];
+  private readonly ordered: KeyedSeries;
   private readonly writer = new PieceWriter();
   private readonly found = new Map<string, { tombstone: Omit<Tombstone, "places">; places: number[] }>();
   private at = 0;
   /** Series given so far: the next one's place in the block. */
   private given = 0;
 
-  /** `series`: those of one shard; samples of (fromMs, toMs], without what is due and may go for good. */
+  /** `ordered`: series of one shard; samples of (fromMs, toMs], without what is due and may go for good. */
   constructor(
     head: Head,
-    catalog: SeriesCatalog,
-    series: readonly number[],
+    ordered: KeyedSeries,
     layer: number,
     fromMs: number,
     toMs: number,
@@ -35,19 +33,14 @@ export class HiddenPieces {
     this.fromMs = fromMs;
     this.toMs = toMs;
     this.isDue = isDue;
-    const { index } = catalog;
-    this.ordered = series
-      .map((one) => ({ series: one, key: encodeSeriesKey(index.tenantOf(one), index.labelsOf(one)) }))
-      .sort((a, b) => compareBytes(a.key, b.key));
+    this.ordered = ordered;
   }
 
   /** The next piece, undefined after the last. Errors: RangeTooLong. */
   next(): BlockPiece | undefined {
     const before = this.given;
-    while (this.at < this.ordered.length && !this.writer.full) {
-      const { series, key } = this.ordered[this.at++]!;
-      this.add(series, key);
-    }
+    const { series } = this.ordered;
+    while (this.at < series.length && !this.writer.full) this.add(this.at++);
     return this.given === before ? undefined : this.writer.take();
   }
 
@@ -56,13 +49,14 @@ export class HiddenPieces {
     return [...this.found.values()].map(({ tombstone, places }) => ({ ...tombstone, places: encodePlaces(places) }));
   }
 
-  private add(series: number, key: Uint8Array): void {
-    const { head, layer, isDue } = this;
+  private add(at: number): void {
+    const { head, layer, isDue, ordered } = this;
+    const series = ordered.series[at]!;
     const { times, values } = head.readHidden(series, layer, this.fromMs + 1, this.toMs, isDue);
     if (times.length === 0) return;
     if (times.length > COLUMN_SAMPLES_MAX) throw new RangeTooLong();
     const place = this.given++;
-    this.writer.defineTimes(place, times).addSeries(key, place, values);
+    this.writer.defineTimes(place, times).addSeries(ordered.keyAt(at), place, values);
     for (const tombstone of head.hiddenSamples!.tombstonesOf(series, layer)) {
       const { deletion, minMs, maxMs } = tombstone;
       if (!times.some((time) => time >= minMs && time <= maxMs)) continue;

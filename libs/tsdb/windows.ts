@@ -45,6 +45,7 @@ export class Windows {
   private boundaryMs: number;
   private previous: { readonly head: Head; readonly fromMs: number } | undefined;
   private past: Head | undefined;
+  private pastSinceMs = 0;
   private frozen: readonly FrozenHead[] = [];
   private spare: Head | undefined;
   private readonly empty: Head[] = [];
@@ -76,6 +77,15 @@ export class Windows {
   /** Whether freeze would give anything. */
   get hasOlder(): boolean {
     return this.previous !== undefined || this.past !== undefined;
+  }
+
+  /**
+   * Whether what is older is worth a cut: a whole window, or a past head that has taken samples for so long. A cut of the past makes blocks of
+   * all its days, so that a backfill is not to be cut into many.
+   */
+  isWorthCut(pastMs: number): boolean {
+    if (this.previous !== undefined) return true;
+    return this.past !== undefined && this.options.clock.monotonicMs() - this.pastSinceMs >= pastMs;
   }
 
   /** All heads with samples, oldest first, frozen ones included. */
@@ -219,6 +229,7 @@ export class Windows {
   private openPast(): Head {
     if (this.past === undefined) {
       this.past = this.takeHead();
+      this.pastSinceMs = this.options.clock.monotonicMs();
       this.options.onChange();
     }
     return this.past;

@@ -433,14 +433,14 @@ test("a crash of a simulated process is no error of the disk", async () => {
   await expect(builder.build(jobOf(`${folder}/b`, piecesOf(series, 9)))).rejects.toThrow(SimCrash);
 });
 
-test("a piece is full at a mebibyte", () => {
+test("a piece is full at a quarter of a mebibyte", () => {
   const writer = new PieceWriter().defineTimes(0, new Float64Array(1000));
   let count = 0;
   while (!writer.full) {
     writer.addSeries(new Uint8Array(100), 0, new Float64Array(1000));
     count++;
   }
-  expect(count).toBe(Math.ceil((2 ** 20 - 8000) / 8100));
+  expect(count).toBe(Math.ceil((2 ** 18 - 8000) / 8100));
   writer.take();
   expect(writer.full).toBe(false);
 });

@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import {
   compareUtf8,
   decodeSeriesKey,
+  encodeKeyParts,
   encodeSeriesKey,
   hash64,
   hashMod,
@@ -14,6 +15,7 @@ import {
   placeSeries,
   SeriesPlacer,
   splitSeriesKey,
+  viewSeriesKey,
 } from "../../../libs/model/index.ts";
 import { sipHash } from "./siphash-twin.ts";
 
@@ -127,6 +129,24 @@ describe("properties", () => {
         const b = encodeSeriesKey(t2, l2);
         const same = t1 === t2 && JSON.stringify(l1) === JSON.stringify(l2);
         expect(Buffer.compare(a, b) === 0).toBe(same);
+      }),
+      options,
+    );
+  });
+
+  test("a key is its parts, each after its length, whatever the parts are and however long", () => {
+    const encoder = new TextEncoder();
+    const long = fc.tuple(fc.constantFrom("a", "é", "\u2028", "😀"), fc.integer({ min: 100, max: 6_000 }));
+    const part = fc.oneof(
+      text,
+      fc.string({ unit: "binary" }),
+      long.map(([unit, count]) => unit.repeat(count)),
+    );
+    fc.assert(
+      fc.property(part, fc.array(part, { maxLength: 8 }), (tenant, labels) => {
+        const want = encodeKeyParts([tenant, ...labels].map((one) => encoder.encode(one)));
+        expect(hex(encodeSeriesKey(tenant, labels))).toBe(hex(want));
+        expect(hex(viewSeriesKey(tenant, labels))).toBe(hex(want));
       }),
       options,
     );

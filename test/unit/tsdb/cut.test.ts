@@ -95,6 +95,33 @@ test("statistics count series in blocks, but no samples of theirs", async () => 
   await db.close();
 });
 
+test("a backfill is not cut again and again, but once its first sample is as old as a late one may be", async () => {
+  const fs = new SimFileSystem();
+  const clock = new SimClock(NOW);
+  const options = { ...OPTIONS, clock, lateWindowMs: 15 * MINUTE };
+  const db = await openDb(fs, options);
+  const feed = new Feed(db);
+  const rows: Row[] = [[series(1), NOW, 1]];
+  await feed.append(rows);
+  await settle(clock, db.flush());
+  await clock.advance(16 * MINUTE);
+  const before = db.report().cuts.blocks;
+  for (let minute = 0; minute < 14; minute++) {
+    const scrape = Array.from({ length: 5 }, (_, i): Row => [series(i), NOW - (600 - minute) * MINUTE, i]);
+    rows.push(...scrape);
+    await feed.append(scrape);
+    await clock.advance(MINUTE);
+  }
+  expect(db.report().cuts.blocks).toBe(before);
+  await clock.advance(2 * MINUTE);
+  expect(db.report().cuts.blocks).toBeGreaterThan(before);
+  expect(contents(db)).toEqual(lines(rows));
+  await db.close();
+  const next = await openDb(fs, options);
+  expect(contents(next)).toEqual(lines(rows));
+  await next.close();
+});
+
 test("a window is cut when its late time is over, and the WAL before it goes", async () => {
   const fs = new SimFileSystem();
   const start = Math.ceil(NOW / (2 * HOUR)) * 2 * HOUR;

@@ -107,6 +107,27 @@ test("a window before the last must be frozen first; unknown references are told
   expect(f.windows.hasOlder).toBe(false);
 });
 
+test("a past head is worth a cut once it has taken samples for a while, a whole window at once", async () => {
+  const f = new Fixture(T);
+  f.register(1);
+  expect(f.windows.isWorthCut(0)).toBe(false);
+  f.append([at(0, 5, 1)]);
+  expect(f.windows.isWorthCut(0)).toBe(false);
+  f.append([at(0, -5, 1)]);
+  expect([f.windows.isWorthCut(0), f.windows.isWorthCut(HOUR)]).toEqual([true, false]);
+  await f.clock.advance(HOUR - 1);
+  expect(f.windows.isWorthCut(HOUR)).toBe(false);
+  await f.clock.advance(1);
+  expect(f.windows.isWorthCut(HOUR)).toBe(true);
+  f.windows.release(f.windows.freeze());
+  expect(f.windows.isWorthCut(HOUR)).toBe(false);
+  // The next one begins anew.
+  f.append([at(0, -6, 1)]);
+  expect(f.windows.isWorthCut(HOUR)).toBe(false);
+  f.windows.endWindow(T + 10);
+  expect(f.windows.isWorthCut(HOUR)).toBe(true);
+});
+
 test("records are replayed to the head of their time, unless it is in blocks", () => {
   const f = new Fixture(T);
   f.register(1);
