@@ -47,11 +47,18 @@ export interface LevelKeeperOptions {
 
 /** Days settle and blocks expire with time: a plan over many blocks takes milliseconds. */
 const LOOK_AGAIN_MS = 10 * 60_000;
+/**
+ * A joined block has at most so many times the series of any of its days. Where series come and go, a query of one day would else
+ * select those of all days.
+ */
+const JOIN_SERIES_MAX = 1.5;
 
 export class LevelKeeper {
   private readonly options: LevelKeeperOptions;
   /** Blocks that nothing can be made of; they are tried again after a restart. */
   private readonly failed = new Set<string>();
+  /** Blocks whose series are mostly not those of their neighbours: they stay apart. Found out anew after a restart. */
+  private readonly unlike = new Set<string>();
   /** When nothing was to be done. */
   private idle: { readonly blocks: readonly BlockEntry[]; readonly untilMs: number } = { blocks: [], untilMs: 0 };
 
@@ -81,7 +88,9 @@ export class LevelKeeper {
         const { freeBytes, spareBytes } = room();
         const step = steps.find((one) => {
           const fits = bytesOf(inputsOf(one)) <= (this.makesRoom(one) ? freeBytes : spareBytes);
-          return fits && inputsOf(one).every(({ file }) => !this.failed.has(file));
+          const isLeft = (file: string): boolean =>
+            this.failed.has(file) || (one.kind === "join" && this.unlike.has(file));
+          return fits && inputsOf(one).every(({ file }) => !isLeft(file));
         });
         if (step === undefined) break;
         made += await this.attempt(step);
@@ -179,7 +188,13 @@ export class LevelKeeper {
       case "join": {
         const [first] = step.inputs as [BlockEntry];
         const range = { minMs: first.minMs, maxMs: Math.max(...step.inputs.map(({ maxMs }) => maxMs)) };
-        await replaceBlocks({ add: [await this.build({ kind: "join" }, step.inputs, range)], remove: step.inputs });
+        const entry = await this.build({ kind: "join" }, step.inputs, range);
+        if (entry.series > JOIN_SERIES_MAX * Math.max(...step.inputs.map(({ series }) => series))) {
+          for (const { file } of step.inputs) this.unlike.add(file);
+          discard([entry]);
+          return 0;
+        }
+        await replaceBlocks({ add: [entry], remove: step.inputs });
         return 1;
       }
       case "cut": {
