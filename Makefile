@@ -19,7 +19,7 @@ run: build ## Start everything in one process: make run ARGS="--http-listen 0.0.
 
 build: dist/.built ## Install the npm packages, compile kernels and services into dist/
 
-check: $(TOOLS) build ## Types, lint, house rules and unit tests (under two minutes)
+check: $(TOOLS) build ## Types, lint, house rules and unit tests
 	@$(BIN)/tsc --noEmit -p tsconfig.test.json
 	@$(BIN)/biome check --error-on-warnings .
 	@$(BIN)/vitest run test/tidy.test.ts test/unit test/contract
