@@ -102,7 +102,8 @@ export class LateStore {
     }
     const before = this.listOf(series).length;
     // Little of what a series has is room that nothing fills yet.
-    const next = blocks.make(Math.min(BLOCK_SAMPLES, BLOCK_SAMPLES_KEPT << (before >> 1)));
+    const doublings = Math.min(before >> 1, Math.log2(BLOCK_SAMPLES / BLOCK_SAMPLES_KEPT));
+    const next = blocks.make(BLOCK_SAMPLES_KEPT << doublings);
     blocks.insert(next, 0, time, low, high);
     this.addBlock(series, before, next);
   }

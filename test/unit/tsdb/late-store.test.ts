@@ -37,6 +37,16 @@ describe("orders of arrival", () => {
     expect(store.sizeBytes).toBeLessThan(N * 16 * 2.2);
   });
 
+  test("a month of one series, ascending, and read again", () => {
+    const count = 172_800;
+    const store = new LateStore();
+    const columns = columnsOf(Array.from({ length: count }, (_, i) => ({ ref: 1, time: i * 15_000, bits: bitsOf(i) })));
+    for (let i = 0; i < count; i++) store.insert(columns, i);
+    const { times, values } = store.read(1, -Infinity, Infinity);
+    expect([times, bitsOfColumn(values)]).toEqual([columns.times, bitsOfColumn(columns.values)]);
+    expect(store.sizeBytes).toBeLessThan(count * 16 * 1.1);
+  });
+
   test("100,000 in descending order take no quadratic time", () => {
     const store = new LateStore();
     const columns = columnsOf(Array.from({ length: 100_000 }, (_, i) => ({ ref: 1, time: -i, bits: bitsOf(i) })));
