@@ -13,7 +13,7 @@ interface Exports {
 export const POINTS_PER_PIECE = 256;
 /** A point takes at most this: `,[`, a time, `,"`, a value, `"]`, and what a wide store writes beyond. */
 const POINT_BYTES = 32 + 32 + 2;
-/** Times whose heads are kept; a range query has no more steps. */
+/** Times whose heads are kept: those of a range query, if --query-steps-max is no greater; longer columns make theirs piece by piece. */
 const HEADS_MAX = 16_384;
 const HEAD_BYTES = 32;
 

@@ -54,9 +54,9 @@ export class ReadAhead {
    * are like.
    */
   async beforeQueries(budgetMs: number): Promise<void> {
-    await this.run(() => this.read(this.slices(budgetMs * READING_SHARE, false)));
+    await this.run(() => this.read(this.within(budgetMs * READING_SHARE, false)));
     const leftMs = budgetMs - this.stats.workedMs;
-    await this.run(() => this.rehearse(this.slices(leftMs, false)));
+    await this.run(() => this.rehearse(this.within(leftMs, false)));
   }
 
   /**
@@ -65,9 +65,9 @@ export class ReadAhead {
    */
   besideQueries(budgetMs: number): Promise<void> {
     return this.run(async () => {
-      const slices = this.slices(budgetMs, true);
-      await this.read(slices);
-      await this.rehearse(slices);
+      const time = this.within(budgetMs, true);
+      await this.read(time);
+      await this.rehearse(time);
     });
   }
 
@@ -86,16 +86,16 @@ export class ReadAhead {
     return this.running;
   }
 
-  private slices(budgetMs: number, stepsAside: boolean): Slices {
-    return new Slices(this.state, this.stats, budgetMs, stepsAside, this.stopping.signal);
+  private within(budgetMs: number, stepsAside: boolean): WorkTime {
+    return new WorkTime(this.state, this.stats, budgetMs, stepsAside, this.stopping.signal);
   }
 
-  private async read(slices: Slices): Promise<void> {
+  private async read(time: WorkTime): Promise<void> {
     for (const block of newestFirst(this.state.sources.blocks)) {
       if (this.seen.has(block)) continue;
-      if (!(await slices.canGoOn()) || this.isFull(0)) return;
+      if (!(await time.canGoOn()) || this.isFull(0)) return;
       if (!this.state.sources.blocks.includes(block)) continue;
-      await this.readBlock(block, slices);
+      await this.readBlock(block, time);
     }
   }
 
@@ -104,13 +104,13 @@ export class ReadAhead {
     return blockMemory.sizeBytes + bytes >= blockMemory.bytesMax * MEMORY_SHARE;
   }
 
-  private async readBlock(block: StoredBlock, slices: Slices): Promise<void> {
+  private async readBlock(block: StoredBlock, time: WorkTime): Promise<void> {
     block.acquire();
     try {
       for (const _ of this.steps(block)) {
-        if (!slices.isDue) continue;
+        if (!time.isDue) continue;
         // What it holds now is counted only when it is released.
-        if (!(await slices.canGoOn()) || this.isFull(block.keptBytes)) return;
+        if (!(await time.canGoOn()) || this.isFull(block.keptBytes)) return;
       }
       this.seen.add(block);
       this.stats.blocks++;
@@ -127,16 +127,16 @@ export class ReadAhead {
   }
 
   /** Asks the newest blocks what dashboards ask, for as long as there is time, and forgets the answers: that makes the code fast. */
-  private async rehearse(slices: Slices): Promise<void> {
+  private async rehearse(time: WorkTime): Promise<void> {
     const { clock, selector, side, quarantine } = this.state;
-    if (!(await slices.canGoOn())) return;
+    if (!(await time.canGoOn())) return;
     const plans = new PlanPool();
     try {
-      const { tenant, leaves } = await leavesOf(newestFirst(this.state.sources.blocks)[0], clock, slices);
-      while (leaves.length > 0 && this.asked < QUESTIONS_MAX && (await slices.canGoOn())) {
-        const context = slices.context(tenant);
+      const { tenant, leaves } = await leavesOf(newestFirst(this.state.sources.blocks)[0], clock, time);
+      while (leaves.length > 0 && this.asked < QUESTIONS_MAX && (await time.canGoOn())) {
+        const context = time.context(tenant);
         const leaf = leaves[this.asked++ % leaves.length]!;
-        await slices.measure(() => evaluateLeaf(leaf, context, selector, this.state.sources, side, clock, plans));
+        await time.measure(() => evaluateLeaf(leaf, context, selector, this.state.sources, side, clock, plans));
       }
     } catch (error) {
       const isOver = error instanceof CanceledError || error instanceof TimeoutError;
@@ -145,8 +145,8 @@ export class ReadAhead {
   }
 }
 
-/** The time that the work may take, cut into slices. */
-class Slices {
+/** The time that the work may take, cut into time. */
+class WorkTime {
   private readonly state: ReadAheadState;
   private readonly stats: ReadAheadStats;
   private readonly stepsAside: boolean;
@@ -230,12 +230,12 @@ function newestFirst(blocks: readonly StoredBlock[]): StoredBlock[] {
 async function leavesOf(
   block: StoredBlock | undefined,
   clock: Clock,
-  slices: Slices,
+  time: WorkTime,
 ): Promise<{ tenant: string; leaves: Leaf[] }> {
   const own = block?.reader.footer.tenants.toSorted((a, b) => b.count - a.count)[0];
   if (block === undefined || own === undefined) return { tenant: "", leaves: [] };
   const { tenant } = own;
-  const pace = new Pace(clock, slices.context(tenant));
+  const pace = new Pace(clock, time.context(tenant));
   block.acquire();
   const names = await block.labelValues(tenant, METRIC_NAME, pace).finally(() => block.release());
   const { minMs, maxMs } = block.reader.footer;

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { SimClock, SimFileSystem } from "../../../libs/env/index.ts";
 import type { Leaf, QueryContext } from "../../../libs/model/index.ts";
 import type { DbOptions } from "../../../libs/tsdb/index.ts";
-import { DATA_DIR, Feed, HOUR, openDb, type Row, TENANT } from "./db-fixture.ts";
+import { DATA_DIR, Feed, HOUR, openDb, type Row, settled, TENANT } from "./db-fixture.ts";
 
 const DAY = 24 * HOUR;
 const END = 19_700 * DAY;
@@ -23,15 +23,6 @@ const context: QueryContext = {
   samplesMax: 1e12,
 };
 
-async function settle<T>(clock: SimClock, work: Promise<T>): Promise<T> {
-  let done = false;
-  const mark = work.finally(() => {
-    done = true;
-  });
-  while (!done) await clock.advance(0);
-  return mark;
-}
-
 /** Files of rows of an hour after days of counters, and series that a query of one day selects. */
 async function afterDays(nameOf: (series: number, day: number) => string): Promise<{ files: number; series: number }> {
   const fs = new SimFileSystem();
@@ -48,14 +39,14 @@ async function afterDays(nameOf: (series: number, day: number) => string): Promi
     }
     for (let at = 0; at < rows.length; at += 3000) await feed.append(rows.slice(at, at + 3000));
   }
-  await settle(clock, db.flush());
-  await settle(clock, db.compact());
+  await settled(clock, db.flush());
+  await settled(clock, db.compact());
   const leaf: Leaf = {
     matchers: [{ type: "=", name: "__name__", value: "c_total" }],
     grid: { startMs: END - 4 * DAY + 2 * HOUR, stepMs: HOUR, count: 20 },
     ...{ rollup: "rate", rangeMs: HOUR, offsetMs: 0, args: [], dropName: true },
   };
-  const { seriesCount, columns } = await settle(clock, db.queryable.evaluate(leaf, context));
+  const { seriesCount, columns } = await settled(clock, db.queryable.evaluate(leaf, context));
   expect(columns).toHaveLength(SERIES);
   await db.close();
   const files = fs.list(`${DATA_DIR}/blocks`).filter((name) => name.startsWith("1h-") && name.endsWith(".tmb"));
