@@ -3,15 +3,18 @@
 // Invariants: each leaf ends once, by its answer, its failure, its deadline, its signal or the end of the stream; one that
 // nobody waits for is canceled at the storage; what one leaf asks or takes wrongly leaves the others alone.
 import type { Client, ClientDuplexStream, Metadata, ServiceError } from "@grpc/grpc-js";
-import { type AppError, InvalidError, TimeoutError, UnavailableError } from "../model/index.ts";
+import { type AppError, InvalidError, type Leaf, TimeoutError, UnavailableError } from "../model/index.ts";
 import { abortError, type CallLimits, checkLimits, DEADLINE_AFTER_MAX_MS, onAbort } from "./calls.ts";
 import { LEAVES_MAX, MESSAGE_BYTES_MAX } from "./channel.ts";
+import { leafToMessage } from "./leaf-codec.ts";
 import { contracts } from "./load.ts";
 import type { EvaluateReply, EvaluateRequest, EvaluateSummary } from "./messages.ts";
 import { errorOfFailure, errorOfStatus } from "./status.ts";
 
 /** What is asked, without what the stream adds. */
-export type LeafQuestion = Omit<EvaluateRequest, "call" | "timeoutMs" | "cancel">;
+export interface LeafQuestion extends Omit<EvaluateRequest, "leaf" | "call" | "timeoutMs" | "cancel"> {
+  readonly leaf: Leaf;
+}
 
 /** A leaf that runs: how it takes its frames, and how it ends. */
 interface RunningLeaf {
@@ -19,6 +22,9 @@ interface RunningLeaf {
   readonly resolve: (summary: EvaluateSummary) => void;
   readonly reject: (error: unknown) => void;
 }
+
+/** Leaves as they travel: each is asked of every storage, and encoded once. */
+const encodedLeaves = new WeakMap<Leaf, Buffer>();
 
 const CANCEL = { tenant: "", samplesMax: 0, seriesMax: 0, bytesMax: 0, leaf: null, timeoutMs: 0, cancel: true };
 
@@ -67,7 +73,7 @@ export class LeafCalls {
       const isEndless = deadlineMs === Number.POSITIVE_INFINITY;
       const timeoutMs = isEndless ? 0 : Math.min(deadlineMs - Date.now(), DEADLINE_AFTER_MAX_MS);
       const call = this.#nextCall();
-      const request = contracts().evaluateRequest.serialize({ ...question, call, timeoutMs, cancel: false });
+      const request = encodeRequest(question, call, timeoutMs);
       if (request.length > MESSAGE_BYTES_MAX) {
         const want = `want at most ${MESSAGE_BYTES_MAX}`;
         throw new InvalidError(`cannot ask ${this.#address}: got a question of ${request.length} bytes; ${want}`);
@@ -144,6 +150,17 @@ export class LeafCalls {
     this.#stream = undefined;
     for (const leaf of [...this.#running.values()]) leaf.reject(error);
   }
+}
+
+/** The leaf is one field, encoded apart: fields of a message may stand in any order. */
+function encodeRequest({ leaf, ...limits }: LeafQuestion, call: number, timeoutMs: number): Buffer {
+  const { serialize } = contracts().evaluateRequest;
+  let encoded = encodedLeaves.get(leaf);
+  if (encoded === undefined) {
+    encoded = serialize({ leaf: leafToMessage(leaf) } as EvaluateRequest);
+    encodedLeaves.set(leaf, encoded);
+  }
+  return Buffer.concat([serialize({ ...limits, call, timeoutMs, leaf: null, cancel: false }), encoded]);
 }
 
 function tooLate(address: string): TimeoutError {

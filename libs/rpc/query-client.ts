@@ -28,7 +28,7 @@ import { ColumnDecoder } from "./column-decoder.ts";
 import { GrpcDeletable } from "./deletion-client.ts";
 import { metadataEntry } from "./ingest-codec.ts";
 import { LeafCalls } from "./leaf-client.ts";
-import { leafToMessage, matchersToMessage, notesFromMessage, setsToMessage } from "./leaf-codec.ts";
+import { matchersToMessage, notesFromMessage, setsToMessage } from "./leaf-codec.ts";
 import { contracts, type QueryMethods } from "./load.ts";
 import type { LookupRequest, StatisticsReply, StringsReply } from "./messages.ts";
 import { ClusterPin, callHeaders, type PeerStatus, PROTOCOL_VERSIONS, peerStatus, type VersionRange } from "./peer.ts";
@@ -99,7 +99,7 @@ class GrpcQueryable implements RemoteQueryable {
     const { tenant, samplesMax, seriesMax = 0, bytesMax = 0 } = context;
     const decoder = new ColumnDecoder(Math.min(this.#answerBytesMax, context.bytesMax ?? this.#answerBytesMax));
     let bytes = 0;
-    const question = { tenant, samplesMax, seriesMax, bytesMax, leaf: leafToMessage(leaf) };
+    const question = { tenant, samplesMax, seriesMax, bytesMax, leaf };
     if (!this.#accepted) await this.status(context);
     const end = await this.#leaves.ask(question, context, (frame) => {
       bytes += frame.length;

@@ -142,7 +142,7 @@ describe("leaves side by side", () => {
     const [a, b] = [await stage.ask("a", { bytesMax: 1_000_000 }), await stage.ask("b")];
     stage.answer("a", { ...NOTHING, columns });
     expect(await a.answer).toBeInstanceOf(LimitError);
-    const huge = leafOf("x".repeat(33 << 20));
+    const huge = { ...leafOf("huge"), args: [new Float64Array(5_000_000)] };
     await expect(stage.client.evaluate(huge, contextOf())).rejects.toThrow(InvalidError);
     // A single label of more than a message holds.
     const label = await stage.ask("label");
