@@ -103,8 +103,12 @@ class LeafStream {
 
   #end(): void {
     if (this.#isEnded) return;
-    this.#isEnded = true;
     if (!this.#call.cancelled) this.#call.end();
+    this.#ended();
+  }
+
+  #ended(): void {
+    this.#isEnded = true;
     this.#events.onEnd();
     for (const resolve of this.#onEnded) resolve();
   }
@@ -122,8 +126,7 @@ class LeafStream {
     this.#events.onFailure(error);
     for (const aborter of this.#running.values()) aborter.abort(error);
     this.#call.emit("error", statusOfError(error));
-    this.#isEnded = true;
-    this.#events.onEnd();
+    this.#ended();
   }
 
   async #serve(request: EvaluateRequest): Promise<void> {
