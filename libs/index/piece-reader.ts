@@ -120,10 +120,12 @@ export class PieceReader {
   /** The places of series whose label has a value that `accepts` takes. */
   private union(m: CompiledMatcher, accepts: (value: string) => boolean): Bitmap {
     const union = createBitmap();
+    const few = new Places();
     try {
       const add = (value: string, entry: Entry): void => {
-        if (accepts(value)) addPlaces(union, entry);
-        else skipPlaces(entry);
+        if (!accepts(value)) skipPlaces(entry);
+        else if (entry.count < BITMAP_FROM) few.add(entry);
+        else addPlaces(union, entry);
       };
       // Where the positive form accepts a few values only, they are looked up one by one.
       const finite = m.values !== undefined && (m.values.length === 0 || accepts(m.values[0]!));
@@ -133,6 +135,7 @@ export class PieceReader {
         const prefix = m.values === undefined ? m.prefix : "";
         this.visit(m.name, prefix, undefined, add, prefix);
       }
+      few.moveTo(union);
       return union;
     } catch (error) {
       union.dispose();
@@ -238,20 +241,33 @@ function visitSection(
   return true;
 }
 
-function addPlaces(target: Bitmap, { source, count }: Entry): void {
-  if (count >= BITMAP_FROM) {
-    const bitmap = bitmapOf(source.blob());
-    target.orInPlace(bitmap);
-    bitmap.dispose();
-    return;
+/** Places of values that few series carry: a bitmap takes them all at once much faster than value by value. */
+class Places {
+  private places = new Uint32Array(BITMAP_FROM);
+  private count = 0;
+
+  add({ source, count }: Entry): void {
+    if (this.count + count > this.places.length) {
+      const more = new Uint32Array(2 * (this.count + count));
+      more.set(this.places);
+      this.places = more;
+    }
+    let last = -1;
+    for (let i = 0; i < count; i++) {
+      last += source.uvarint() + 1;
+      this.places[this.count++] = last;
+    }
   }
-  const places = new Uint32Array(count);
-  let last = -1;
-  for (let i = 0; i < count; i++) {
-    last += source.uvarint() + 1;
-    places[i] = last;
+
+  moveTo(target: Bitmap): void {
+    if (this.count > 0) target.addMany(this.places.subarray(0, this.count).sort());
   }
-  target.addMany(places);
+}
+
+function addPlaces(target: Bitmap, { source }: Entry): void {
+  const bitmap = bitmapOf(source.blob());
+  target.orInPlace(bitmap);
+  bitmap.dispose();
 }
 
 function skipPlaces({ source, count }: Entry): void {
