@@ -164,8 +164,10 @@ export class JoinedSelection implements Selection {
     this.table = table;
     this.live = live;
     const indexOf = new Uint32Array(table.size).fill(NO_SERIES);
-    index.findIn(table, live, indexOf);
-    const others = new Uint32Array(table.size);
+    if (live.length > 0) index.findIn(table, live, indexOf);
+    // Many queries share a table that has far more than they select.
+    const most = parts.reduce((sum, { series }) => sum + series.length, 0);
+    const others = new Uint32Array(Math.min(table.size, most));
     let count = 0;
     this.blocks = parts.map(({ block, series, places }) => {
       const indexes = new Uint32Array(series.length);
