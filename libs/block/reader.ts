@@ -33,6 +33,9 @@ export class BlockReader {
   private readonly headerPages = new Map<number, HeaderPage>();
   private timePages: readonly HeaderPage[] | undefined;
   private readonly timeColumns: (Float64Array | undefined)[] = [];
+  /** Whether countedBytes is what is kept: pages grow while they are used. */
+  private isCounted = false;
+  private countedBytes = 0;
   /** What was prefetched last. */
   private span = { start: 0, bytes: NOTHING };
 
@@ -60,6 +63,7 @@ export class BlockReader {
 
   /** Forgets the pages and times that were read. */
   forget(): void {
+    this.isCounted = false;
     this.keyPages.clear();
     this.labelPages.clear();
     this.headerPages.clear();
@@ -70,16 +74,26 @@ export class BlockReader {
 
   /** Forgets the keys that were read: who has numbered the series needs them no more. */
   forgetKeys(): void {
+    this.isCounted = false;
     this.keyPages.clear();
   }
 
   /** Forgets the payloads that were read ahead. */
   forgetPayloads(): void {
-    if (this.span.bytes.length > 0) this.span = { start: 0, bytes: NOTHING };
+    if (this.span.bytes.length === 0) return;
+    this.isCounted = false;
+    this.span = { start: 0, bytes: NOTHING };
   }
 
-  /** Memory of the pages, times and payloads that are kept, about. */
+  /** Memory of the pages, times and payloads that are kept, about. Counted again when anybody has asked for some of them since. */
   get keptBytes(): number {
+    if (this.isCounted) return this.countedBytes;
+    this.countedBytes = this.countBytes();
+    this.isCounted = true;
+    return this.countedBytes;
+  }
+
+  private countBytes(): number {
     let bytes = this.span.bytes.length;
     for (const page of this.timePages ?? []) bytes += page.keptBytes;
     for (const keys of this.keyPages.values()) bytes += keys.length * KEY_BYTES;
@@ -111,6 +125,7 @@ export class BlockReader {
 
   /** The keys of a page. */
   keysOfPage(number: number): readonly Uint8Array[] {
+    this.isCounted = false;
     let keys = this.keyPages.get(number);
     if (keys === undefined) {
       const page = this.footer.seriesPages[number]!;
@@ -128,6 +143,7 @@ export class BlockReader {
   }
 
   private labelsOfPage(number: number): LabelPage {
+    this.isCounted = false;
     let labels = this.labelPages.get(number);
     if (labels === undefined) {
       const page = this.footer.seriesPages[number]!;
@@ -195,6 +211,7 @@ export class BlockReader {
   }
 
   headersOfPage(number: number): HeaderPage {
+    this.isCounted = false;
     let headers = this.headerPages.get(number);
     if (headers === undefined) {
       const page = this.footer.headerPages[number]!;
@@ -222,6 +239,7 @@ export class BlockReader {
   }
 
   private timeHeaders(): readonly HeaderPage[] {
+    this.isCounted = false;
     this.timePages ??= this.footer.timePages.map((page, number) => this.readHeaders(page, `time page ${number}`));
     return this.timePages;
   }
@@ -264,6 +282,7 @@ export class BlockReader {
   }
 
   private decodeTimes(timeColumn: number): Float64Array {
+    this.isCounted = false;
     const { timePages } = this.footer;
     const number = pageOf(timePages, timeColumn);
     const page = this.timeHeaders()[number]!;
@@ -295,6 +314,7 @@ export class BlockReader {
    * columns. Series of one metric are neighbours.
    */
   prefetch(first: number, count: number): void {
+    this.isCounted = false;
     if (count < 1) return;
     const { start, end } = this.payloadSpan(first, count);
     if (end - start > PREFETCH_BYTES_MAX || end > this.footerOffset) return;
