@@ -127,8 +127,9 @@ function* rowSteps(
 /** What a constant column and any other take of a page of headers, about. */
 const CONSTANT_BYTES = 1;
 const HEADER_BYTES = 4;
-/** Days that share a header once rows of an hour are joined (plan-levels.ts). */
+/** Days that share a header once rows of an hour are joined (plan-levels.ts), and what is left of their payloads then: 24 values of a day are coded dearly. */
 const JOINED_DAYS = 30;
+const JOINED_PAYLOAD_SHARE = 0.85;
 
 function costOf(kind: number, payloadBytes: number, joined: number): number {
   return payloadBytes + (kind === KIND_CODED ? HEADER_BYTES : CONSTANT_BYTES) / joined;
@@ -157,13 +158,14 @@ function halvesFiner(
 /** Whether the rows take half of `bytes` at most. */
 function halves(table: RowTable, bytes: number, joined: number, kernel: ColumnKernel): boolean {
   const columns = columnsOf(table);
+  const payloadShare = joined > 1 ? JOINED_PAYLOAD_SHARE : 1;
   let left = bytes / 2;
   for (const [which, column] of columns.entries()) {
     const { header, payload } = kernel.encode(column);
     // A counter's least samples are its first ones: a column that another one equals is written as a reference.
     const twin = TWINS.get(which);
     const isTwin = twin !== undefined && columns[twin]!.every((value, i) => value === column[i]);
-    left -= costOf(header.bytes[FIELD.KIND]!, isTwin ? 0 : payload.length, joined);
+    left -= costOf(header.bytes[FIELD.KIND]!, isTwin ? 0 : payload.length * payloadShare, joined);
     if (left < 0) return false;
   }
   return true;

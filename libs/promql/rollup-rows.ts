@@ -172,13 +172,32 @@ function averageRows(plan: WindowPlan, { columns }: RowTable, out: Float64Array,
   return points;
 }
 
-/** The rows that a plan's extrapolation was worked out for: as many samples, at the same distances from their ends. */
-const planned = {
-  plan: undefined as WindowPlan | undefined,
-  low: 0,
-  high: 0,
-  columns: [ROW.COUNT, ROW.FIRST_MS, ROW.LAST_MS].map((which) => ({ which, values: new Float64Array(1024) })),
-};
+/** The extrapolation of a plan's windows for rows of as many samples, at the same distances from their ends. */
+interface Extrapolation {
+  plan: WindowPlan | undefined;
+  low: number;
+  high: number;
+  /** What it was worked out for, of the rows in [low, high). */
+  readonly keys: { readonly which: number; values: Float64Array }[];
+  /** By step, as in a WindowPlan; `sampled` is 0 where a window has fewer than two samples. */
+  sampled: Float64Array;
+  toStart: Float64Array;
+  toEnd: Float64Array;
+  factor: Float64Array;
+  rateFactor: Float64Array;
+  zeroRatio: Float64Array;
+}
+
+/** Series of several targets take turns: so many are kept. */
+const extrapolations = Array.from({ length: 8 }, (): Extrapolation => {
+  const none = new Float64Array(0);
+  return {
+    ...{ plan: undefined, low: 0, high: 0 },
+    keys: [ROW.FIRST_MS, ROW.LAST_MS, ROW.COUNT].map((which) => ({ which, values: none })),
+    ...{ sampled: none, toStart: none, toEnd: none, factor: none, rateFactor: none, zeroRatio: none },
+  };
+});
+let oldest = 0;
 
 /**
  * rate, increase and delta, as rollup-rate.ts has them: Prometheus' order of operations for all but the sum of resets. The series of a
@@ -198,8 +217,7 @@ function extrapolateRows(
   const firsts = columns[ROW.FIRST]!;
   const lasts = columns[ROW.LAST]!;
   const resets = columns[ROW.RESETS]!;
-  if (!isPlannedFor(plan, rows)) planRows(plan, rows, levelMs);
-  const { sampled, toStart, toEnd, factor, rateFactor, zeroRatio } = plan;
+  const { sampled, toStart, toEnd, factor, rateFactor, zeroRatio } = extrapolationOf(plan, rows, levelMs);
   const factors = perSecond ? rateFactor : factor;
   const fallen = counter ? listFalls(firsts, lasts, resets, plan.low, plan.high) : 0;
   const at = falls;
@@ -238,11 +256,20 @@ function extrapolateRows(
   return points;
 }
 
-/** Whether the plan's extrapolation is that of these rows. */
-function isPlannedFor(plan: WindowPlan, { columns }: RowTable): boolean {
-  const { low, high } = plan;
-  if (!plan.rateReady || planned.plan !== plan || planned.low !== low || planned.high !== high) return false;
-  for (const { which, values } of planned.columns) {
+function extrapolationOf(plan: WindowPlan, rows: RowTable, levelMs: number): Extrapolation {
+  // A plan that was made anew has other windows.
+  if (!plan.rateReady) for (const one of extrapolations) if (one.plan === plan) one.plan = undefined;
+  plan.rateReady = true;
+  for (const one of extrapolations) if (one.plan === plan && isOf(one, plan, rows)) return one;
+  const next = extrapolations[oldest]!;
+  oldest = (oldest + 1) % extrapolations.length;
+  extrapolate(next, plan, rows, levelMs);
+  return next;
+}
+
+function isOf({ low, high, keys }: Extrapolation, plan: WindowPlan, { columns }: RowTable): boolean {
+  if (low !== plan.low || high !== plan.high) return false;
+  for (const { which, values } of keys) {
     const own = columns[which]!;
     for (let i = low; i < high; i++) if (own[i] !== values[i - low]) return false;
   }
@@ -252,18 +279,17 @@ function isPlannedFor(plan: WindowPlan, { columns }: RowTable): boolean {
 /** Makes zeroRatio a little too large, so that rounding never hides a clamp; what it lets through is computed exactly. */
 const ZERO_MARGIN = 1 + 1e-9;
 
-/** Fills the plan's extrapolation columns; `sampled` is 0 where a window has fewer than two samples. */
-function planRows(plan: WindowPlan, { ends, columns }: RowTable, levelMs: number): void {
+function extrapolate(one: Extrapolation, plan: WindowPlan, { ends, columns }: RowTable, levelMs: number): void {
   const { count, from, to, rangeMs, low, high } = plan;
-  if (plan.sampled.length < count) {
-    plan.sampled = new Float64Array(count);
-    plan.toStart = new Float64Array(count);
-    plan.toEnd = new Float64Array(count);
-    plan.factor = new Float64Array(count);
-    plan.rateFactor = new Float64Array(count);
-    plan.zeroRatio = new Float64Array(count);
+  if (one.sampled.length < count) {
+    one.sampled = new Float64Array(count);
+    one.toStart = new Float64Array(count);
+    one.toEnd = new Float64Array(count);
+    one.factor = new Float64Array(count);
+    one.rateFactor = new Float64Array(count);
+    one.zeroRatio = new Float64Array(count);
   }
-  const { sampled, toStart, toEnd, factor, rateFactor, zeroRatio } = plan;
+  const { sampled, toStart, toEnd, factor, rateFactor, zeroRatio } = one;
   const firstMs = columns[ROW.FIRST_MS]!;
   const lastMs = columns[ROW.LAST_MS]!;
   const rangeSeconds = rangeMs / 1000;
@@ -295,14 +321,13 @@ function planRows(plan: WindowPlan, { ends, columns }: RowTable, levelMs: number
     rateFactor[s] = by / rangeSeconds;
     zeroRatio[s] = (head / interval) * ZERO_MARGIN;
   }
-  for (const column of planned.columns) {
-    if (column.values.length < high - low) column.values = new Float64Array(2 * (high - low));
-    column.values.set(columns[column.which]!.subarray(low, high));
+  for (const key of one.keys) {
+    if (key.values.length < high - low) key.values = new Float64Array(high - low);
+    key.values.set(columns[key.which]!.subarray(low, high));
   }
-  planned.plan = plan;
-  planned.low = low;
-  planned.high = high;
-  plan.rateReady = true;
+  one.plan = plan;
+  one.low = low;
+  one.high = high;
 }
 
 /** Collects the rows of [low, high) at which a counter fell; returns how many. */

@@ -90,6 +90,9 @@ export class HttpServer {
       },
     );
     this.#server.maxConnections = options.connectionsMax;
+    // The first reading of its address adds a field to a socket. Read during a query, it would make sockets of two shapes, and V8 would throw away
+    // all that it has compiled of node:http for the first.
+    this.#server.on("connection", (socket) => void socket.remoteAddress);
   }
 
   /** Starts to listen. Errors: UnavailableError when the address cannot be had. */

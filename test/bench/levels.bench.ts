@@ -214,7 +214,7 @@ for (const [name, more] of Object.entries<Partial<Leaf>>({
   last: { rollup: "last", rangeMs: 300_000 },
 })) {
   const raw = await time("raw", 2, more);
-  const auto = await time("auto", 5, more);
+  const auto = await time("auto", 10, more);
   const wrong = differences(auto.result, raw.result);
   console.log(
     `${name.padEnd(34)} raw ${raw.ms.toFixed(1)} ms, 1h ${auto.ms.toFixed(1)} ms: × ${(raw.ms / auto.ms).toFixed(1)}; ${wrong} points differ`,

@@ -139,6 +139,38 @@ describe.each(Object.entries(BUILDERS))("derived by a builder: %s", (_, make) =>
     await builder.close();
   });
 
+  test("rows of an hour that halve their bytes only once they are joined are made on every day", async () => {
+    const { fs, builder } = begin();
+    const days = 12;
+    const rows: string[] = [];
+    let rawBytes = 0;
+    for (let d = 0; d < days; d++) {
+      const times = Float64Array.from({ length: 3840 }, (_, i) => d * DAY + (i + 1) * 22_500);
+      const seldom = Array.from({ length: 8 }, (_, i): TestSeries => {
+        let value = d * 10_000;
+        const values = times.map(() => {
+          if (random(33) === 0) value += random(100);
+          return value;
+        });
+        return { key: keyOf("default", { __name__: `m${i}` }), times, columns: [values] };
+      });
+      writeBlock(fs, `/b/r${d}`, seldom, { ...day(d), id: ids(d + 1) });
+      const raw = openBlock(fs, `/b/r${d}`);
+      for (let i = 0; i < raw.seriesCount; i++) rawBytes += raw.column(i).header.payloadBytes;
+      const path = `/b/${"abcdefghijkl"[d]}`;
+      const own = await derive(fs, builder, { kind: "rows", level: "1h" }, [`/b/r${d}`], path, day(d));
+      expect(own.seriesCount).toBe(8);
+      rows.push(path);
+    }
+    const joined = await derive(fs, builder, { kind: "join" }, rows, "/b/z", { minMs: 0, maxMs: days * DAY });
+    let joinedBytes = 0;
+    for (let i = 0; i < joined.seriesCount; i++) {
+      for (let c = 0; c < ROW_COLUMNS; c++) joinedBytes += joined.column(i, c).header.payloadBytes;
+    }
+    expect(joinedBytes).toBeLessThan(rawBytes / 2);
+    await builder.close();
+  });
+
   test("joined rows are all rows, and name all raw blocks; a day can be cut out of them", async () => {
     const { fs, builder } = begin();
     const level: RowLevel = "1h";

@@ -198,6 +198,31 @@ describe("rollups over rows", () => {
     });
   }
 
+  test("one plan serves the series of many targets in turns, and other windows after that", () => {
+    const n = 480;
+    const targets = Array.from({ length: 12 }, (_, t) => {
+      // As many samples in each row, but at distances of the target's own.
+      const times = Float64Array.from({ length: n }, (_, i) => 1 + t * 911 + i * 15_000);
+      const values = Float64Array.from({ length: n }, (_, i) => (i * (t + 3)) % (97 + t));
+      return folded({ times, values });
+    });
+    const shared = createWindowPlan();
+    const rate = (plan: typeof shared, rows: RowTable): Float64Array => {
+      const out = new Float64Array(20);
+      evaluateRows("rate", plan, rows, LEVEL_MS, 5 * LEVEL_MS, out, new Uint8Array(20));
+      return out;
+    };
+    for (const stepMs of [LEVEL_MS, 3 * LEVEL_MS]) {
+      const grid = { startMs: 10 * LEVEL_MS, stepMs, count: 20 };
+      const { ends, length } = targets[0]!;
+      planWindows(ends, length, grid, 5 * LEVEL_MS, 0, shared);
+      for (const rows of [...targets, ...targets.toReversed(), targets[0]!, targets[1]!, targets[0]!]) {
+        const own = planWindows(rows.ends, rows.length, grid, 5 * LEVEL_MS, 0, createWindowPlan());
+        expect(rate(shared, rows)).toEqual(rate(own, rows));
+      }
+    }
+  });
+
   test("those that need samples have no columns", () => {
     for (const rollup of ["irate", "deriv", "quantile_over_time", "changes", "samples", "last_smoothed"] as const)
       expect(columnsOfRows(rollup)).toBe(undefined);
