@@ -142,6 +142,18 @@ export class BlockReader {
     return this.labelsOfPage(number).rows(places);
   }
 
+  /** Whether a page of series is the same, byte by byte, as one of another block. Errors: CorruptionError. */
+  hasSamePage(number: number, other: BlockReader, otherNumber: number): boolean {
+    const [a, b] = [this.footer.seriesPages[number]!, other.footer.seriesPages[otherNumber]!];
+    if (a.checksum !== b.checksum || a.sizeBytes !== b.sizeBytes || a.count !== b.count) return false;
+    return compareBytes(this.packedPage(number), other.packedPage(otherNumber)) === 0;
+  }
+
+  private packedPage(number: number): Uint8Array {
+    const { offset, sizeBytes, checksum } = this.footer.seriesPages[number]!;
+    return readChecked(this.file, offset, sizeBytes, checksum, `series page ${number}`);
+  }
+
   private labelsOfPage(number: number): LabelPage {
     this.isCounted = false;
     let labels = this.labelPages.get(number);
