@@ -5,7 +5,7 @@ import { AppError, CanceledError, TimeoutError } from "../model/index.ts";
 import { errorOfStatus } from "./status.ts";
 
 /** Timers hold no more than 2^31 ms; nothing waits longer than a day. */
-const DEADLINE_AFTER_MAX_MS = 86_400_000;
+export const DEADLINE_AFTER_MAX_MS = 86_400_000;
 
 /** How long a call may take, and who may end it sooner. */
 export interface CallLimits {
@@ -20,21 +20,21 @@ function callOptions(limits: CallLimits): { deadline?: number } {
 }
 
 /** Runs `cancel` when the signal aborts. One signal serves all calls of a query, which may be many. */
-function onAbort(signal: AbortSignal | undefined, cancel: () => void): void {
+export function onAbort(signal: AbortSignal | undefined, cancel: () => void): void {
   if (signal === undefined) return;
   setMaxListeners(0, signal);
   signal.addEventListener("abort", cancel);
 }
 
 /** Fails at once when a call would be pointless. */
-function checkLimits(limits: CallLimits, address: string): void {
+export function checkLimits(limits: CallLimits, address: string): void {
   if (limits.signal?.aborted) throw abortError(limits.signal, address);
   if (Date.now() >= limits.deadlineMs) {
     throw new TimeoutError(`cannot ask ${address}: got a deadline that has passed; want a longer timeout`);
   }
 }
 
-function abortError(signal: AbortSignal, address: string): AppError {
+export function abortError(signal: AbortSignal, address: string): AppError {
   if (signal.reason instanceof AppError) return signal.reason;
   return new CanceledError(`cannot finish call to ${address}: got canceled`);
 }

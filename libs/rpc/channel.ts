@@ -26,6 +26,8 @@ const CONNECTION_WINDOW_BYTES = 8 << 20;
 /** http2's own bound on what one connection may make it hold. */
 const SESSION_MEMORY_MB = 256;
 const STREAMS_MAX = 1024;
+/** Leaves that may run at a time on one stream. */
+export const LEAVES_MAX = 1024;
 const CONNECTIONS_MAX = 4096;
 /** A connection that has not begun to speak HTTP/2 by then is closed. */
 const PREFACE_TIMEOUT_MS = 10_000;

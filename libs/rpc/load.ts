@@ -50,8 +50,9 @@ export type IngestMethods = {
   Append: MethodDefinition<Buffer, AppendReply>;
 };
 
+/** Leaves and their answers are encoded by who sends them: one that is too long must not end the stream of all. */
 export type QueryMethods = {
-  Evaluate: MethodDefinition<EvaluateRequest, EvaluateReply>;
+  Evaluate: MethodDefinition<Buffer, EvaluateReply>;
   RawSamples: MethodDefinition<RawSamplesRequest, RawSamplesReply>;
   LabelNames: MethodDefinition<LookupRequest, StringsReply>;
   LabelValues: MethodDefinition<LookupRequest, StringsReply>;
@@ -75,6 +76,8 @@ export interface Contracts {
   readonly ingest: IngestMethods;
   readonly query: QueryMethods;
   readonly appendRequest: MessageCodec<AppendRequest>;
+  readonly evaluateRequest: MessageCodec<EvaluateRequest>;
+  readonly evaluateReply: MessageCodec<EvaluateReply>;
   readonly failure: MessageCodec<FailureMessage>;
 }
 
@@ -104,6 +107,7 @@ function load(): Contracts {
   const ingest = find<IngestMethods>("Ingest");
   const query = find<QueryMethods>("Query");
   const identity = (bytes: Buffer): Buffer => bytes;
+  const evaluateReply = framed<EvaluateReply>(find("EvaluateReply"), ({ frame: _, ...rest }) => rest);
   return {
     deletions: find<DeletionMethods>("Deletions"),
     ingest: {
@@ -114,37 +118,48 @@ function load(): Contracts {
       ...query,
       Evaluate: {
         ...query.Evaluate,
-        ...framed<EvaluateReply>(query.Evaluate, ({ summary }) => ({ summary })),
+        requestSerialize: identity,
+        responseSerialize: identity as unknown as (reply: EvaluateReply) => Buffer,
+        responseDeserialize: evaluateReply.deserialize,
       },
       RawSamples: {
         ...query.RawSamples,
-        ...framed<RawSamplesReply>(query.RawSamples, ({ more, complete }) => ({ more, complete })),
+        ...framedReply<RawSamplesReply>(query.RawSamples, ({ more, complete }) => ({ more, complete })),
       },
-      Series: { ...query.Series, ...framed<SeriesReply>(query.Series, () => ({})) },
+      Series: { ...query.Series, ...framedReply<SeriesReply>(query.Series, () => ({})) },
     },
     appendRequest: find("AppendRequest"),
+    evaluateRequest: find("EvaluateRequest"),
+    evaluateReply,
     failure: find("Failure"),
   };
 }
 
 /**
- * Codecs of a reply whose field 1 is a big `frame`, which skips the generic code. The generic part must not name the
+ * The codec of a reply whose field 1 is a big `frame`, which skips the generic code. The generic part must not name the
  * frame: a second, empty one would win over the first.
  */
 function framed<Reply extends { readonly frame: Uint8Array }>(
-  generic: {
-    responseSerialize: (reply: Reply) => Buffer;
-    responseDeserialize: (bytes: Buffer) => Reply;
-  },
+  generic: MessageCodec<Reply>,
   withoutFrame: (reply: Reply) => Omit<Reply, "frame">,
-): { responseSerialize: (reply: Reply) => Buffer; responseDeserialize: (bytes: Buffer) => Reply } {
+): MessageCodec<Reply> {
   return {
-    responseSerialize: (reply) =>
-      joinBytesMessage(reply.frame, generic.responseSerialize(withoutFrame(reply) as Reply)),
-    responseDeserialize: (bytes) => {
+    serialize: (reply) => joinBytesMessage(reply.frame, generic.serialize(withoutFrame(reply) as Reply)),
+    deserialize: (bytes) => {
       const split = splitBytesMessage(bytes);
-      if (split === undefined) return generic.responseDeserialize(bytes);
-      return { ...generic.responseDeserialize(split.rest), frame: split.payload };
+      if (split === undefined) return generic.deserialize(bytes);
+      return { ...generic.deserialize(split.rest), frame: split.payload };
     },
   };
+}
+
+function framedReply<Reply extends { readonly frame: Uint8Array }>(
+  {
+    responseSerialize,
+    responseDeserialize,
+  }: Pick<MethodDefinition<never, Reply>, "responseSerialize" | "responseDeserialize">,
+  withoutFrame: (reply: Reply) => Omit<Reply, "frame">,
+): { responseSerialize: (reply: Reply) => Buffer; responseDeserialize: (bytes: Buffer) => Reply } {
+  const codec = framed<Reply>({ serialize: responseSerialize, deserialize: responseDeserialize }, withoutFrame);
+  return { responseSerialize: codec.serialize, responseDeserialize: codec.deserialize };
 }

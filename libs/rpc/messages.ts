@@ -137,6 +137,9 @@ export interface EvaluateRequest {
   readonly leaf: LeafMessage | null;
   readonly seriesMax: number;
   readonly bytesMax: number;
+  readonly call: number;
+  readonly timeoutMs: number;
+  readonly cancel: boolean;
 }
 
 export interface NoteMessage {
@@ -156,6 +159,8 @@ export interface EvaluateSummary {
 export interface EvaluateReply {
   readonly frame: Uint8Array;
   readonly summary: EvaluateSummary | null;
+  readonly call: number;
+  readonly failure: FailureMessage | null;
 }
 
 export interface RawSamplesRequest {

@@ -27,9 +27,10 @@ import { openClient, type TlsMaterial } from "./channel.ts";
 import { ColumnDecoder } from "./column-decoder.ts";
 import { GrpcDeletable } from "./deletion-client.ts";
 import { metadataEntry } from "./ingest-codec.ts";
-import { leafToMessage, matchersToMessage, notesFromMessage, setsToMessage } from "./leaf-codec.ts";
+import { LeafCalls } from "./leaf-client.ts";
+import { matchersToMessage, notesFromMessage, setsToMessage } from "./leaf-codec.ts";
 import { contracts, type QueryMethods } from "./load.ts";
-import type { EvaluateSummary, LookupRequest, StatisticsReply, StringsReply } from "./messages.ts";
+import type { LookupRequest, StatisticsReply, StringsReply } from "./messages.ts";
 import { ClusterPin, callHeaders, type PeerStatus, PROTOCOL_VERSIONS, peerStatus, type VersionRange } from "./peer.ts";
 import { statisticsOf } from "./statistics-codec.ts";
 
@@ -66,6 +67,7 @@ class GrpcQueryable implements RemoteQueryable {
   readonly #pin: ClusterPin;
   readonly #versions: VersionRange;
   readonly #answerBytesMax: number;
+  readonly #leaves: LeafCalls;
   /** Set once the storage has been accepted by the pin. */
   #accepted = false;
 
@@ -75,6 +77,7 @@ class GrpcQueryable implements RemoteQueryable {
     this.#pin = options.pin ?? new ClusterPin();
     this.#versions = options.versions ?? PROTOCOL_VERSIONS;
     this.#answerBytesMax = options.answerBytesMax ?? ANSWER_BYTES_MAX;
+    this.#leaves = new LeafCalls(this.#client, address, () => this.#callHeaders());
     this.deletable = new GrpcDeletable(this.#client, address, (limits) => this.#meet(limits));
   }
 
@@ -88,22 +91,20 @@ class GrpcQueryable implements RemoteQueryable {
   }
 
   close(): void {
+    this.#leaves.close();
     this.#client.close();
   }
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
     const { tenant, samplesMax, seriesMax = 0, bytesMax = 0 } = context;
     const decoder = new ColumnDecoder(Math.min(this.#answerBytesMax, context.bytesMax ?? this.#answerBytesMax));
-    let summary: EvaluateSummary | null = null;
     let bytes = 0;
-    const request = { tenant, samplesMax, seriesMax, bytesMax, leaf: leafToMessage(leaf) };
-    await this.#ask("Evaluate", request, context, (reply) => {
-      bytes += reply.frame.length;
-      if (reply.frame.length > 0) decoder.push(reply.frame);
-      if (reply.summary !== null) summary = reply.summary;
+    const question = { tenant, samplesMax, seriesMax, bytesMax, leaf };
+    if (!this.#accepted) await this.status(context);
+    const end = await this.#leaves.ask(question, context, (frame) => {
+      bytes += frame.length;
+      decoder.push(frame);
     });
-    const end = summary as EvaluateSummary | null;
-    if (end === null) throw this.#incomplete();
     return {
       columns: decoder.finish(),
       seriesCount: end.seriesCount,
@@ -216,6 +217,10 @@ class GrpcQueryable implements RemoteQueryable {
   /** Makes sure that the storage is one of ours. The headers of a call to it. */
   async #meet(context: CallLimits): Promise<Metadata> {
     if (!this.#accepted) await this.status(context);
+    return this.#callHeaders();
+  }
+
+  #callHeaders(): Metadata {
     return callHeaders(this.#versions, this.#pin.identity?.clusterId ?? "");
   }
 
@@ -223,7 +228,7 @@ class GrpcQueryable implements RemoteQueryable {
     return new UnavailableError(`cannot use answer of ${this.address}: got no end of it; want a complete one`);
   }
 
-  async #ask<Name extends Exclude<keyof QueryMethods, "Status" | "RawSamples">>(
+  async #ask<Name extends Exclude<keyof QueryMethods, "Status" | "Evaluate" | "RawSamples">>(
     name: Name,
     request: Parameters<QueryMethods[Name]["requestSerialize"]>[0],
     context: QueryContext,

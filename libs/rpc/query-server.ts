@@ -3,27 +3,23 @@
 // of bounded size, as fast as the caller takes them; between two of them the event loop is free.
 import type { ServerUnaryCall, ServerWritableStream, sendUnaryData, UntypedServiceImplementation } from "@grpc/grpc-js";
 import {
-  AppError,
   type BlockFacts,
-  CanceledError,
   type Labels,
   type MetadataEntry,
   type QueryContext,
   type RawColumn,
   type SeriesExemplars,
-  type StepColumn,
-  TimeoutError,
   UnavailableError,
 } from "../model/index.ts";
+import { type Asking, hungUp, isOurs, limitsOf, pastDeadline, type Replies, sendAll } from "./answers.ts";
 import { encodeColumns } from "./column-encoder.ts";
 import { FRAME_BYTES } from "./column-frame.ts";
 import type { StorageEngine } from "./engine.ts";
-import { leafFromMessage, matchersFromMessage, setsFromMessage } from "./leaf-codec.ts";
+import { matchersFromMessage, setsFromMessage } from "./leaf-codec.ts";
+import { LeafService, STOPPING } from "./leaf-server.ts";
 import type {
   BlocksReply,
   BlocksRequest,
-  EvaluateReply,
-  EvaluateRequest,
   ExemplarsReply,
   LookupRequest,
   MetadataReply,
@@ -49,17 +45,6 @@ export interface QueryServiceOptions {
   readonly onFailure: (what: string, remote: string, error: unknown) => void;
 }
 
-/** What requests say of the asker and of what the answer may take. */
-interface Asking {
-  readonly tenant: string;
-  readonly samplesMax?: number;
-  readonly seriesMax?: number;
-  readonly bytesMax?: number;
-}
-
-/** The messages of an answer: at hand, or as they are made. */
-type Replies<Reply> = Iterable<Reply> | AsyncIterable<Reply>;
-
 const NO_POINTS = new Float64Array(0);
 const NO_BYTES = Buffer.alloc(0);
 
@@ -67,20 +52,18 @@ const NO_BYTES = Buffer.alloc(0);
 export class QueryService {
   readonly #options: QueryServiceOptions;
   readonly #running = new Set<Promise<void>>();
+  readonly #leaves: LeafService;
   #stopping = false;
 
   constructor(options: QueryServiceOptions) {
     this.#options = options;
+    this.#leaves = new LeafService(options);
   }
 
   get handlers(): UntypedServiceImplementation {
     const { queryable } = this.#options.engine;
     return {
-      Evaluate: this.#streaming<EvaluateRequest, EvaluateReply>("evaluate", async (r, c) => {
-        const result = await queryable.evaluate(leafFromMessage(r.leaf), c);
-        const { seriesCount, samplesRead, warnings } = result;
-        return evaluateReplies(result.columns, { seriesCount, samplesRead, warnings, notes: result.notes ?? [] });
-      }),
+      Evaluate: this.#leaves.handler,
       RawSamples: this.#streaming<RawSamplesRequest, RawSamplesReply>("raw samples", async (r, c) =>
         rawReplies(queryable.rawSamples({ matchers: matchersFromMessage(r.matchers), range: r }, c)),
       ),
@@ -115,7 +98,7 @@ export class QueryService {
   /** Refuses new questions and settles when those that run are answered. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    await Promise.all(this.#running);
+    await Promise.all([...this.#running, this.#leaves.stop()]);
   }
 
   /** A handler that computes an answer and sends it message by message. */
@@ -138,14 +121,12 @@ export class QueryService {
     const aborter = new AbortController();
     const deadline = call.getDeadline();
     const deadlineMs = typeof deadline === "number" ? deadline : deadline.getTime();
-    call.once("cancelled", () => aborter.abort(endOf(deadlineMs)));
+    call.once("cancelled", () => aborter.abort(Date.now() < deadlineMs ? hungUp() : pastDeadline()));
     try {
-      if (this.#stopping) {
-        throw new UnavailableError("cannot take queries: got a storage that is stopping; want its restart");
-      }
+      if (this.#stopping) throw new UnavailableError(STOPPING);
       checkHeaders(call.metadata, this.#options.engine.identity, this.#options.versions, call.getPeer());
       const context = { ...limitsOf(call.request), tenant: call.request.tenant, signal: aborter.signal, deadlineMs };
-      await sendAll(call, await answer(call.request, context), aborter.signal);
+      await sendAll(call, await answer(call.request, context), (reply) => reply, aborter.signal);
       call.end();
     } catch (error) {
       if (aborter.signal.aborted) return;
@@ -153,67 +134,6 @@ export class QueryService {
       call.emit("error", statusOfError(error));
     }
   }
-}
-
-/** 0, also from a peer that doesn't know a limit, means that there is none. */
-function limitsOf({ samplesMax, seriesMax, bytesMax }: Asking): Omit<QueryContext, "tenant" | "signal" | "deadlineMs"> {
-  return {
-    samplesMax: samplesMax ?? Number.POSITIVE_INFINITY,
-    ...(seriesMax ? { seriesMax } : {}),
-    ...(bytesMax ? { bytesMax } : {}),
-  };
-}
-
-/** Whether a failure says something about this storage rather than about the question. */
-function isOurs(error: unknown): boolean {
-  return !(error instanceof AppError) || ["unavailable", "corruption", "internal"].includes(error.reaction);
-}
-
-/** Why a call ended before its answer. */
-function endOf(deadlineMs: number): TimeoutError | CanceledError {
-  if (Date.now() < deadlineMs) return new CanceledError("cannot finish query: got a caller that went away");
-  return new TimeoutError("cannot finish query: got past its deadline");
-}
-
-/** Writes messages no faster than the caller takes them. Stops with the signal's reason. */
-async function sendAll<Request, Reply>(
-  call: ServerWritableStream<Request, Reply>,
-  replies: Replies<Reply>,
-  signal: AbortSignal,
-): Promise<void> {
-  let first = true;
-  for await (const reply of replies) {
-    signal.throwIfAborted();
-    if (!first) await new Promise((resolve) => setImmediate(resolve));
-    first = false;
-    if (!call.write(reply)) await drained(call, signal);
-  }
-  signal.throwIfAborted();
-}
-
-function drained(call: ServerWritableStream<unknown, unknown>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onDrain = (): void => {
-      signal.removeEventListener("abort", onAbort);
-      resolve();
-    };
-    const onAbort = (): void => {
-      call.removeListener("drain", onDrain);
-      reject(signal.reason);
-    };
-    call.once("drain", onDrain);
-    signal.addEventListener("abort", onAbort);
-    if (signal.aborted) onAbort();
-  });
-}
-
-function* evaluateReplies(columns: readonly StepColumn[], summary: EvaluateReply["summary"]): Generator<EvaluateReply> {
-  let last: Buffer = NO_BYTES;
-  for (const frame of encodeColumns(columns)) {
-    if (last.length > 0) yield { frame: last, summary: null };
-    last = frame;
-  }
-  yield { frame: last, summary };
 }
 
 /** Every batch is a stream of frames of its own, so that neither side remembers the strings of a long answer. */

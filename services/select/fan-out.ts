@@ -1,5 +1,6 @@
 // services/select/fan-out.ts: several storages as one Queryable: every question goes to all, the answers are joined.
 // Invariants: an answer is complete or an error that names the storage it is for; the first failure cancels the rest.
+import { setMaxListeners } from "node:events";
 import {
   AppError,
   type BlockFacts,
@@ -87,13 +88,23 @@ async function askAll<T>(
   question: (queryable: Queryable, context: QueryContext, storage: string) => Promise<T>,
 ): Promise<T[]> {
   if (nodes.length === 0) throw noStorage();
+  if (nodes.length === 1) return [await ask(nodes[0]!, context, question)];
+  // AbortSignal.any would do, for ten times the price of a listener.
   const stop = new AbortController();
-  const own = { ...context, signal: AbortSignal.any([context.signal, stop.signal]) };
+  const { signal } = context;
+  const forward = (): void => stop.abort(signal.reason);
+  if (signal.aborted) forward();
+  // All leaves of a query share it.
+  setMaxListeners(0, signal);
+  signal.addEventListener("abort", forward);
+  const own = { ...context, signal: stop.signal };
   try {
     return await Promise.all(nodes.map((node) => ask(node, own, question)));
   } catch (error) {
     stop.abort(error);
     throw error;
+  } finally {
+    signal.removeEventListener("abort", forward);
   }
 }
 

@@ -25,15 +25,18 @@ export class WiredQueryable extends SampleQueryable {
   }
 
   override async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {
-    const { Evaluate } = contracts().query;
+    const { evaluateRequest } = contracts();
     const request = {
       tenant: "t",
       samplesMax: context.samplesMax,
       seriesMax: 0,
       bytesMax: 0,
       leaf: leafToMessage(leaf),
+      call: 1,
+      timeoutMs: 0,
+      cancel: false,
     };
-    const asked = leafFromMessage(Evaluate.requestDeserialize(Evaluate.requestSerialize(request)).leaf);
+    const asked = leafFromMessage(evaluateRequest.deserialize(evaluateRequest.serialize(request)).leaf);
     const results = await Promise.all(
       this.#shards.map(async (shard) => overWire(await shard.evaluate(asked, context))),
     );
@@ -42,12 +45,12 @@ export class WiredQueryable extends SampleQueryable {
 }
 
 function overWire({ columns, seriesCount, samplesRead, warnings, notes }: LeafResult): LeafResult {
-  const { Evaluate } = contracts().query;
+  const { evaluateReply } = contracts();
   const decoder = new ColumnDecoder();
   // Small frames, so that many answers need several.
   for (const frame of encodeColumns(columns, 2000)) decoder.push(frame);
   const summary = { seriesCount, samplesRead, warnings, notes: notes ?? [] };
-  const bytes = Evaluate.responseSerialize({ frame: Buffer.alloc(0), summary });
-  const received = Evaluate.responseDeserialize(bytes).summary!;
+  const bytes = evaluateReply.serialize({ frame: Buffer.alloc(0), summary, call: 1, failure: null });
+  const received = evaluateReply.deserialize(bytes).summary!;
   return { ...received, columns: decoder.finish(), notes: notesFromMessage(received.notes) };
 }

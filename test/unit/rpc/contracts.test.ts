@@ -49,16 +49,18 @@ describe("messages of one bytes field", () => {
   );
 
   test("frames are plain protobuf to everyone else", () => {
-    const { Evaluate, Series } = contracts().query;
+    const { Series } = contracts().query;
+    const { serialize, deserialize } = contracts().evaluateReply;
     const notes = [{ kind: "not_gauge", metric: "m", aggregated: true, count: 2 }];
     const summary = { seriesCount: 3, samplesRead: 4, warnings: ["w"], notes };
-    const bytes = Evaluate.responseSerialize({ frame: Buffer.from("frame"), summary });
+    const rest = { summary, call: 4e9, failure: null };
+    const bytes = serialize({ frame: Buffer.from("frame"), ...rest });
     expect(bytes.toString("latin1").slice(0, 7)).toBe("\n\x05frame");
     expect(bytes.indexOf("\n\x00")).toBe(-1);
-    expect(Evaluate.responseDeserialize(bytes)).toEqual({ frame: Buffer.from("frame"), summary });
+    expect(deserialize(bytes)).toEqual({ frame: Buffer.from("frame"), ...rest });
     const reversed = Buffer.concat([bytes.subarray(7), bytes.subarray(0, 7)]);
-    expect(Evaluate.responseDeserialize(reversed)).toEqual({ frame: Buffer.from("frame"), summary });
-    expect(Evaluate.responseDeserialize(bytes.subarray(7)).frame.length).toBe(0);
+    expect(deserialize(reversed)).toEqual({ frame: Buffer.from("frame"), ...rest });
+    expect(deserialize(bytes.subarray(7)).frame.length).toBe(0);
     expect(Series.responseDeserialize(Series.responseSerialize({ frame: Buffer.from("x") })).frame).toEqual(
       Buffer.from("x"),
     );
@@ -195,8 +197,9 @@ describe("leaves", () => {
   const LIMITS = { samplesMax: Number.POSITIVE_INFINITY, seriesMax: 7, bytesMax: 2 ** 40 };
   /** Through the encoded request. */
   const cross = (message: LeafMessage): LeafMessage => {
-    const { requestSerialize, requestDeserialize } = contracts().query.Evaluate;
-    return requestDeserialize(requestSerialize({ tenant: "t", ...LIMITS, leaf: message })).leaf!;
+    const { serialize, deserialize } = contracts().evaluateRequest;
+    return deserialize(serialize({ tenant: "t", ...LIMITS, leaf: message, call: 1, timeoutMs: 0, cancel: false }))
+      .leaf!;
   };
 
   test("cross whole", () => {

@@ -1,4 +1,5 @@
 // test/unit/select/fan-out.test.ts: several storages as one: joined answers, the first failure named, the rest stopped.
+import { getEventListeners } from "node:events";
 import { describe, expect, test } from "vitest";
 import {
   type AppError,
@@ -203,6 +204,27 @@ describe("failures", () => {
     bad.queryable.evaluate = () => Promise.reject(new UnavailableError("down"));
     await expect(fanOut(nodesOf(slow, bad)).evaluate(LEAF, contextOf())).rejects.toThrow("host-1:1");
     expect(stopped).toBeInstanceOf(UnavailableError);
+  });
+
+  test("a signal keeps nothing of the questions that are answered, and one that aborted ends the next", async () => {
+    const nodes = fanOut(nodesOf(await engineOf(), await engineOf()));
+    const aborter = new AbortController();
+    const context = contextOf({ signal: aborter.signal });
+    const warnings: Error[] = [];
+    const listen = (warning: Error): unknown => warnings.push(warning);
+    process.on("warning", listen);
+    await Promise.all(Array.from({ length: 50 }, () => nodes.evaluate(LEAF, context)));
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off("warning", listen);
+    expect(warnings).toEqual([]);
+    expect(getEventListeners(aborter.signal, "abort")).toEqual([]);
+    aborter.abort(new CanceledError("gone"));
+    const heard = async (_: Leaf, { signal }: QueryContext): Promise<LeafResult> => {
+      signal.throwIfAborted();
+      return { columns: [], seriesCount: 0, samplesRead: 0, warnings: [] };
+    };
+    const engine = { queryable: { ...(await engineOf()).queryable, evaluate: heard } as Queryable };
+    await expect(fanOut(nodesOf(engine, engine)).evaluate(LEAF, context)).rejects.toThrow("gone");
   });
 
   test("a canceled question is canceled, nobody's fault", async () => {
