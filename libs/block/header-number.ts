@@ -9,6 +9,9 @@ export const TAG_BLURRED = 3;
 export const TAG_BITS = 4;
 export const TAG_EXPECTED_ELSE = 5;
 
+export const EXPONENT_MAX = 22;
+/** 10^e as the text would be read, exact up to 22. */
+export const POWERS = Array.from({ length: EXPONENT_MAX + 1 }, (_, e) => Number(`1e${e}`));
 const INTEGER_MAX = 2 ** 51;
 const ULPS_MAX = 1n << 20n;
 

@@ -12,7 +12,17 @@ import {
 } from "../kernel/index.ts";
 import { ByteSink, ByteSource, putInteger } from "./byte-stream.ts";
 import type { ColumnEntry, StoredColumn } from "./column-entry.ts";
-import { copyField, integerOf, readNumber, type Scale, skipTagged, writeNumber } from "./header-number.ts";
+import {
+  copyField,
+  EXPONENT_MAX,
+  integerOf,
+  POWERS,
+  readNumber,
+  type Scale,
+  skipTagged,
+  writeNumber,
+} from "./header-number.ts";
+import { PageCodings, readReference } from "./page-codings.ts";
 
 /** The streams of a page, in order. A statistic has a stream of tags and one of numbers. */
 const STREAMS = [
@@ -25,9 +35,6 @@ type Stream = (typeof STREAMS)[number];
 
 /** What a column's entry takes in memory, about. */
 const ENTRY_BYTES = 400;
-const EXPONENT_MAX = 22;
-/** 10^e as the text would be read, exact up to 22. */
-const POWERS = Array.from({ length: EXPONENT_MAX + 1 }, (_, e) => Number(`1e${e}`));
 const NORMAL_NAN = 0x7ff8000000000001n;
 const float = new Float64Array(1);
 const bits = new BigUint64Array(float.buffer);
@@ -157,8 +164,8 @@ export const HAS_NANS = 2;
 const SLAB = 32;
 
 /**
- * A page of headers, unpacked. What most queries ask of all columns is read at once, an entry when it is asked for: a page has hundreds, and
- * a query may want two. Errors of all methods: CorruptionError.
+ * A page of headers, unpacked. What most queries ask of all columns is read at once, an entry with statistics when it is asked for: a page has
+ * hundreds, and a query may want two. Errors of all methods: CorruptionError.
  */
 export class HeaderPage {
   /** By column of the page: its time column. */
@@ -169,14 +176,18 @@ export class HeaderPage {
   private readonly firstColumn: number;
   private readonly payloadOffset: number;
   private readonly countOf: ((times: number) => number) | undefined;
+  /** On a page that has them. */
+  private readonly counts: Uint32Array | undefined;
   private readonly entries: (StoredColumn | undefined)[];
   private readonly slabs: (Uint8Array | undefined)[] = [];
   private readonly sizeBytes: number;
   private read = 0;
-  /** Where each column's payload begins, and its entry in each stream that is not as long for all. */
-  private offsets: Float64Array | undefined;
-  private positions = new Uint32Array(0);
+  private knownCodings: PageCodings | undefined;
+  /** Where each column's entry begins in each stream that is not as long for all. */
+  private positions: Uint32Array | undefined;
   private readonly specialStarts: Uint32Array;
+  private ofAll: ByteSource[] | undefined;
+  private varying: ByteSource[] | undefined;
 
   /**
    * Takes the bytes of a page of columns numbered from `firstColumn`. `countOf` gives the count of a value column from its time column;
@@ -201,6 +212,7 @@ export class HeaderPage {
     this.firstColumn = firstColumn;
     this.payloadOffset = place.payloadOffset;
     this.countOf = countOf;
+    this.counts = countOf === undefined ? new Uint32Array(columns) : undefined;
     this.entries = new Array<StoredColumn | undefined>(columns).fill(undefined);
     const { times, odd } = this.streams;
     this.times = new Uint32Array(columns);
@@ -214,15 +226,21 @@ export class HeaderPage {
 
   /** Memory that it takes, about. */
   get keptBytes(): number {
-    const { times, positions, offsets } = this;
-    return (
-      this.sizeBytes + times.byteLength + positions.byteLength + (offsets?.byteLength ?? 0) + this.read * ENTRY_BYTES
-    );
+    const { times, positions, knownCodings } = this;
+    const found = (positions?.byteLength ?? 0) + (knownCodings?.sizeBytes ?? 0);
+    return this.sizeBytes + times.byteLength + found + this.read * ENTRY_BYTES;
   }
 
-  /** Finds where entries begin, so that asking for one is quick. */
-  prepare(): void {
-    this.offsets ??= this.layOut();
+  /** What decoding values takes. */
+  get codings(): PageCodings {
+    const { streams, entries, firstColumn, payloadOffset } = this;
+    this.knownCodings ??= new PageCodings(streams, entries.length, firstColumn, payloadOffset, (i) => this.countAt(i));
+    return this.knownCodings;
+  }
+
+  /** How many values a column has. */
+  countAt(i: number): number {
+    return this.counts === undefined ? this.countOf!(this.times[i]!) : this.counts[i]!;
   }
 
   /** The entry of a column of the page. */
@@ -241,11 +259,14 @@ export class HeaderPage {
   }
 
   private decode(i: number): StoredColumn {
-    this.prepare();
-    const { streams, positions, entries, offsets } = this;
+    const { offsets } = this.codings;
+    this.positions ??= this.layOut();
+    const { streams, positions, entries } = this;
     const columns = entries.length;
-    for (const name of OF_ALL) streams[name].at = i;
-    for (let row = 0; row < VARYING.length; row++) streams[VARYING[row]!].at = positions[row * columns + i]!;
+    this.ofAll ??= OF_ALL.map((name) => streams[name]);
+    this.varying ??= VARYING.map((name) => streams[name]);
+    for (const stream of this.ofAll) stream.at = i;
+    for (let row = 0; row < VARYING.length; row++) this.varying[row]!.at = positions[row * columns + i]!;
     for (const name of OF_CODED) streams[name].at = positions[ROW_CODED * columns + i]!;
     streams.residualTables.at = positions[ROW_INTEGERS * columns + i]!;
     streams.checksums.at = positions[ROW_STORED * columns + i]!;
@@ -254,11 +275,11 @@ export class HeaderPage {
     this.slabs[slab] = bytes;
     const from = (i % SLAB) * COLUMN_HEADER_BYTES;
     const header = new ColumnHeader(bytes.subarray(from, from + COLUMN_HEADER_BYTES));
-    return readEntry(streams, header, this.firstColumn + i, offsets![i]!, this.countOf);
+    return readEntry(streams, header, this.firstColumn + i, offsets[i]!, this.countOf);
   }
 
   /** Finds where the entries begin, and that nothing is left behind the last ones. */
-  private layOut(): Float64Array {
+  private layOut(): Uint32Array {
     const { streams, countOf } = this;
     const columns = this.entries.length;
     const positions = new Uint32Array(ROWS * columns);
@@ -292,15 +313,9 @@ export class HeaderPage {
       const row = VARYING.indexOf(`${name}N`) * columns;
       skipTagged(streams[name], streams[`${name}N`], columns, positions.subarray(row, row + columns));
     }
-    const offsets = new Float64Array(columns);
     const isStored = new Uint8Array(columns);
     streams.lengths.at = 0;
-    for (let i = 0, offset = this.payloadOffset; i < columns; i++) {
-      const length = streams.lengths.uvarint();
-      offsets[i] = offset;
-      offset += length;
-      isStored[i] = length > 0 ? 1 : 0;
-    }
+    for (let i = 0; i < columns; i++) isStored[i] = streams.lengths.uvarint() > 0 ? 1 : 0;
     const count = (row: number, is: Uint8Array, size: number): number => {
       let at = 0;
       for (let i = 0; i < columns; i++) {
@@ -315,22 +330,21 @@ export class HeaderPage {
     streams.checksums.at = count(ROW_STORED, isStored, 4);
     for (const name of OF_ALL) streams[name].at = columns;
     for (const name of STREAMS) streams[name].end();
-    this.positions = positions;
-    return offsets;
+    return positions;
   }
 
   /** What is odd about the columns that are. */
   private readOdd(): void {
-    const { odd, streams, countOf, specialStarts } = this;
-    const { specials, counts } = streams;
+    const { odd, streams, counts, specialStarts } = this;
+    const { specials } = streams;
     for (let i = 0; i < odd.length; i++) {
       specialStarts[i] = specials.at;
-      const ownCount = countOf === undefined ? counts.uvarint() : 0;
+      if (counts !== undefined) counts[i] = streams.counts.uvarint();
       if (odd[i] === 0) continue;
       const stales = specials.uvarint();
       const nans = specials.uvarint();
       odd[i] = (stales > 0 ? HAS_STALES : 0) | (nans > 0 ? HAS_NANS : 0);
-      if (stales === (countOf?.(this.times[i]!) ?? ownCount)) continue;
+      if (stales === this.countAt(i)) continue;
       specials.uvarint();
       specials.uvarint();
     }
@@ -386,11 +400,7 @@ function readEntry(
   view.setUint32(FIELD.PAYLOAD_BYTES, payloadBytes, true);
   const checksum = payloadBytes > 0 ? s.checksums.u32() : 0;
   let reference = -1;
-  if ((flags & FLAG_REFERENCE) !== 0) {
-    reference = column - s.references.uvarint();
-    if (reference < 0 || reference >= column)
-      throw s.references.damage(`reference ${reference}`, `one below ${column}`);
-  }
+  if ((flags & FLAG_REFERENCE) !== 0) reference = readReference(s.references, column);
   const exponent = s.exponents.u8();
   if (exponent > EXPONENT_MAX) throw s.exponents.damage(`exponent ${exponent}`, `at most ${EXPONENT_MAX}`);
   if (integers) bytes[FIELD.EXPONENT] = exponent;

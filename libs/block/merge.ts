@@ -62,6 +62,7 @@ function concatenated(columns: readonly Float64Array[]): Float64Array {
 
 /** Plans the merge of ascending columns of times. The only column of all is taken as it is, not copied. */
 export function planTimes(columns: readonly Float64Array[]): TimesPlan {
+  if (columns.length === 1) return { times: columns[0]!, order: undefined, starts: undefined };
   const all = concatenated(columns);
   let ascending = true;
   for (let i = 1; i < all.length; i++) if (all[i]! <= all[i - 1]!) ascending = false;

@@ -3,7 +3,7 @@
 import { crc32 } from "node:zlib";
 import type { FileSystem, OpenFile } from "../env/index.ts";
 import type { PairRows } from "../index/index.ts";
-import type { ColumnKernel } from "../kernel/index.ts";
+import type { ColumnHeader, ColumnKernel } from "../kernel/index.ts";
 import { CorruptionError, decodeSeriesKey, InternalError, InvalidError, type Labels } from "../model/index.ts";
 import { ByteSource } from "./byte-stream.ts";
 import { REFERENCE_DEPTH_MAX } from "./column-cache.ts";
@@ -17,7 +17,7 @@ import { compareBytes } from "./writer.ts";
 const NOTHING = new Uint8Array(0);
 /** Longest stretch of payloads that is read ahead. */
 const PREFETCH_BYTES_MAX = 4 << 20;
-/** Pages of either sort that a reader keeps: 16,384 series, 6 MB. */
+/** Pages of series that a reader keeps: 16,384 series, a few megabytes. */
 const PAGES_MAX = 32;
 /** What an unpacked key takes in memory, about. */
 const KEY_BYTES = 240;
@@ -33,6 +33,9 @@ export class BlockReader {
   private readonly headerPages = new Map<number, HeaderPage>();
   private timePages: readonly HeaderPage[] | undefined;
   private readonly timeColumns: (Float64Array | undefined)[] = [];
+  /** Whether countedBytes is what is kept: pages grow while they are used. */
+  private isCounted = false;
+  private countedBytes = 0;
   /** What was prefetched last. */
   private span = { start: 0, bytes: NOTHING };
 
@@ -60,6 +63,7 @@ export class BlockReader {
 
   /** Forgets the pages and times that were read. */
   forget(): void {
+    this.isCounted = false;
     this.keyPages.clear();
     this.labelPages.clear();
     this.headerPages.clear();
@@ -70,16 +74,26 @@ export class BlockReader {
 
   /** Forgets the keys that were read: who has numbered the series needs them no more. */
   forgetKeys(): void {
+    this.isCounted = false;
     this.keyPages.clear();
   }
 
   /** Forgets the payloads that were read ahead. */
   forgetPayloads(): void {
-    if (this.span.bytes.length > 0) this.span = { start: 0, bytes: NOTHING };
+    if (this.span.bytes.length === 0) return;
+    this.isCounted = false;
+    this.span = { start: 0, bytes: NOTHING };
   }
 
-  /** Memory of the pages, times and payloads that are kept, about. */
+  /** Memory of the pages, times and payloads that are kept, about. Counted again when anybody has asked for some of them since. */
   get keptBytes(): number {
+    if (this.isCounted) return this.countedBytes;
+    this.countedBytes = this.countBytes();
+    this.isCounted = true;
+    return this.countedBytes;
+  }
+
+  private countBytes(): number {
     let bytes = this.span.bytes.length;
     for (const page of this.timePages ?? []) bytes += page.keptBytes;
     for (const keys of this.keyPages.values()) bytes += keys.length * KEY_BYTES;
@@ -87,6 +101,11 @@ export class BlockReader {
     for (const page of this.headerPages.values()) bytes += page.keptBytes;
     for (const times of this.timeColumns) bytes += times?.byteLength ?? 0;
     return bytes;
+  }
+
+  /** Header pages that are kept: those of the series of as many pages of labels. */
+  private get headerPagesMax(): number {
+    return PAGES_MAX * this.footer.columnsPerSeries;
   }
 
   get seriesCount(): number {
@@ -106,13 +125,14 @@ export class BlockReader {
 
   /** The keys of a page. */
   keysOfPage(number: number): readonly Uint8Array[] {
+    this.isCounted = false;
     let keys = this.keyPages.get(number);
     if (keys === undefined) {
       const page = this.footer.seriesPages[number]!;
       const bytes = readPage(this.file, page, `series page ${number}`);
       const source = new ByteSource(bytes, `series page ${number}`, this.path, page.offset);
       keys = decodeSeriesPage(source, page.count, this.path, page.offset);
-      keep(this.keyPages, number, keys);
+      keep(this.keyPages, number, keys, PAGES_MAX);
     }
     return keys;
   }
@@ -122,14 +142,27 @@ export class BlockReader {
     return this.labelsOfPage(number).rows(places);
   }
 
+  /** Whether a page of series is the same, byte by byte, as one of another block. Errors: CorruptionError. */
+  hasSamePage(number: number, other: BlockReader, otherNumber: number): boolean {
+    const [a, b] = [this.footer.seriesPages[number]!, other.footer.seriesPages[otherNumber]!];
+    if (a.checksum !== b.checksum || a.sizeBytes !== b.sizeBytes || a.count !== b.count) return false;
+    return compareBytes(this.packedPage(number), other.packedPage(otherNumber)) === 0;
+  }
+
+  private packedPage(number: number): Uint8Array {
+    const { offset, sizeBytes, checksum } = this.footer.seriesPages[number]!;
+    return readChecked(this.file, offset, sizeBytes, checksum, `series page ${number}`);
+  }
+
   private labelsOfPage(number: number): LabelPage {
+    this.isCounted = false;
     let labels = this.labelPages.get(number);
     if (labels === undefined) {
       const page = this.footer.seriesPages[number]!;
       const bytes = readPage(this.file, page, `series page ${number}`);
       const source = new ByteSource(bytes, `series page ${number}`, this.path, page.offset);
       labels = new LabelPage(source, page.count, this.path, page.offset);
-      keep(this.labelPages, number, labels);
+      keep(this.labelPages, number, labels, PAGES_MAX);
     }
     return labels;
   }
@@ -142,9 +175,9 @@ export class BlockReader {
     const { headerPages, seriesPages } = this.footer;
     this.timeHeaders();
     yield;
-    for (let page = 0; page < Math.min(headerPages.length, PAGES_MAX); page++) {
+    for (let page = 0; page < Math.min(headerPages.length, this.headerPagesMax); page++) {
       if (this.headerPages.has(page)) continue;
-      this.headersOfPage(page).prepare();
+      void this.headersOfPage(page).codings;
       yield;
     }
     for (let page = 0; page < Math.min(seriesPages.length, PAGES_MAX); page++) {
@@ -190,17 +223,18 @@ export class BlockReader {
   }
 
   headersOfPage(number: number): HeaderPage {
+    this.isCounted = false;
     let headers = this.headerPages.get(number);
     if (headers === undefined) {
       const page = this.footer.headerPages[number]!;
       const pages = this.timeHeaders();
       const count = this.timeColumnCount;
       headers = this.readHeaders(page, `header page ${number}`, (time) => {
-        if (time < count) return entryOf(pages, this.footer.timePages, time).header.count;
+        if (time < count) return countIn(pages, this.footer.timePages, time);
         const text = `cannot read header page ${number}: got time column ${time}; want one below ${count}`;
         throw new CorruptionError(text, this.path, page.offset);
       });
-      keep(this.headerPages, number, headers);
+      keep(this.headerPages, number, headers, this.headerPagesMax);
     }
     return headers;
   }
@@ -217,6 +251,7 @@ export class BlockReader {
   }
 
   private timeHeaders(): readonly HeaderPage[] {
+    this.isCounted = false;
     this.timePages ??= this.footer.timePages.map((page, number) => this.readHeaders(page, `time page ${number}`));
     return this.timePages;
   }
@@ -228,7 +263,8 @@ export class BlockReader {
 
   /** A time column that callers can make room for. */
   private checked(column: StoredColumn): StoredColumn {
-    if (column.header.count > this.kernel.samplesMax) throw this.damaged(column, `${column.header.count} values`);
+    if (column.header.count > this.kernel.samplesMax)
+      throw this.damaged(column.offset, `${column.header.count} values`);
     return column;
   }
 
@@ -251,11 +287,38 @@ export class BlockReader {
     if (times === undefined) {
       if (!(timeColumn < this.timeColumnCount))
         throw new InternalError(`cannot read times: got column ${timeColumn}; want one that is`);
-      const column = this.checked(entryOf(this.timeHeaders(), this.footer.timePages, timeColumn));
-      times = this.decode(column, undefined, `time column ${timeColumn}`);
+      times = this.decodeTimes(timeColumn);
       this.timeColumns[timeColumn] = times;
     }
     return times;
+  }
+
+  private decodeTimes(timeColumn: number): Float64Array {
+    this.isCounted = false;
+    const { timePages } = this.footer;
+    const number = pageOf(timePages, timeColumn);
+    const page = this.timeHeaders()[number]!;
+    const i = timeColumn - timePages[number]!.first;
+    const count = page.countAt(i);
+    // Nobody makes room for more.
+    if (count > this.kernel.samplesMax) throw this.damaged(page.codings.offsets[i]!, `${count} values`);
+    const out = new Float64Array(count);
+    this.decodeInto(page, i, out, undefined, `time column ${timeColumn}`);
+    return out;
+  }
+
+  /** Where in the file the payloads of `count` series from `first` on are. Errors: CorruptionError. */
+  payloadSpan(first: number, count: number): { start: number; end: number } {
+    const { columnsPerSeries, headerPages } = this.footer;
+    this.checkSeries(first);
+    this.checkSeries(first + count - 1);
+    const from = first * columnsPerSeries;
+    const last = (first + count) * columnsPerSeries - 1;
+    const [a, b] = [pageOf(headerPages, from), pageOf(headerPages, last)];
+    const start = this.headersOfPage(a).codings.offsets[from - headerPages[a]!.first]!;
+    const i = last - headerPages[b]!.first;
+    const { codings } = this.headersOfPage(b);
+    return { start, end: codings.offsets[i]! + codings.payloadBytesAt(i) };
   }
 
   /**
@@ -263,24 +326,21 @@ export class BlockReader {
    * columns. Series of one metric are neighbours.
    */
   prefetch(first: number, count: number): void {
+    this.isCounted = false;
     if (count < 1) return;
-    const start = this.column(first).offset;
-    const last = this.column(first + count - 1, this.footer.columnsPerSeries - 1);
-    const end = last.offset + last.header.payloadBytes;
+    const { start, end } = this.payloadSpan(first, count);
     if (end - start > PREFETCH_BYTES_MAX || end > this.footerOffset) return;
     const bytes = new Uint8Array(end - start);
     if (this.file.read(bytes, start) === bytes.length) this.span = { start, bytes };
   }
 
-  /** The payload of a column, its checksum verified. */
-  private payloadOf(column: StoredColumn, what: string): Uint8Array {
-    const { offset, checksum } = column;
-    const size = column.header.payloadBytes;
+  /** A payload, its checksum verified. */
+  private payloadOf(offset: number, size: number, checksum: number, what: string): Uint8Array {
     if (size === 0) return NOTHING;
     const at = offset - this.span.start;
     if (at < 0 || at + size > this.span.bytes.length) return readChecked(this.file, offset, size, checksum, what);
     const payload = this.span.bytes.subarray(at, at + size);
-    if (crc32(payload) !== checksum) throw this.damaged(column, "another checksum");
+    if (crc32(payload) !== checksum) throw this.damaged(offset, "another checksum");
     return payload;
   }
 
@@ -288,52 +348,95 @@ export class BlockReader {
    * Decodes a column into the first `header.count` places of `out`. Errors: CorruptionError; InvalidError when `out` is too short.
    */
   readValues(column: StoredColumn, out: Float64Array): void {
-    if (out.length < column.header.count) {
-      throw new InvalidError(`cannot read column: got ${out.length} places; want ${column.header.count}`);
+    this.checkRoom(column.header.count, out);
+    const { header, offset, checksum, times } = column;
+    const reference = this.referenceOf(column.reference, header.count, times, offset, 0);
+    const payload = this.payloadWithin(offset, header.payloadBytes, checksum, "column");
+    this.decodeTo(header, payload, offset, out, reference);
+  }
+
+  /** As readValues, of the i-th column of a page. */
+  readColumn(page: HeaderPage, i: number, out: Float64Array): void {
+    this.checkRoom(page.countAt(i), out);
+    this.readInto(page, i, out, 0);
+  }
+
+  private checkRoom(count: number, out: Float64Array): void {
+    if (out.length >= count) return;
+    throw new InvalidError(`cannot read column: got ${out.length} places; want ${count}`);
+  }
+
+  private readInto(page: HeaderPage, i: number, out: Float64Array, depth: number): void {
+    const { codings, times } = page;
+    const number = codings.referenceAt(i);
+    const reference =
+      number < 0 ? undefined : this.referenceOf(number, page.countAt(i), times[i]!, codings.offsets[i]!, depth);
+    this.decodeInto(page, i, out, reference, "column");
+  }
+
+  /** The values of the column that another one at `offset` is coded against; undefined when it is coded by itself. */
+  private referenceOf(
+    number: number,
+    count: number,
+    times: number,
+    offset: number,
+    depth: number,
+  ): Float64Array | undefined {
+    if (number < 0) return undefined;
+    const { headerPages } = this.footer;
+    const page = pageOf(headerPages, number);
+    const i = number - headerPages[page]!.first;
+    const headers = this.headersOfPage(page);
+    if (depth >= REFERENCE_DEPTH_MAX || headers.times[i] !== times) {
+      throw this.damaged(offset, "a reference too deep or over other times");
     }
-    this.readInto(column, out, 0);
+    const values = new Float64Array(count);
+    this.readInto(headers, i, values, depth + 1);
+    return values;
   }
 
-  private readInto(column: StoredColumn, out: Float64Array, depth: number): void {
-    let reference: Float64Array | undefined;
-    if (column.reference >= 0) {
-      const other = this.columnNumbered(column.reference);
-      if (depth >= REFERENCE_DEPTH_MAX || other.times !== column.times) {
-        throw this.damaged(column, "a reference too deep or over other times");
-      }
-      reference = new Float64Array(column.header.count);
-      this.readInto(other, reference, depth + 1);
-    }
-    this.decodeInto(column, out, reference, "column");
+  private decodeInto(
+    page: HeaderPage,
+    i: number,
+    out: Float64Array,
+    reference: Float64Array | undefined,
+    what: string,
+  ): void {
+    const { codings } = page;
+    const offset = codings.offsets[i]!;
+    const payload = this.payloadWithin(offset, codings.payloadBytesAt(i), codings.checksumAt(i), what);
+    this.decodeTo(codings.headerAt(i), payload, offset, out, reference);
   }
 
-  private decode(column: StoredColumn, reference: Float64Array | undefined, what: string): Float64Array {
-    const { count } = column.header;
-    const out = new Float64Array(count);
-    this.decodeInto(column, out, reference, what);
-    return out;
+  private payloadWithin(offset: number, size: number, checksum: number, what: string): Uint8Array {
+    if (offset + size > this.footerOffset) throw this.damaged(offset, `${size} bytes`);
+    return this.payloadOf(offset, size, checksum, what);
   }
 
-  private decodeInto(column: StoredColumn, out: Float64Array, reference: Float64Array | undefined, what: string): void {
-    const size = column.header.payloadBytes;
-    if (column.offset + size > this.footerOffset) throw this.damaged(column, `${size} bytes`);
-    const fault = this.kernel.decode(column.header, this.payloadOf(column, what), out, reference);
-    if (fault !== undefined) throw this.damaged(column, `a wrong ${fault}`);
+  private decodeTo(
+    header: ColumnHeader,
+    payload: Uint8Array,
+    offset: number,
+    out: Float64Array,
+    reference: Float64Array | undefined,
+  ): void {
+    const fault = this.kernel.decode(header, payload, out, reference);
+    if (fault !== undefined) throw this.damaged(offset, `a wrong ${fault}`);
   }
 
-  private damaged(column: StoredColumn, got: string): CorruptionError {
-    return new CorruptionError(`cannot decode column: got ${got}; want what was written`, this.path, column.offset);
+  private damaged(offset: number, got: string): CorruptionError {
+    return new CorruptionError(`cannot decode column: got ${got}; want what was written`, this.path, offset);
   }
 }
 
 /** Keeps a page, and lets the one go that was read first when there are too many. */
-function keep<Page>(pages: Map<number, Page>, number: number, page: Page): void {
-  if (pages.size === PAGES_MAX) pages.delete(pages.keys().next().value!);
+function keep<Page>(pages: Map<number, Page>, number: number, page: Page, most: number): void {
+  if (pages.size === most) pages.delete(pages.keys().next().value!);
   pages.set(number, page);
 }
 
-/** A column's entry, found in pages that are all there. */
-function entryOf(headers: readonly HeaderPage[], pages: readonly PageEntry[], column: number): StoredColumn {
+/** The count of a time column, of pages that are all there. */
+function countIn(headers: readonly HeaderPage[], pages: readonly PageEntry[], column: number): number {
   const number = pageOf(pages, column);
-  return headers[number]!.at(column - pages[number]!.first);
+  return headers[number]!.countAt(column - pages[number]!.first);
 }

@@ -19,6 +19,17 @@ interface Entry {
   count: number;
 }
 
+/** Entries that were found and not yet read, and how many series there are in all of them. */
+interface Found {
+  readonly entries: readonly { readonly source: PieceSource; readonly at: number; readonly count: number }[];
+  readonly count: number;
+}
+
+/** Whether a matcher takes a few values only, which can be looked up one by one. */
+function takesFew(m: CompiledMatcher): boolean {
+  return m.values !== undefined && (m.values.length === 0 || m.matches(m.values[0]!));
+}
+
 /** A piece. Errors of all methods: CorruptionError. */
 export class PieceReader {
   private readonly names = new Map<string, PieceName>();
@@ -54,6 +65,15 @@ export class PieceReader {
     return this.size;
   }
 
+  /** Reads a chunk at each step, as long as nobody has read it. */
+  *readAhead(): Generator<void, void, void> {
+    for (let chunk = 0; chunk < this.firstNames.length; chunk++) {
+      if (this.chunks[chunk] !== undefined) continue;
+      this.chunkAt(chunk);
+      yield;
+    }
+  }
+
   private chunkAt(chunk: number): Uint8Array {
     let bytes = this.chunks[chunk];
     if (bytes === undefined) {
@@ -84,12 +104,23 @@ export class PieceReader {
     const positive = matchers.filter((m) => !m.matchesEmpty);
     const negative = matchers.filter((m) => m.matchesEmpty);
     if (positive.some(({ name }) => !this.names.has(name))) return new Uint32Array(0);
+    // Values that are looked up tell how many series carry them: mostly there is a label of which none of them is here, which takes least
+    // time to see where the label has few.
+    const found: Found[] = [];
+    positive.sort((a, b) => this.names.get(a.name)!.size - this.names.get(b.name)!.size);
+    for (const m of positive) {
+      if (!takesFew(m)) continue;
+      const one = this.find(m);
+      if (one.count === 0) return new Uint32Array(0);
+      found.push(one);
+    }
+    found.sort((a, b) => a.count - b.count);
     // Fewest values first is a fair guess at fewest series first.
-    positive.sort((a, b) => this.cost(a) - this.cost(b));
+    const others = positive.filter((m) => !takesFew(m)).sort((a, b) => this.cost(a) - this.cost(b));
     let result: Bitmap | undefined;
     try {
-      for (const m of positive) {
-        const union = this.union(m, (value) => m.matches(value));
+      for (const m of [...found, ...others]) {
+        const union = "entries" in m ? unionOf(m) : this.union(m, (value) => m.matches(value));
         if (result === undefined) result = union;
         else {
           result.andInPlace(union);
@@ -117,13 +148,29 @@ export class PieceReader {
     return m.values === undefined ? this.names.get(m.name)!.size : m.values.length;
   }
 
+  /** Where the places of the series with one of a matcher's values are. */
+  private find(m: CompiledMatcher): Found {
+    const found: { source: PieceSource; at: number; count: number }[] = [];
+    let count = 0;
+    for (const value of new Set(m.values)) {
+      this.visit(m.name, value, value, (_, entry) => {
+        found.push({ source: entry.source, at: entry.source.at, count: entry.count });
+        count += entry.count;
+        skipPlaces(entry);
+      });
+    }
+    return { entries: found, count };
+  }
+
   /** The places of series whose label has a value that `accepts` takes. */
   private union(m: CompiledMatcher, accepts: (value: string) => boolean): Bitmap {
     const union = createBitmap();
+    const few = new Places();
     try {
       const add = (value: string, entry: Entry): void => {
-        if (accepts(value)) addPlaces(union, entry);
-        else skipPlaces(entry);
+        if (!accepts(value)) skipPlaces(entry);
+        else if (entry.count < BITMAP_FROM) few.add(entry);
+        else addPlaces(union, entry);
       };
       // Where the positive form accepts a few values only, they are looked up one by one.
       const finite = m.values !== undefined && (m.values.length === 0 || accepts(m.values[0]!));
@@ -133,6 +180,7 @@ export class PieceReader {
         const prefix = m.values === undefined ? m.prefix : "";
         this.visit(m.name, prefix, undefined, add, prefix);
       }
+      few.moveTo(union);
       return union;
     } catch (error) {
       union.dispose();
@@ -238,20 +286,50 @@ function visitSection(
   return true;
 }
 
-function addPlaces(target: Bitmap, { source, count }: Entry): void {
-  if (count >= BITMAP_FROM) {
-    const bitmap = bitmapOf(source.blob());
-    target.orInPlace(bitmap);
-    bitmap.dispose();
-    return;
+function unionOf({ entries }: Found): Bitmap {
+  const union = createBitmap();
+  const few = new Places();
+  try {
+    for (const { source, at, count } of entries) {
+      source.at = at;
+      if (count < BITMAP_FROM) few.add({ source, count });
+      else addPlaces(union, { source, count });
+    }
+    few.moveTo(union);
+    return union;
+  } catch (error) {
+    union.dispose();
+    throw error;
   }
-  const places = new Uint32Array(count);
-  let last = -1;
-  for (let i = 0; i < count; i++) {
-    last += source.uvarint() + 1;
-    places[i] = last;
+}
+
+/** Places of values that few series carry: a bitmap takes them all at once much faster than value by value. */
+class Places {
+  private places = new Uint32Array(BITMAP_FROM);
+  private count = 0;
+
+  add({ source, count }: Entry): void {
+    if (this.count + count > this.places.length) {
+      const more = new Uint32Array(2 * (this.count + count));
+      more.set(this.places);
+      this.places = more;
+    }
+    let last = -1;
+    for (let i = 0; i < count; i++) {
+      last += source.uvarint() + 1;
+      this.places[this.count++] = last;
+    }
   }
-  target.addMany(places);
+
+  moveTo(target: Bitmap): void {
+    if (this.count > 0) target.addMany(this.places.subarray(0, this.count).sort());
+  }
+}
+
+function addPlaces(target: Bitmap, { source }: Entry): void {
+  const bitmap = bitmapOf(source.blob());
+  target.orInPlace(bitmap);
+  bitmap.dispose();
 }
 
 function skipPlaces({ source, count }: Entry): void {

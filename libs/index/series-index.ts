@@ -315,7 +315,8 @@ export class SeriesIndex implements SeriesPairs {
   }
 
   /** Notes for each of these series that the table has, too, where in `series` it is, by its number in the table. */
-  findIn(table: SeriesTable, series: Uint32Array, indexOf: Uint32Array): void {
+  findIn(table: SeriesTable, series: Uint32Array, indexOf: { set(series: number, index: number): void }): void {
+    if (series.length === 0) return;
     // By pair number here: one more than the pair's number there, 0 for not looked up, -1 for unknown.
     const pairOf = new Int32Array(this.pairValues.length);
     let pairs = new Uint32Array(64);
@@ -335,7 +336,7 @@ export class SeriesIndex implements SeriesPairs {
       }
       if (k < length) continue;
       const found = table.find(pairs, length);
-      if (found >= 0) indexOf[found] = i;
+      if (found >= 0) indexOf.set(found, i);
     }
   }
 

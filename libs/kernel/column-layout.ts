@@ -70,6 +70,8 @@ export const FIELD = {
   FINGERPRINT: 120,
 } as const;
 export const COLUMN_HEADER_BYTES = 128;
+/** The fields that decoding takes stand before all others. */
+export const COLUMN_CODING_BYTES = FIELD.MIN;
 
 export const KIND_RAW = 0;
 export const KIND_CONSTANT = 1;

@@ -2,6 +2,7 @@
 export { COLUMN_SAMPLES_MAX, type ColumnFault, ColumnKernel, type EncodedColumn } from "./column.ts";
 export { ColumnHeader, type ColumnKind } from "./column-header.ts";
 export {
+  COLUMN_CODING_BYTES,
   COLUMN_HEADER_BYTES,
   FIELD as COLUMN_FIELD,
   FLAG_EXCEPTIONS,

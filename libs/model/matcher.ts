@@ -1,5 +1,5 @@
 // libs/model/matcher.ts: label matchers (= != =~ !~). Regexes are RE2 (re2js), anchored, dot matches newline.
-// Literal, alternation, prefix, suffix and "anything" forms never reach the regex engine.
+// Literals, alternations of literals, and literals with "anything" between them never reach the regex engine.
 import { RE2JS } from "re2js";
 import { InvalidError } from "./errors.ts";
 import { type Labels, labelValue } from "./labels.ts";
@@ -33,6 +33,8 @@ export const REGEX_LENGTH_MAX = 8192;
 
 /** Compiled forms kept for the next query that uses the same pattern. */
 const FORMS_MAX = 256;
+/** Answers that a matcher remembers. */
+const ANSWERS_MAX = 2048;
 const forms = new Map<string, RegexForm>();
 
 /** Compiles a matcher. Errors: InvalidError for a regex that RE2 refuses or that is longer than REGEX_LENGTH_MAX. */
@@ -50,7 +52,7 @@ export function compileMatcher(m: Matcher): CompiledMatcher {
   }
   const form = formOf(m.value);
   const positive = m.type === "=~";
-  const test = form.test;
+  const test = form.isSlow === true ? remembering(form.test) : form.test;
   return {
     ...m,
     matches: positive ? test : (v) => !test(v),
@@ -85,8 +87,25 @@ export function compileRegex(pattern: string): RE2JS {
 
 interface RegexForm {
   readonly test: (value: string) => boolean;
+  /** Whether the regex engine is asked. */
+  readonly isSlow?: boolean;
   readonly values: readonly string[] | undefined;
   readonly prefix: string;
+}
+
+/**
+ * A test that knows its first answers: a query asks each shard's block the same few values. It lives as long as the query's matcher.
+ */
+function remembering(test: (value: string) => boolean): (value: string) => boolean {
+  const known = new Map<string, boolean>();
+  return (value) => {
+    let answer = known.get(value);
+    if (answer === undefined) {
+      answer = test(value);
+      if (known.size < ANSWERS_MAX) known.set(value, answer);
+    }
+    return answer;
+  };
 }
 
 const META = /[\\.+*?()|[\]{}^$]/;
@@ -132,13 +151,18 @@ function analyseRegex(pattern: string): RegexForm {
       prefix: "",
     };
   }
+  const pieces = literalPieces(pattern);
+  if (pieces !== undefined) {
+    return { test: (v) => isOfPieces(v, pieces), values: undefined, prefix: pieces.literals[0]! };
+  }
   const re = compileRegex(pattern);
   const literalHead = /^[^\\.+*?()|[\]{}^$]*/.exec(pattern)![0];
   const next = pattern[literalHead.length];
   // A quantifier binds to the last literal character (two units beyond the basic plane), so that one is not certain. A
   // group of flags or an empty quotation may stand between the two: `a(?i)*`, `a\Q\E*`.
   const certain = next !== undefined && "*?{(\\".includes(next) ? literalHead.replace(/.$/su, "") : literalHead;
-  return { test: (v) => re.matches(v), values: undefined, prefix: pattern.includes("|") ? "" : certain };
+  const prefix = pattern.includes("|") ? "" : certain;
+  return { test: (v) => re.matches(v), isSlow: true, values: undefined, prefix };
 }
 
 /**
@@ -163,4 +187,51 @@ function literalAlternatives(pattern: string): string[] | undefined {
   }
   parts.push(part);
   return parts;
+}
+
+/** Literals, the first and the last perhaps empty, and how many UTF-16 units there must be between one and the next: 0 or 1. */
+interface Pieces {
+  readonly literals: readonly string[];
+  readonly gaps: readonly number[];
+}
+
+/** `a.*b`, `.+_total`, `host\..*\.example`: the literals around `.*` and `.+`; undefined when anything else is in the pattern. */
+function literalPieces(pattern: string): Pieces | undefined {
+  const literals = [""];
+  const gaps: number[] = [];
+  for (let i = 0; i < pattern.length; i++) {
+    const c = pattern[i]!;
+    const next = pattern[i + 1];
+    if (c === "." && (next === "*" || next === "+")) {
+      i++;
+      const isAfterGap = gaps.length > 0 && literals.at(-1) === "";
+      // One unit may be half a character, so that two units aren't what two characters take.
+      if (isAfterGap && next === "+" && gaps.at(-1) === 1) return undefined;
+      if (isAfterGap) gaps[gaps.length - 1] = Math.max(gaps.at(-1)!, next === "+" ? 1 : 0);
+      else {
+        gaps.push(next === "+" ? 1 : 0);
+        literals.push("");
+      }
+    } else if (c === "\\") {
+      if (next === undefined || !ESCAPABLE.test(next)) return undefined;
+      literals[literals.length - 1] += next;
+      i++;
+    } else if (META.test(c)) return undefined;
+    else literals[literals.length - 1] += c;
+  }
+  return gaps.length === 0 ? undefined : { literals, gaps };
+}
+
+/** Whether a value is these pieces with anything between them: what stands leftmost leaves most room for the rest. */
+function isOfPieces(value: string, { literals, gaps }: Pieces): boolean {
+  const first = literals[0]!;
+  if (!value.startsWith(first)) return false;
+  let at = first.length;
+  const last = literals.length - 1;
+  for (let k = 1; k < last; k++) {
+    const found = value.indexOf(literals[k]!, at + gaps[k - 1]!);
+    if (found < 0) return false;
+    at = found + literals[k]!.length;
+  }
+  return value.length - literals[last]!.length >= at + gaps[last - 1]! && value.endsWith(literals[last]!);
 }

@@ -1,6 +1,6 @@
 // libs/tsdb/leaf-blocks.ts: what a leaf reads of blocks: which columns belong to each selected series, and their times within its reach.
 // Found for all series at once, before the first is read: a block that has few of them costs little, one that has none next to nothing.
-import { type HeaderPage, pageOf, type StoredColumn, type TimeRanges } from "../block/index.ts";
+import { type HeaderPage, pageOf, type TimeRanges } from "../block/index.ts";
 import type { ColumnHeader } from "../kernel/index.ts";
 import type { Pace } from "./pace.ts";
 import type { BlockPart } from "./selection.ts";
@@ -36,6 +36,10 @@ export class LeafBlock {
   private readonly times: (LeafTimes | undefined)[] = [];
   /** Pages of headers that the leaf has touched: the reader may forget some, the leaf would come back to them. */
   private readonly pages: HeaderPage[] = [];
+  /** The one that was used last, and its columns. */
+  private page: HeaderPage | undefined;
+  private pageFirst = 0;
+  private pageEnd = 0;
   /** Places of the first and the last selected series, and how many there are. */
   private first = 0;
   private last = 0;
@@ -100,8 +104,8 @@ export class LeafBlock {
     this.isAhead = true;
     const { reader } = this.block;
     const { first, last } = this;
-    const end = reader.column(last, this.width - 1);
-    const bytes = end.offset + end.header.payloadBytes - reader.column(first).offset;
+    const { start, end } = reader.payloadSpan(first, last - first + 1);
+    const bytes = end - start;
     if (this.selected < 2 || bytes > Math.min(bytesMax, this.selected * AHEAD_BYTES)) return 0;
     reader.prefetch(first, last - first + 1);
     return bytes;
@@ -109,24 +113,30 @@ export class LeafBlock {
 
   /** The header of a series that was looked up, of its first column. */
   headerOf(place: number): ColumnHeader {
-    return this.columnOf(place * this.width).header;
+    const column = place * this.width;
+    const headers = this.pageWith(column);
+    return headers.at(column - this.pageFirst).header;
   }
 
   /** Decodes all values of a series that was looked up, of one of its columns, into `out`. Errors: CorruptionError. */
   readValues(place: number, out: Float64Array, which = 0): void {
-    this.block.reader.readValues(this.columnOf(place * this.width + which), out);
+    const column = place * this.width + which;
+    const headers = this.pageWith(column);
+    this.block.reader.readColumn(headers, column - this.pageFirst, out);
   }
 
-  private columnOf(column: number): StoredColumn {
+  /** The page that a column's header is on; it begins at pageFirst. */
+  private pageWith(column: number): HeaderPage {
+    if (column >= this.pageFirst && column < this.pageEnd) return this.page!;
     const { reader } = this.block;
     const { headerPages } = reader.footer;
-    const page = pageOf(headerPages, column);
-    let headers = this.pages[page];
-    if (headers === undefined) {
-      headers = reader.headersOfPage(page);
-      this.pages[page] = headers;
-    }
-    return headers.at(column - headerPages[page]!.first);
+    const number = pageOf(headerPages, column);
+    const headers = this.pages[number] ?? reader.headersOfPage(number);
+    this.pages[number] = headers;
+    this.page = headers;
+    this.pageFirst = headerPages[number]!.first;
+    this.pageEnd = this.pageFirst + headerPages[number]!.count;
+    return headers;
   }
 }
 

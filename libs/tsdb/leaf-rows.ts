@@ -190,19 +190,35 @@ export class LeafRows {
   gather(index: number, folded: RowTable, which: readonly number[], keepsEmpty: boolean, table: RowTable): void {
     table.length = 0;
     let next = 0;
-    const stretches = this.stretchesOf(index);
-    for (const { part, from, to, firstEnd } of stretches) {
-      let end = next;
-      while (end < folded.length && folded.ends[end]! < firstEnd) end++;
-      append(folded, next, end, which, table);
-      this.read(part, from, to, which, table);
-      // Samples that came while the query went on: the next one sees them.
-      const last = part.rows.ends[to - 1]!;
-      while (end < folded.length && folded.ends[end]! <= last) end++;
-      next = end;
+    const parts = this.parts[index]!;
+    const [first] = parts;
+    // Most series have rows in one block, and short ones in one stretch.
+    const isSingle = parts.length === 1 && first!.rows.stretches.length === 1 && !this.given.has(index);
+    if (isSingle) next = this.add(first!, first!.rows.stretches[0]!, folded, next, which, table);
+    else {
+      for (const one of this.stretchesOf(index)) next = this.add(one.part, one, folded, next, which, table);
     }
     append(folded, next, folded.length, which, table);
     if (!keepsEmpty) dropEmpty(table, which);
+  }
+
+  /** Adds a stretch, and before it what was folded and not yet added, from `next` on. Returns what is to be added next. */
+  private add(
+    part: Part,
+    { from, to, firstEnd }: Stretch,
+    folded: RowTable,
+    next: number,
+    which: readonly number[],
+    table: RowTable,
+  ): number {
+    let end = next;
+    while (end < folded.length && folded.ends[end]! < firstEnd) end++;
+    append(folded, next, end, which, table);
+    this.read(part, from, to, which, table);
+    // Samples that came while the query went on: the next one sees them.
+    const last = part.rows.ends[to - 1]!;
+    while (end < folded.length && folded.ends[end]! <= last) end++;
+    return end;
   }
 
   private stretchesOf(index: number): (Stretch & { readonly part: Part })[] {
@@ -210,7 +226,7 @@ export class LeafRows {
     const all = this.parts[index]!.flatMap((part) => {
       const { ends, stretches } = part.rows;
       const kept = given === undefined ? stretches : stretches.flatMap((one) => without(ends, one, given));
-      return kept.map((stretch) => ({ ...stretch, part }));
+      return kept.map(({ from, to, firstEnd }) => ({ from, to, firstEnd, part }));
     });
     return all.length < 2 ? all : all.sort((a, b) => a.firstEnd - b.firstEnd);
   }

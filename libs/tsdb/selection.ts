@@ -9,6 +9,9 @@ export const NO_SERIES = 0xffffffff;
 /** Groupings kept per selection; more than a dashboard's panels use on one selector. */
 const GROUPINGS_MAX = 4;
 
+/** A table with so many times the series that are selected is not gone through. */
+const SPARSE_FACTOR = 16;
+
 /** What a block has of a selection. */
 export interface BlockPart {
   readonly block: StoredBlock;
@@ -148,6 +151,24 @@ export interface StoredSeries {
   readonly parts: readonly StoredPart[];
 }
 
+/** A map from numbers below a bound, most of which it may have. */
+class Dense {
+  private readonly found: Uint32Array;
+
+  constructor(size: number) {
+    this.found = new Uint32Array(size).fill(NO_SERIES);
+  }
+
+  get(number: number): number | undefined {
+    const found = this.found[number]!;
+    return found === NO_SERIES ? undefined : found;
+  }
+
+  set(number: number, value: number): void {
+    this.found[number] = value;
+  }
+}
+
 /** Series of the catalogue and of blocks. */
 export class JoinedSelection implements Selection {
   readonly numbers: Uint32Array;
@@ -163,19 +184,23 @@ export class JoinedSelection implements Selection {
     this.index = index;
     this.table = table;
     this.live = live;
-    const indexOf = new Uint32Array(table.size).fill(NO_SERIES);
+    const most = parts.reduce((sum, { series }) => sum + series.length, 0);
+    // Many queries share a table that has far more than they select.
+    const indexOf = most + live.length < table.size / SPARSE_FACTOR ? new Map<number, number>() : new Dense(table.size);
     index.findIn(table, live, indexOf);
-    const others = new Uint32Array(table.size);
+    const others = new Uint32Array(Math.min(table.size, most));
     let count = 0;
     this.blocks = parts.map(({ block, series, places }) => {
       const indexes = new Uint32Array(series.length);
       for (let k = 0; k < series.length; k++) {
         const one = series[k]!;
-        if (indexOf[one] === NO_SERIES) {
-          indexOf[one] = live.length + count;
+        let found = indexOf.get(one);
+        if (found === undefined) {
+          found = live.length + count;
+          indexOf.set(one, found);
           others[count++] = one;
         }
-        indexes[k] = indexOf[one]!;
+        indexes[k] = found;
       }
       return { block, indexes, places };
     });

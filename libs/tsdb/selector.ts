@@ -2,7 +2,7 @@
 // by their labels. What blocks gave lately is kept: they never change, so it holds as long as a query asks the same blocks.
 import { SeriesTable } from "../index/index.ts";
 import { compileMatcher, type Matcher } from "../model/index.ts";
-import { addInSteps } from "./add-series.ts";
+import { addInSteps, KnownPages } from "./add-series.ts";
 import type { BlockMemory, Droppable } from "./block-memory.ts";
 import type { SeriesCatalog } from "./catalog.ts";
 import { NumberedSeries, type SelectedPlaces } from "./numbered-series.ts";
@@ -62,8 +62,9 @@ export class Selector {
     if (known !== undefined) return known;
     const table = new SeriesTable();
     const parts: StoredPart[] = [];
+    const pages = new KnownPages();
     for (const { block, places } of selected) {
-      for (const steps = addInSteps(table, block, places); ; ) {
+      for (const steps = addInSteps(table, block, places, pages); ; ) {
         if (pace.isDue) await pace.rest();
         const { done, value } = steps.next();
         if (done !== true) continue;

@@ -174,9 +174,12 @@ export class StoredBlock implements Droppable {
     }
   }
 
-  /** As BlockReader.readAhead; of the index, too, what tells where to look. */
+  /** As BlockReader.readAhead; the index, too. */
   *readAhead(): Generator<void, void, void> {
-    for (const { tenant } of this.reader.footer.tenants) this.piece(tenant, () => undefined);
+    for (const { tenant } of this.reader.footer.tenants) {
+      const steps = this.piece(tenant, (piece) => piece.readAhead());
+      while (steps !== undefined && this.piece(tenant, () => steps.next().done) === false) yield;
+    }
     yield* this.reader.readAhead();
   }
 

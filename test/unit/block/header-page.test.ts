@@ -10,7 +10,7 @@ import {
   HeaderPage,
 } from "../../../libs/block/header-page.ts";
 import { decodeSeriesPage, encodeSeriesPage } from "../../../libs/block/series-page.ts";
-import { COLUMN_FIELD as FIELD } from "../../../libs/kernel/index.ts";
+import { COLUMN_CODING_BYTES, COLUMN_FIELD as FIELD } from "../../../libs/kernel/index.ts";
 import { CorruptionError, encodeSeriesKey, InvalidError } from "../../../libs/model/index.ts";
 import { columnOf, drawColumn } from "../kernel/column-courses.ts";
 import { Draw } from "../kernel/head-programs.ts";
@@ -80,6 +80,32 @@ test("an entry is the same whichever was asked for before", () => {
       expect(page.odd[i]! & HAS_NANS).toBe(all[i]!.header.nans > 0 ? HAS_NANS : 0);
     }
     expect(page.times).toEqual(Uint32Array.from(counts, (_, i) => i));
+  }
+});
+
+test("what decoding takes is what the whole entries say, on pages of either sort", () => {
+  const draw = new Draw(35);
+  for (let run = 0; run < 100; run++) {
+    const counts: number[] = [];
+    const entries = drawEntries(draw, counts);
+    const place = { path: "/b", offset: 0, payloadOffset: 7 };
+    for (const hasCounts of [false, true]) {
+      const source = sourceOf(encodeHeaderPage(entries, FIRST, hasCounts).slice());
+      const page = new HeaderPage(source, counts.length, FIRST, place, hasCounts ? undefined : (i) => counts[i]!);
+      let offset = 7;
+      const all = draw.chance(0.5) ? page.all() : [];
+      entries.forEach(({ header, checksum, reference }, i) => {
+        const { codings } = page;
+        expect(page.countAt(i)).toBe(counts[i]);
+        expect(codings.offsets[i]).toBe(offset);
+        expect([codings.payloadBytesAt(i), codings.checksumAt(i)]).toEqual([header.payloadBytes, checksum]);
+        expect(codings.referenceAt(i)).toBe(reference);
+        const known = codings.headerAt(i).bytes;
+        expect([...known.subarray(0, COLUMN_CODING_BYTES)]).toEqual([...header.bytes.subarray(0, COLUMN_CODING_BYTES)]);
+        offset += header.payloadBytes;
+      });
+      for (const [i, { header }] of all.entries()) expect([...header.bytes]).toEqual([...entries[i]!.header.bytes]);
+    }
   }
 });
 

@@ -162,6 +162,39 @@ describe("against RE2", () => {
   });
 });
 
+test("literals with anything between them, as RE2 has it", () => {
+  const piece = fc.constantFrom("a", "b", "ab", "aba", "😀", "\\.", "\\_", ".*", ".+", ".*", ".+");
+  const subject = fc.array(fc.constantFrom("a", "b", "ab", ".", "_", "😀", "\n"), { maxLength: 9 });
+  fc.assert(
+    fc.property(
+      fc.array(piece, { minLength: 1, maxLength: 8 }),
+      fc.array(
+        subject.map((parts) => parts.join("")),
+        { minLength: 1, maxLength: 12 },
+      ),
+      (parts, subjects) => {
+        const value = parts.join("");
+        const re = RE2JS.compile(`^(?s:${value})$`);
+        const m = compileMatcher({ type: "=~", name: "l", value });
+        // What the pattern was made of fits it.
+        const own = parts.map((part) => (part === ".*" ? "" : part === ".+" ? "b" : part.replace("\\", ""))).join("");
+        for (const s of [own, `${own}a`, `😀${own}`, ...subjects, ...subjects]) {
+          expect(m.matches(s), `${value} on ${JSON.stringify(s)}`).toBe(re.matches(s));
+          if (m.matches(s)) expect(s.startsWith(m.prefix)).toBe(true);
+        }
+      },
+    ),
+    { seed: 20_240_604, numRuns: 5_000 },
+  );
+});
+
+test("a pattern for the engine answers the same again, however many values it is asked for", () => {
+  const m = compileMatcher({ type: "=~", name: "l", value: "v[0-9]*7" });
+  for (let round = 0; round < 2; round++) {
+    for (let i = 0; i < 5_000; i++) expect(m.matches(`v${i}`)).toBe(i % 10 === 7);
+  }
+});
+
 describe("planning facts", () => {
   test.each<[MatchType, string, readonly string[] | undefined, string]>([
     ["=", "a", ["a"], "a"],
@@ -169,6 +202,9 @@ describe("planning facts", () => {
     ["=~", "abc", ["abc"], "abc"],
     ["=~", "a|b|a", ["a", "b"], ""],
     ["=~", "abc.*", undefined, "abc"],
+    ["=~", "abc.*d", undefined, "abc"],
+    ["=~", "a\\.c.+d.*", undefined, "a.c"],
+    ["=~", ".*d.+e", undefined, ""],
     ["=~", "abc[0-9]", undefined, "abc"],
     ["=~", "abc*", undefined, "ab"],
     ["=~", "abc+", undefined, "abc"],
