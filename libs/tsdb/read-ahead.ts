@@ -2,11 +2,11 @@
 // and the code that reads blocks has run. In slices, and only while no query is at work, once there can be any.
 // Invariant: an answer never depends on it. A damaged block that it meets leaves service as if a query had met it.
 import { setImmediate as breathe } from "node:timers/promises";
-import type { Clock } from "../env/index.ts";
-import { CanceledError, type Leaf, METRIC_NAME, type QueryContext, TimeoutError } from "../model/index.ts";
+import { CanceledError, type QueryContext, TimeoutError } from "../model/index.ts";
 import { evaluateLeaf } from "./evaluate.ts";
 import { Pace } from "./pace.ts";
 import { PlanPool } from "./plan-pool.ts";
+import { questionsOf } from "./rehearsal.ts";
 import type { DbState } from "./state.ts";
 import type { StoredBlock } from "./stored-block.ts";
 
@@ -17,15 +17,14 @@ const SLICE_MS = 4;
 const WAIT_MS = 20;
 /** Of the time before readiness, reading is over by this; the rest is for the rehearsal. */
 const READING_SHARE = 0.6;
-/** The rehearsal: how many questions it asks, of how many metrics, steps of the answers. */
-const QUESTIONS_MAX = 200;
-const METRICS_MAX = 12;
-const STEPS = 100;
-const RANGE_MS = 300_000;
+/** The rehearsal: how many questions it asks. */
+const QUESTIONS_MAX = 400;
 
 export interface ReadAheadStats {
   /** Blocks that were read ahead since the start. */
   blocks: number;
+  /** Questions of the rehearsal that were asked. */
+  questions: number;
   /** Time that it worked, in ms. */
   workedMs: number;
   isRunning: boolean;
@@ -37,13 +36,11 @@ type ReadAheadState = Pick<
 >;
 
 export class ReadAhead {
-  readonly stats: ReadAheadStats = { blocks: 0, workedMs: 0, isRunning: false };
+  readonly stats: ReadAheadStats = { blocks: 0, questions: 0, workedMs: 0, isRunning: false };
   private readonly state: ReadAheadState;
   private readonly stopping = new AbortController();
   private readonly seen = new WeakSet<StoredBlock>();
   private running: Promise<void> | undefined;
-  /** Questions of the rehearsal that were asked. */
-  private asked = 0;
 
   constructor(state: ReadAheadState) {
     this.state = state;
@@ -126,16 +123,20 @@ export class ReadAhead {
     for (const { tenant } of block.reader.footer.tenants) yield* this.state.selector.numbered.add(tenant, block);
   }
 
-  /** Asks the newest blocks what dashboards ask, for as long as there is time, and forgets the answers: that makes the code fast. */
+  /** Asks the newest block what dashboards ask, for as long as there is time, and forgets the answers: that makes the code fast. */
   private async rehearse(time: WorkTime): Promise<void> {
     const { clock, selector, side, quarantine } = this.state;
     if (!(await time.canGoOn())) return;
     const plans = new PlanPool();
     try {
-      const { tenant, leaves } = await leavesOf(newestFirst(this.state.sources.blocks)[0], clock, time);
-      while (leaves.length > 0 && this.asked < QUESTIONS_MAX && (await time.canGoOn())) {
+      // Blocks of rows may be empty: no series' rows paid.
+      const block = newestFirst(this.state.sources.blocks).find(({ reader }) => reader.seriesCount > 0);
+      if (block === undefined) return;
+      const { tenant } = block.reader.footer.tenants.toSorted((a, b) => b.count - a.count)[0]!;
+      const leaves = await questionsOf(block, tenant, new Pace(clock, time.context(tenant)));
+      while (this.stats.questions < QUESTIONS_MAX && (await time.canGoOn())) {
         const context = time.context(tenant);
-        const leaf = leaves[this.asked++ % leaves.length]!;
+        const leaf = leaves[this.stats.questions++ % leaves.length]!;
         await time.measure(() => evaluateLeaf(leaf, context, selector, this.state.sources, side, clock, plans));
       }
     } catch (error) {
@@ -224,47 +225,4 @@ function newestFirst(blocks: readonly StoredBlock[]): StoredBlock[] {
   return blocks.toSorted((a, b) => {
     return b.reader.footer.maxMs - a.reader.footer.maxMs || Number(a.isRows) - Number(b.isRows);
   });
-}
-
-/** What a dashboard may ask of a block's greatest tenant, over the time of the block. */
-async function leavesOf(
-  block: StoredBlock | undefined,
-  clock: Clock,
-  time: WorkTime,
-): Promise<{ tenant: string; leaves: Leaf[] }> {
-  const own = block?.reader.footer.tenants.toSorted((a, b) => b.count - a.count)[0];
-  if (block === undefined || own === undefined) return { tenant: "", leaves: [] };
-  const { tenant } = own;
-  const pace = new Pace(clock, time.context(tenant));
-  block.acquire();
-  const names = await block.labelValues(tenant, METRIC_NAME, pace).finally(() => block.release());
-  const { minMs, maxMs } = block.reader.footer;
-  const stepMs = Math.max(1, Math.ceil((maxMs - minMs) / STEPS));
-  const grid = { startMs: minMs + 1, stepMs, count: STEPS };
-  const every = Math.max(1, Math.floor(names.length / METRICS_MAX));
-  const leaves = names
-    .filter((_, i) => i % every === 0)
-    .slice(0, METRICS_MAX)
-    .flatMap((value): Leaf[] => {
-      const matchers = [{ type: "=", name: METRIC_NAME, value }] as const;
-      const one = { grid, matchers, rangeMs: RANGE_MS, offsetMs: 0, args: [] };
-      return [
-        {
-          ...{ ...one, rollup: "rate", dropName: true },
-          aggregation: { op: "sum", without: false, labels: [METRIC_NAME] },
-        },
-        { ...one, rollup: "last", dropName: false },
-        {
-          ...{ ...one, rollup: "max_over_time", dropName: true },
-          aggregation: { op: "max", without: false, labels: [] },
-        },
-      ];
-    });
-  const all = [{ type: "!=", name: METRIC_NAME, value: "" }] as const;
-  const count = { op: "count", without: false, labels: [] } as const;
-  leaves.push({
-    ...{ grid, matchers: all, rollup: "last", rangeMs: RANGE_MS, offsetMs: 0, args: [], dropName: false },
-    aggregation: count,
-  });
-  return { tenant, leaves };
 }

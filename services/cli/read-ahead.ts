@@ -20,8 +20,8 @@ export async function readAhead(engine: Db, budgetMs: number, log: Logger): Prom
   return () => {
     engine.readAheadBesideQueries(budgetMs * AFTER_FACTOR).then(
       () => {
-        const { blocks, workedMs, keptBytes } = engine.report().readAhead;
-        log.debug({ blocks, workedMs: Math.round(workedMs), keptBytes }, "blocks were read ahead");
+        const { blocks, questions, workedMs, keptBytes } = engine.report().readAhead;
+        log.debug({ blocks, questions, workedMs: Math.round(workedMs), keptBytes }, "blocks were read ahead");
       },
       (err: unknown) => log.error({ err }, "reading blocks ahead was cut short"),
     );

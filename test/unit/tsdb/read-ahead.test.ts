@@ -1,9 +1,11 @@
 // test/unit/tsdb/read-ahead.test.ts: blocks that are read before queries ask: what is kept and for how long it works is bounded, it waits for
 // queries, ends with the storage, and meets damage as a query does; answers are those of a storage that read nothing ahead.
 import { expect, test } from "vitest";
+import { BlockReader } from "../../../libs/block/index.ts";
 import { SimClock, SimFileSystem } from "../../../libs/env/index.ts";
 import type { Leaf, LeafResult } from "../../../libs/model/index.ts";
 import type { Db, DbOptions } from "../../../libs/tsdb/index.ts";
+import { kernel } from "../block/block-fixture.ts";
 import { contents, DATA_DIR, HOUR, NOW, openDb, type Row, settled, TENANT, write } from "./db-fixture.ts";
 
 const BLOCKS = `${DATA_DIR}/blocks`;
@@ -80,6 +82,22 @@ test("all blocks are read, before queries and beside them; answers stay what the
     expect(db.report().counters.leaves).toBe(1);
     await settled(clock, db.close());
   }
+});
+
+test("questions are made of the newest block that has series: the rows of a day may be none", async () => {
+  const { fs } = await disk();
+  // Two days later there are rows of the day: none, as no series has samples enough.
+  const later = new SimClock(NOW + 48 * HOUR);
+  const kept = { retentionMs: 1000 * HOUR };
+  const merging = await openDb(fs, { clock: later, ...kept });
+  await settled(later, merging.compact());
+  const rows = blockFiles(fs).map((name) => new BlockReader(fs, `${BLOCKS}/${name}`, kernel));
+  expect(rows.filter(({ footer, seriesCount }) => footer.level !== "raw" && seriesCount === 0)).not.toEqual([]);
+  await settled(later, merging.close());
+  const { db, clock } = await opened(fs, kept);
+  await settled(clock, db.readAheadOfQueries(1000));
+  expect(db.report().readAhead.questions).toBeGreaterThan(0);
+  await settled(clock, db.close());
 });
 
 test("no time: nothing is read; memory for blocks: half of it is used at most, by the newest", async () => {
