@@ -235,3 +235,8 @@ function isOfPieces(value: string, { literals, gaps }: Pieces): boolean {
   }
   return value.length - literals[last]!.length >= at + gaps[last - 1]! && value.endsWith(literals[last]!);
 }
+
+/** The regular expression that takes this text alone. */
+export function escapeRegex(text: string): string {
+  return text.replace(/[\\.+*?()|[\]{}^$]/g, "\\$&");
+}

@@ -5,6 +5,7 @@ import {
   type CompiledMatcher,
   compileMatcher,
   ExecutionError,
+  escapeRegex,
   type Grid,
   type Labels,
   labelsKey,
@@ -82,10 +83,6 @@ async function fetchInfo(
   const columns = result.columns.map(({ labels, values, present }) => ({ labels, values, present, dropName: false }));
   const value = leafGrid === grid ? columns : replicate({ kind: "vector", columns }, grid.count);
   return Array.isArray(value) ? value : (value as { columns: readonly Column[] }).columns;
-}
-
-function escapeRegex(text: string): string {
-  return text.replace(/[\\.+*?()|[\]{}^$]/g, "\\$&");
 }
 
 /** Matches series with info series by target. */

@@ -1,6 +1,6 @@
 // libs/tsdb/rehearsal.ts: what a dashboard may ask of a block, made of the names and values that it holds: read-ahead asks it before anybody does,
 // so that the code is compiled and what it looks up is in memory.
-import { type Leaf, type LeafAggregation, METRIC_NAME } from "../model/index.ts";
+import { escapeRegex, type Leaf, type LeafAggregation, METRIC_NAME } from "../model/index.ts";
 import type { Pace } from "./pace.ts";
 import type { StoredBlock } from "./stored-block.ts";
 
@@ -33,7 +33,8 @@ export async function questionsOf(block: StoredBlock, tenant: string, pace: Pace
         const metric = { type: "=", name: METRIC_NAME, value } as const;
         const one = { ...all, matchers: [metric] };
         const ofTarget = { ...all, matchers: [metric, { type: "=", ...target } as const] };
-        const prefix = { type: "=~", name: METRIC_NAME, value: `${value.slice(0, PREFIX_LETTERS)}.*` } as const;
+        const letters = escapeRegex(Array.from(value).slice(0, PREFIX_LETTERS).join(""));
+        const prefix = { type: "=~", name: METRIC_NAME, value: `${letters}.*` } as const;
         return [
           { ...one, rollup: "rate", dropName: true, ...by("sum", METRIC_NAME) },
           { ...one, rollup: "rate", dropName: true, ...by("avg", target.name) },

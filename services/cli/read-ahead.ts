@@ -13,17 +13,18 @@ export function readsAhead({ dataDir, readAhead }: { readonly dataDir: string; r
   return readAhead > 0 && existsSync(folder) && readdirSync(folder).length > 0;
 }
 
-/** Reads before readiness; what it returns, called once ready, goes on in the background until the engine closes. */
+/**
+ * Reads before readiness; what it returns, called once ready, goes on in the background until the engine closes. Never rejects: a storage that
+ * has read nothing answers all the same.
+ */
 export async function readAhead(engine: Db, budgetMs: number, log: Logger): Promise<() => void> {
   if (budgetMs === 0) return () => undefined;
-  await engine.readAheadOfQueries(budgetMs);
+  const cutShort = (err: unknown): void => log.error({ err }, "reading blocks ahead was cut short");
+  await engine.readAheadOfQueries(budgetMs).catch(cutShort);
   return () => {
-    engine.readAheadBesideQueries(budgetMs * AFTER_FACTOR).then(
-      () => {
-        const { blocks, questions, workedMs, keptBytes } = engine.report().readAhead;
-        log.debug({ blocks, questions, workedMs: Math.round(workedMs), keptBytes }, "blocks were read ahead");
-      },
-      (err: unknown) => log.error({ err }, "reading blocks ahead was cut short"),
-    );
+    engine.readAheadBesideQueries(budgetMs * AFTER_FACTOR).then(() => {
+      const { blocks, questions, workedMs, keptBytes } = engine.report().readAhead;
+      log.debug({ blocks, questions, workedMs: Math.round(workedMs), keptBytes }, "blocks were read ahead");
+    }, cutShort);
   };
 }

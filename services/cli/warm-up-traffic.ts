@@ -18,7 +18,9 @@ const PODS_MAX = 40;
 /** In a message: the tag before a sample's time, and the bytes of the value before it. */
 const TIME_TAG = 0x10;
 const VALUE_BYTES = 8;
-const POD = "pod-00";
+/** What the names of pods begin with, and nothing else in their messages; so many digits follow. */
+const POD = "pod-";
+const POD_DIGITS = 2;
 
 /** Scrapes one after the other. */
 export class Traffic {
@@ -89,10 +91,9 @@ class Report {
 
   /** Makes all of its series those of other pods. */
   rename(number: number): void {
-    const text = `pod-${String(number).padStart(2, "0")}`;
-    for (let at = this.message.indexOf("pod-"); at >= 0; at = this.message.indexOf("pod-", at + 1)) {
-      if (this.message.indexOf("_", at) !== at + POD.length) continue;
-      this.message.write(text, at);
+    const digits = String(number).padStart(POD_DIGITS, "0");
+    for (let at = this.message.indexOf(POD); at >= 0; at = this.message.indexOf(POD, at + 1)) {
+      this.message.write(digits, at + POD.length);
     }
   }
 }
@@ -130,7 +131,7 @@ function hostFamilies(host: number): ExposedFamily[] {
 function podFamilies(): ExposedFamily[] {
   const values: ExposedFamily["values"][number][] = [];
   for (let i = 0; i < POD_SERIES; i++) {
-    const labels = { pod: `${POD}_${i}`, namespace: `team-${i % 7}`, container: "main" };
+    const labels = { pod: `${POD}${"0".repeat(POD_DIGITS)}_${i}`, namespace: `team-${i % 7}`, container: "main" };
     values.push({ name: `warm_pod_restarts_${i % 4}_total`, labels, value: i + 1 });
   }
   return [{ name: "warm", help: "", type: "gauge", values }];

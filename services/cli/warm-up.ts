@@ -36,6 +36,7 @@ const ROUND_SHARES = [0.4, 0.6];
 const WRITES_SHARE = 0.4;
 const HEAD_SHARE = 0.65;
 
+/** Then the next connection is opened. */
 const REQUESTS_PER_CONNECTION = 32;
 
 /** Forms that dashboards are made of. */

@@ -100,6 +100,22 @@ test("questions are made of the newest block that has series: the rows of a day 
   await settled(clock, db.close());
 });
 
+test("any name may be asked for: also one that is no regular expression, or ends within a character", async () => {
+  const fs = new SimFileSystem();
+  const first = await opened(fs);
+  const names = ["a(b[c", "1234567😀x", "\\"];
+  await write(
+    first.db,
+    names.map((__name__): Row => [{ __name__, i: "1" }, NOW - HOUR, 1]),
+  );
+  await settled(first.clock, first.db.flush());
+  await settled(first.clock, first.db.close());
+  const { db, clock } = await opened(fs);
+  await settled(clock, db.readAheadOfQueries(1000));
+  expect(db.report().readAhead.questions).toBeGreaterThan(names.length);
+  await settled(clock, db.close());
+});
+
 test("no time: nothing is read; memory for blocks: half of it is used at most, by the newest", async () => {
   const { fs, newer } = await disk();
   const idle = await opened(fs);
