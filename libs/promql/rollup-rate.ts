@@ -25,8 +25,9 @@ export function rollupExtrapolated(
   const drop = monotone ? -1 : firstDrop(values, plan.low, plan.high);
   if (drop >= 0) return extrapolateWithResets(plan, values, drop, out, present, perSecond);
   if (plan.samplesMin >= 2) return extrapolateDense(plan, values, out, present, perSecond);
-  const { count, from, to, zeroRatio } = plan;
-  const factors = perSecond ? plan.rateFactor : plan.factor;
+  const { count, from, to } = plan;
+  const { zeroRatio, rateFactor, factor } = plan.extrapolation;
+  const factors = perSecond ? rateFactor : factor;
   let points = 0;
   for (let s = 0; s < count; s++) {
     const f = from[s]!;
@@ -54,8 +55,9 @@ function extrapolateDense(
   present: Uint8Array,
   perSecond: boolean,
 ): number {
-  const { count, from, to, zeroRatio } = plan;
-  const factors = perSecond ? plan.rateFactor : plan.factor;
+  const { count, from, to } = plan;
+  const { zeroRatio, rateFactor, factor } = plan.extrapolation;
+  const factors = perSecond ? rateFactor : factor;
   for (let s = 0; s < count; s++) {
     const first = values[from[s]!]!;
     const result = values[to[s]! - 1]! - first;
@@ -72,15 +74,17 @@ function extrapolateDense(
 
 /** The extrapolation factor of a counter that is not extended to before it was zero. */
 function clampedFactor(plan: WindowPlan, s: number, first: number, result: number, perSecond: boolean): number {
-  const interval = plan.sampled[s]!;
+  const { sampled, toStart, toEnd, factor, rateFactor } = plan.extrapolation;
+  const interval = sampled[s]!;
   const toZero = interval * (first / result);
-  if (!(toZero < plan.toStart[s]!)) return perSecond ? plan.rateFactor[s]! : plan.factor[s]!;
-  const factor = (interval + toZero + plan.toEnd[s]!) / interval;
-  return perSecond ? factor / (plan.rangeMs / 1000) : factor;
+  if (!(toZero < toStart[s]!)) return perSecond ? rateFactor[s]! : factor[s]!;
+  const clamped = (interval + toZero + toEnd[s]!) / interval;
+  return perSecond ? clamped / (plan.rangeMs / 1000) : clamped;
 }
 
 function extrapolateDelta(plan: WindowPlan, values: Float64Array, out: Float64Array, present: Uint8Array): number {
-  const { count, from, to, factor } = plan;
+  const { count, from, to } = plan;
+  const { factor } = plan.extrapolation;
   let points = 0;
   for (let s = 0; s < count; s++) {
     const f = from[s]!;
@@ -106,8 +110,9 @@ function extrapolateWithResets(
   present: Uint8Array,
   perSecond: boolean,
 ): number {
-  const { count, from, to, zeroRatio } = plan;
-  const factors = perSecond ? plan.rateFactor : plan.factor;
+  const { count, from, to } = plan;
+  const { zeroRatio, rateFactor, factor } = plan.extrapolation;
+  const factors = perSecond ? rateFactor : factor;
   const drops = listDrops(values, drop - 1, plan.high);
   const at = positions;
   let points = 0;

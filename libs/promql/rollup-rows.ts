@@ -3,6 +3,7 @@
 // The answer is that from samples, order of additions apart: rows keep first and last samples with their times, and what resets took.
 // Invariants: the plan was made for the rows' ends; rows without samples are there for rollups that see stale markers only.
 import { InternalError, ROW, type Rollup, type RowTable } from "../model/index.ts";
+import { createExtrapolation, type Extrapolation, extrapolateStep, reserveSteps } from "./extrapolation.ts";
 import { rollupEdge, rollupExtreme, rollupSum } from "./rollup-over-time.ts";
 import type { WindowPlan } from "./window-plan.ts";
 
@@ -173,29 +174,21 @@ function averageRows(plan: WindowPlan, { columns }: RowTable, out: Float64Array,
 }
 
 /** The extrapolation of a plan's windows for rows of as many samples, at the same distances from their ends. */
-interface Extrapolation {
-  plan: WindowPlan | undefined;
+interface RowExtrapolation {
+  /** That of the plan, and the rows that its windows cover: [low, high). */
+  version: number;
   low: number;
   high: number;
-  /** What it was worked out for, of the rows in [low, high). */
+  /** What it was worked out for, of these rows. */
   readonly keys: { readonly which: number; values: Float64Array }[];
-  /** By step, as in a WindowPlan; `sampled` is 0 where a window has fewer than two samples. */
-  sampled: Float64Array;
-  toStart: Float64Array;
-  toEnd: Float64Array;
-  factor: Float64Array;
-  rateFactor: Float64Array;
-  zeroRatio: Float64Array;
+  /** `sampled` is 0 where a window has fewer than two samples. */
+  readonly steps: Extrapolation;
 }
 
 /** Series of several targets take turns: so many are kept. */
-const extrapolations = Array.from({ length: 8 }, (): Extrapolation => {
-  const none = new Float64Array(0);
-  return {
-    ...{ plan: undefined, low: 0, high: 0 },
-    keys: [ROW.FIRST_MS, ROW.LAST_MS, ROW.COUNT].map((which) => ({ which, values: none })),
-    ...{ sampled: none, toStart: none, toEnd: none, factor: none, rateFactor: none, zeroRatio: none },
-  };
+const known = Array.from({ length: 8 }, (): RowExtrapolation => {
+  const keys = [ROW.FIRST_MS, ROW.LAST_MS, ROW.COUNT].map((which) => ({ which, values: new Float64Array(0) }));
+  return { version: -1, low: 0, high: 0, keys, steps: createExtrapolation() };
 });
 let oldest = 0;
 
@@ -257,18 +250,15 @@ function extrapolateRows(
 }
 
 function extrapolationOf(plan: WindowPlan, rows: RowTable, levelMs: number): Extrapolation {
-  // A plan that was made anew has other windows.
-  if (!plan.rateReady) for (const one of extrapolations) if (one.plan === plan) one.plan = undefined;
-  plan.rateReady = true;
-  for (const one of extrapolations) if (one.plan === plan && isOf(one, plan, rows)) return one;
-  const next = extrapolations[oldest]!;
-  oldest = (oldest + 1) % extrapolations.length;
+  for (const one of known) if (isOf(one, plan, rows)) return one.steps;
+  const next = known[oldest]!;
+  oldest = (oldest + 1) % known.length;
   extrapolate(next, plan, rows, levelMs);
-  return next;
+  return next.steps;
 }
 
-function isOf({ low, high, keys }: Extrapolation, plan: WindowPlan, { columns }: RowTable): boolean {
-  if (low !== plan.low || high !== plan.high) return false;
+function isOf({ version, low, high, keys }: RowExtrapolation, plan: WindowPlan, { columns }: RowTable): boolean {
+  if (version !== plan.version || low !== plan.low || high !== plan.high) return false;
   for (const { which, values } of keys) {
     const own = columns[which]!;
     for (let i = low; i < high; i++) if (own[i] !== values[i - low]) return false;
@@ -276,23 +266,12 @@ function isOf({ low, high, keys }: Extrapolation, plan: WindowPlan, { columns }:
   return true;
 }
 
-/** Makes zeroRatio a little too large, so that rounding never hides a clamp; what it lets through is computed exactly. */
-const ZERO_MARGIN = 1 + 1e-9;
-
-function extrapolate(one: Extrapolation, plan: WindowPlan, { ends, columns }: RowTable, levelMs: number): void {
+function extrapolate(one: RowExtrapolation, plan: WindowPlan, { ends, columns }: RowTable, levelMs: number): void {
   const { count, from, to, rangeMs, low, high } = plan;
-  if (one.sampled.length < count) {
-    one.sampled = new Float64Array(count);
-    one.toStart = new Float64Array(count);
-    one.toEnd = new Float64Array(count);
-    one.factor = new Float64Array(count);
-    one.rateFactor = new Float64Array(count);
-    one.zeroRatio = new Float64Array(count);
-  }
-  const { sampled, toStart, toEnd, factor, rateFactor, zeroRatio } = one;
+  const { steps } = one;
+  reserveSteps(steps, count);
   const firstMs = columns[ROW.FIRST_MS]!;
   const lastMs = columns[ROW.LAST_MS]!;
-  const rangeSeconds = rangeMs / 1000;
   countBefore(columns[ROW.COUNT]!, low, high);
   const before = samplesBefore;
   let end = plan.startMs - plan.offsetMs;
@@ -300,32 +279,14 @@ function extrapolate(one: Extrapolation, plan: WindowPlan, { ends, columns }: Ro
     const f = from[s]!;
     const l = to[s]! - 1;
     const n = l < f ? 0 : before[l + 1]! - before[f]!;
-    if (n < 2) {
-      sampled[s] = 0;
-      continue;
-    }
-    const firstTime = ends[f]! - levelMs + firstMs[f]!;
-    const lastTime = ends[l]! - lastMs[l]!;
-    const interval = (lastTime - firstTime) / 1000;
-    const average = interval / (n - 1);
-    const threshold = average * 1.1;
-    let head = (firstTime - (end - rangeMs)) / 1000;
-    let tail = (end - lastTime) / 1000;
-    if (head >= threshold) head = average / 2;
-    if (tail >= threshold) tail = average / 2;
-    sampled[s] = interval;
-    toStart[s] = head;
-    toEnd[s] = tail;
-    const by = (interval + head + tail) / interval;
-    factor[s] = by;
-    rateFactor[s] = by / rangeSeconds;
-    zeroRatio[s] = (head / interval) * ZERO_MARGIN;
+    if (n < 2) steps.sampled[s] = 0;
+    else extrapolateStep(steps, s, ends[f]! - levelMs + firstMs[f]!, ends[l]! - lastMs[l]!, n, end, rangeMs);
   }
   for (const key of one.keys) {
     if (key.values.length < high - low) key.values = new Float64Array(high - low);
     key.values.set(columns[key.which]!.subarray(low, high));
   }
-  one.plan = plan;
+  one.version = plan.version;
   one.low = low;
   one.high = high;
 }

@@ -4,6 +4,7 @@
 // Invariants: from and to never decrease from step to step; a window is the half-open index range [from, to), its
 // time range is left-open: (end - rangeMs, end] with end = step time - offsetMs.
 import type { Grid } from "../model/index.ts";
+import { createExtrapolation, type Extrapolation, extrapolateStep, reserveSteps } from "./extrapolation.ts";
 
 /** Window bounds of every step for one (timestamp column, grid, range, offset). Reusable: planWindows overwrites it. */
 export interface WindowPlan {
@@ -28,28 +29,17 @@ export interface WindowPlan {
   /** The union of all windows lies in [low, high). */
   low: number;
   high: number;
-  /** Whether the arrays below are filled for this plan. They hold seconds, and are only set where n ≥ 2. */
+  /** Unlike that of any plan made before: what was worked out for one is known by it. */
+  version: number;
+  /** Whether the extrapolation is that of this plan's samples. It is only set where n ≥ 2. */
   rateReady: boolean;
-  /** Time from first to last sample. */
-  sampled: Float64Array;
-  /** Extrapolation towards the start, before the clamp to a counter's zero. */
-  toStart: Float64Array;
-  /** Extrapolation towards the end. */
-  toEnd: Float64Array;
-  /** (sampled + toStart + toEnd) / sampled. */
-  factor: Float64Array;
-  /** factor per second of range. */
-  rateFactor: Float64Array;
-  /** A counter whose first value is above this × its increase cannot reach zero before toStart. */
-  zeroRatio: Float64Array;
+  readonly extrapolation: Extrapolation;
 }
 
-/** Makes zeroRatio a little too large, so that rounding never hides a clamp; what it lets through is computed exactly. */
-const ZERO_MARGIN = 1 + 1e-9;
+let lastVersion = 0;
 
 /** An empty plan to be filled by planWindows. */
 export function createWindowPlan(): WindowPlan {
-  const none = new Float64Array(0);
   return {
     n: 0,
     startMs: 0,
@@ -64,13 +54,9 @@ export function createWindowPlan(): WindowPlan {
     samplesMin: 0,
     low: 0,
     high: 0,
+    version: 0,
     rateReady: false,
-    sampled: none,
-    toStart: none,
-    toEnd: none,
-    factor: none,
-    rateFactor: none,
-    zeroRatio: none,
+    extrapolation: createExtrapolation(),
   };
 }
 
@@ -97,6 +83,7 @@ export function planWindows(
   plan.count = count;
   plan.rangeMs = rangeMs;
   plan.offsetMs = offsetMs;
+  plan.version = ++lastVersion;
   plan.rateReady = false;
   const from = plan.from;
   const to = plan.to;
@@ -136,42 +123,16 @@ export function planWindows(
   return plan;
 }
 
-/**
- * Fills the extrapolation columns: Prometheus' extrapolatedRate as far as it depends on times. A gap at either end of
- * the window that is at least 1.1 × the average distance between samples counts as half that distance.
- */
+/** Works the extrapolation of the plan's samples out, once. */
 export function planExtrapolation(plan: WindowPlan, times: Float64Array): void {
   if (plan.rateReady) return;
-  const count = plan.count;
-  if (plan.sampled.length < count) {
-    plan.sampled = new Float64Array(count);
-    plan.toStart = new Float64Array(count);
-    plan.toEnd = new Float64Array(count);
-    plan.factor = new Float64Array(count);
-    plan.rateFactor = new Float64Array(count);
-    plan.zeroRatio = new Float64Array(count);
-  }
-  const { from, to, sampled, toStart, toEnd, factor, rateFactor, zeroRatio, rangeMs } = plan;
-  const rangeSeconds = rangeMs / 1000;
+  const { from, to, count, rangeMs, extrapolation } = plan;
+  reserveSteps(extrapolation, count);
   let end = plan.startMs - plan.offsetMs;
   for (let s = 0; s < count; s++, end += plan.stepMs) {
     const first = from[s]!;
     const last = to[s]! - 1;
-    if (last <= first) continue;
-    const interval = (times[last]! - times[first]!) / 1000;
-    const average = interval / (last - first);
-    const threshold = average * 1.1;
-    let before = (times[first]! - (end - rangeMs)) / 1000;
-    let after = (end - times[last]!) / 1000;
-    if (before >= threshold) before = average / 2;
-    if (after >= threshold) after = average / 2;
-    sampled[s] = interval;
-    toStart[s] = before;
-    toEnd[s] = after;
-    const f = (interval + before + after) / interval;
-    factor[s] = f;
-    rateFactor[s] = f / rangeSeconds;
-    zeroRatio[s] = (before / interval) * ZERO_MARGIN;
+    if (last > first) extrapolateStep(extrapolation, s, times[first]!, times[last]!, last - first + 1, end, rangeMs);
   }
   plan.rateReady = true;
 }
