@@ -195,13 +195,13 @@ export class ByteSource {
     while (this.u8() > 127);
   }
 
-  /** Goes past a number for each place where `has` isn't 0, and notes where each begins or would begin. */
-  skipNumbers(has: Uint8Array, starts: Uint32Array): void {
+  /** Goes past a number for each of `starts`, and notes where it begins. */
+  skipNumbers(starts: Uint32Array): void {
     const { bytes } = this;
     let at = this.at;
-    for (let i = 0; i < has.length; i++) {
+    for (let i = 0; i < starts.length; i++) {
       starts[i] = at;
-      if (has[i] !== 0) while (bytes[at++]! > 127);
+      while (bytes[at++]! > 127);
     }
     this.need(at - this.at);
     this.at = at;

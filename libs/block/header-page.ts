@@ -1,6 +1,7 @@
 // libs/block/header-page.ts: the headers of up to 512 columns, field by field, so that like stands beside like when the page is packed.
 // FORMAT.md, "Header pages". All fields of the codec's header come back but the two that only the encoder tells.
 import {
+  COLUMN_CODING_BYTES,
   COLUMN_HEADER_BYTES,
   ColumnHeader,
   COLUMN_FIELD as FIELD,
@@ -10,7 +11,7 @@ import {
   KIND_LINEAR,
   NO_INDEX,
 } from "../kernel/index.ts";
-import { ByteSink, ByteSource, putInteger } from "./byte-stream.ts";
+import { ByteSink, ByteSource } from "./byte-stream.ts";
 import type { ColumnEntry, StoredColumn } from "./column-entry.ts";
 import {
   copyField,
@@ -22,7 +23,7 @@ import {
   skipTagged,
   writeNumber,
 } from "./header-number.ts";
-import { PageCodings, readReference } from "./page-codings.ts";
+import { PageCodings } from "./page-codings.ts";
 
 /** The streams of a page, in order. A statistic has a stream of tags and one of numbers. */
 const STREAMS = [
@@ -144,19 +145,10 @@ function writeEntry(s: Record<Stream, ByteSink>, entry: ColumnEntry, column: num
   s.specials.uvarint(header.count - 1 - header.lastIndex);
 }
 
-/** Streams with a byte for each column, for coded ones, for those of integers; and one with four for each payload. */
-const OF_ALL = ["kinds", "exponents", "baseTags", "odd", "first", "last", "min", "max", "sum", "resetSum"] as const;
-const OF_CODED = ["predictors", "shifts", "tables"] as const;
-/** Streams with numbers for all columns or some, which are as long as they are. */
-const VARYING = [
-  ...["counts", "times", "lengths", "references", "bases", "steps", "biases", "gcds", "resets", "specials"],
-  ...["firstN", "lastN", "minN", "maxN", "sumN", "resetSumN"],
-] as const;
+/** Streams of statistics: with a byte for each column, and with numbers, which are as long as they are. */
+const OF_ALL = ["exponents", "odd", "first", "last", "min", "max", "sum", "resetSum"] as const;
+const VARYING = ["resets", "specials", "firstN", "lastN", "minN", "maxN", "sumN", "resetSumN"] as const;
 const NUMBERS = ["first", "last", "min", "max", "sum", "resetSum"] as const;
-const ROW_CODED = VARYING.length;
-const ROW_INTEGERS = ROW_CODED + 1;
-const ROW_STORED = ROW_INTEGERS + 1;
-const ROWS = ROW_STORED + 1;
 export const HAS_STALES = 1;
 export const HAS_NANS = 2;
 
@@ -183,7 +175,7 @@ export class HeaderPage {
   private readonly sizeBytes: number;
   private read = 0;
   private knownCodings: PageCodings | undefined;
-  /** Where each column's entry begins in each stream that is not as long for all. */
+  /** Where each column's statistics begin in each stream that is not as long for all. */
   private positions: Uint32Array | undefined;
   private readonly specialStarts: Uint32Array;
   private ofAll: ByteSource[] | undefined;
@@ -259,77 +251,46 @@ export class HeaderPage {
   }
 
   private decode(i: number): StoredColumn {
-    const { offsets } = this.codings;
+    const { codings, streams, entries } = this;
     this.positions ??= this.layOut();
-    const { streams, positions, entries } = this;
+    const { positions } = this;
     const columns = entries.length;
     this.ofAll ??= OF_ALL.map((name) => streams[name]);
     this.varying ??= VARYING.map((name) => streams[name]);
     for (const stream of this.ofAll) stream.at = i;
     for (let row = 0; row < VARYING.length; row++) this.varying[row]!.at = positions[row * columns + i]!;
-    for (const name of OF_CODED) streams[name].at = positions[ROW_CODED * columns + i]!;
-    streams.residualTables.at = positions[ROW_INTEGERS * columns + i]!;
-    streams.checksums.at = positions[ROW_STORED * columns + i]!;
     const slab = Math.floor(i / SLAB);
     const bytes = this.slabs[slab] ?? new Uint8Array(Math.min(SLAB, columns - slab * SLAB) * COLUMN_HEADER_BYTES);
     this.slabs[slab] = bytes;
     const from = (i % SLAB) * COLUMN_HEADER_BYTES;
     const header = new ColumnHeader(bytes.subarray(from, from + COLUMN_HEADER_BYTES));
-    return readEntry(streams, header, this.firstColumn + i, offsets[i]!, this.countOf);
+    header.bytes.set(codings.headerAt(i).bytes.subarray(0, COLUMN_CODING_BYTES));
+    readStatistics(streams, header);
+    return {
+      ...{ header, times: this.times[i]!, offset: codings.offsets[i]! },
+      ...{ checksum: codings.checksumAt(i), reference: codings.referenceAt(i) },
+    };
   }
 
-  /** Finds where the entries begin, and that nothing is left behind the last ones. */
+  /** Finds where the statistics of each column begin, and that nothing is left behind the last ones. */
   private layOut(): Uint32Array {
-    const { streams, countOf } = this;
+    const { streams } = this;
     const columns = this.entries.length;
-    const positions = new Uint32Array(ROWS * columns);
-    const isCoded = new Uint8Array(columns);
-    const isOfIntegers = new Uint8Array(columns);
-    const hasReference = new Uint8Array(columns);
-    for (const name of OF_ALL) streams[name].at = 0;
-    for (let i = 0; i < columns; i++) {
-      const packed = streams.kinds.u8();
-      isCoded[i] = (packed & 3) === KIND_CODED ? 1 : 0;
-      isOfIntegers[i] = isCoded[i] === 1 || (packed & 3) === KIND_LINEAR ? 1 : 0;
-      hasReference[i] = ((packed >> 2) & FLAG_REFERENCE) !== 0 ? 1 : 0;
-    }
-    const everywhere = new Uint8Array(columns).fill(1);
-    const skip = (name: (typeof VARYING)[number], counts: Uint8Array): void => {
+    const positions = new Uint32Array(VARYING.length * columns);
+    const rowOf = (name: (typeof VARYING)[number]): Uint32Array => {
       const row = VARYING.indexOf(name) * columns;
-      streams[name].at = 0;
-      streams[name].skipNumbers(counts, positions.subarray(row, row + columns));
+      return positions.subarray(row, row + columns);
     };
-    skip("counts", countOf === undefined ? everywhere : new Uint8Array(columns));
-    skip("times", everywhere);
-    skip("lengths", everywhere);
-    skip("references", hasReference);
-    skip("bases", streams.baseTags.raw(columns));
-    skip("steps", isOfIntegers);
-    skip("biases", isCoded);
-    skip("gcds", isCoded);
-    skip("resets", everywhere);
-    positions.set(this.specialStarts, VARYING.indexOf("specials") * columns);
+    streams.resets.at = 0;
+    streams.resets.skipNumbers(rowOf("resets"));
+    streams.resets.end();
+    rowOf("specials").set(this.specialStarts);
     for (const name of NUMBERS) {
-      const row = VARYING.indexOf(`${name}N`) * columns;
-      skipTagged(streams[name], streams[`${name}N`], columns, positions.subarray(row, row + columns));
+      streams[name].at = 0;
+      skipTagged(streams[name], streams[`${name}N`], columns, rowOf(`${name}N`));
+      streams[name].end();
+      streams[`${name}N`].end();
     }
-    const isStored = new Uint8Array(columns);
-    streams.lengths.at = 0;
-    for (let i = 0; i < columns; i++) isStored[i] = streams.lengths.uvarint() > 0 ? 1 : 0;
-    const count = (row: number, is: Uint8Array, size: number): number => {
-      let at = 0;
-      for (let i = 0; i < columns; i++) {
-        positions[row * columns + i] = at;
-        if (is[i] === 1) at += size;
-      }
-      return at;
-    };
-    const coded = count(ROW_CODED, isCoded, 1);
-    for (const name of OF_CODED) streams[name].at = coded;
-    streams.residualTables.at = count(ROW_INTEGERS, isOfIntegers, 1);
-    streams.checksums.at = count(ROW_STORED, isStored, 4);
-    for (const name of OF_ALL) streams[name].at = columns;
-    for (const name of STREAMS) streams[name].end();
     return positions;
   }
 
@@ -349,6 +310,7 @@ export class HeaderPage {
       specials.uvarint();
     }
     specials.end();
+    streams.counts.end();
   }
 }
 
@@ -364,46 +326,11 @@ export function decodeHeaderPage(
   return new HeaderPage(source, columns, firstColumn, { path, offset, payloadOffset: 0 }, countOf).all();
 }
 
-function readEntry(
-  s: Record<Stream, ByteSource>,
-  header: ColumnHeader,
-  column: number,
-  offset: number,
-  countOf?: (times: number) => number,
-): StoredColumn {
-  const { bytes, view } = header;
-  const ownCount = countOf === undefined ? s.counts.uvarint() : 0;
-  const packed = s.kinds.u8();
-  const [kind, flags] = [packed & 3, packed >> 2];
-  const times = s.times.uvarint();
-  const count = countOf === undefined ? ownCount : countOf(times);
-  view.setUint32(FIELD.COUNT, count, true);
-  bytes[FIELD.KIND] = kind;
-  bytes[FIELD.FLAGS] = flags;
-  const coded = kind === KIND_CODED;
-  const integers = coded || kind === KIND_LINEAR;
-  bytes[FIELD.GCD] = 1;
-  if (coded) {
-    bytes[FIELD.PREDICTOR] = s.predictors.u8();
-    bytes[FIELD.SHIFT] = s.shifts.u8();
-    const tables = s.tables.u8();
-    bytes[FIELD.TABLE_ZERO] = tables & 15;
-    bytes[FIELD.TABLE_OTHER] = tables >> 4;
-    s.biases.svarint64Into(view, FIELD.BIAS);
-    s.gcds.svarint64Into(view, FIELD.GCD);
-  }
-  if (integers) {
-    bytes[FIELD.TABLE_RESIDUAL] = s.residualTables.u8();
-    s.steps.svarint64Into(view, FIELD.STEP);
-  }
-  const payloadBytes = s.lengths.uvarint();
-  view.setUint32(FIELD.PAYLOAD_BYTES, payloadBytes, true);
-  const checksum = payloadBytes > 0 ? s.checksums.u32() : 0;
-  let reference = -1;
-  if ((flags & FLAG_REFERENCE) !== 0) reference = readReference(s.references, column);
+/** Adds the statistics to a header that has what decoding takes. Errors: CorruptionError. */
+function readStatistics(s: Record<Stream, ByteSource>, header: ColumnHeader): void {
+  const { bytes, view, count } = header;
+  const [kind, flags] = [bytes[FIELD.KIND]!, bytes[FIELD.FLAGS]!];
   const exponent = s.exponents.u8();
-  if (exponent > EXPONENT_MAX) throw s.exponents.damage(`exponent ${exponent}`, `at most ${EXPONENT_MAX}`);
-  if (integers) bytes[FIELD.EXPONENT] = exponent;
   const scale: Scale = { power: POWERS[exponent]!, gcd: gcdOf(view, kind, flags) };
   putNan(view, FIELD.FIRST);
   readNumber(s.first, s.firstN, { power: scale.power, gcd: 1 }, 0, view, FIELD.FIRST);
@@ -416,9 +343,6 @@ function readEntry(
   copyField(view, FIELD.LAST, FIELD.MAX);
   readNumber(s.max, s.maxN, scale, anchor, view, FIELD.MAX, FIELD.FIRST);
   const resets = s.resets.uvarint();
-  if (s.baseTags.u8() !== 0) s.bases.svarint64Into(view, FIELD.BASE);
-  else if (kind === KIND_CONSTANT) copyField(view, FIELD.FIRST, FIELD.BASE);
-  else if (integers && (flags & FLAG_REFERENCE) === 0) putInteger(view, FIELD.BASE, anchor);
   readIndexes(s, view, count);
   const samples = header.samples;
   if (Number.isNaN(first * samples)) putNan(view, FIELD.SUM);
@@ -426,7 +350,6 @@ function readEntry(
   readNumber(s.sum, s.sumN, scale, sumAnchor(samples, anchor), view, FIELD.SUM);
   readNumber(s.resetSum, s.resetSumN, scale, 0, view, FIELD.RESET_SUM);
   view.setUint32(FIELD.RESETS, resets, true);
-  return { header, checksum, times, reference, offset };
 }
 
 function readIndexes(s: Record<Stream, ByteSource>, view: DataView, count: number): void {

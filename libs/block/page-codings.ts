@@ -1,6 +1,6 @@
 // libs/block/page-codings.ts: of each column of a header page what decoding its values takes: a header's first fields, and where its payload is.
 // FORMAT.md, "Header pages". Read for a whole page at once, stream by stream, into one array: most queries want values of many columns and
-// statistics of none, and an object for each column took longer than its values.
+// statistics of none, and an object for each column took longer than its values. Whole headers (header-page.ts) begin with what is read here.
 import {
   COLUMN_CODING_BYTES,
   ColumnHeader,
@@ -131,7 +131,7 @@ export class PageCodings {
 }
 
 /** The number of the column that column `column` is coded against. */
-export function readReference(references: ByteSource, column: number): number {
+function readReference(references: ByteSource, column: number): number {
   const reference = column - references.uvarint();
   if (reference < 0 || reference >= column) throw references.damage(`reference ${reference}`, `one below ${column}`);
   return reference;
