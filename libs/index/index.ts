@@ -13,3 +13,4 @@ export { SELECTION_SERIES_MAX, SELECTIONS_MAX, SelectionCache, type SeriesGroups
 export { SeriesIds } from "./series-ids.ts";
 export { SeriesIndex } from "./series-index.ts";
 export { SeriesTable } from "./series-table.ts";
+export { TablePostings } from "./table-postings.ts";

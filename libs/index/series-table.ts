@@ -57,6 +57,11 @@ export class SeriesTable implements SeriesPairs {
     return pair;
   }
 
+  /** The numbers of a label's pairs, by value; undefined for a label that no pair has. */
+  pairsOf(name: string): ReadonlyMap<string, number> | undefined {
+    return this.numbers.get(name);
+  }
+
   /** The number of a label pair, -1 when no series has it. */
   findPair(name: string, value: string): number {
     return this.numbers.get(name)?.get(value) ?? -1;

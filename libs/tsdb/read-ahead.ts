@@ -88,6 +88,15 @@ export class ReadAhead {
   }
 
   private async read(time: WorkTime): Promise<void> {
+    await this.readBlocks(time);
+    // What was read serves nobody before this is done, so it is, though the time be over.
+    for (const _ of this.state.selector.numbered.publish()) {
+      if (time.isDue) await time.canGoOn();
+      if (this.stopping.signal.aborted) return;
+    }
+  }
+
+  private async readBlocks(time: WorkTime): Promise<void> {
     for (const block of newestFirst(this.state.sources.blocks)) {
       if (this.seen.has(block)) continue;
       if (!(await time.canGoOn()) || this.isFull(0)) return;

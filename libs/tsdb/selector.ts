@@ -5,7 +5,7 @@ import { compileMatcher, type Matcher } from "../model/index.ts";
 import { addInSteps, KnownPages } from "./add-series.ts";
 import type { BlockMemory, Droppable } from "./block-memory.ts";
 import type { SeriesCatalog } from "./catalog.ts";
-import { NumberedSeries, type SelectedPlaces } from "./numbered-series.ts";
+import { NumberedSeries } from "./numbered-series.ts";
 import type { Pace } from "./pace.ts";
 import { JoinedSelection, LiveSelection, type Selection, type StoredPart, type StoredSeries } from "./selection.ts";
 import type { StoredBlock } from "./stored-block.ts";
@@ -52,14 +52,14 @@ export class Selector {
     pace: Pace,
   ): Promise<StoredSeries> {
     const compiled = matchers.map(compileMatcher);
-    const selected: SelectedPlaces[] = [];
+    const known = await this.numbered.select(blocks, tenant, compiled, pace);
+    if (known !== undefined) return known;
+    const selected: { readonly block: StoredBlock; readonly places: Uint32Array }[] = [];
     for (const block of blocks) {
       const places = await block.select(tenant, compiled, pace);
       if (pace.isDue) await pace.rest();
       if (places.length > 0) selected.push({ block, places });
     }
-    const known = this.numbered.find(tenant, selected);
-    if (known !== undefined) return known;
     const table = new SeriesTable();
     const parts: StoredPart[] = [];
     const pages = new KnownPages();

@@ -84,6 +84,40 @@ test("all blocks are read, before queries and beside them; answers stay what the
   }
 });
 
+test("series of blocks that were read are found in memory, by any matchers and at any times, as without", async () => {
+  const plain = await opened((await disk()).fs);
+  const read = await opened((await disk()).fs);
+  await settled(read.clock, read.db.readAheadOfQueries(1000));
+  // What is not in blocks yet, and series that only some blocks have.
+  for (const { db } of [plain, read])
+    await write(db, [
+      [series(3), NOW, 7],
+      [series(77), NOW, 8],
+    ]);
+  const selectors: Leaf["matchers"][] = [
+    [{ type: "=", name: "__name__", value: "m1" }],
+    [{ type: "=", name: "i", value: "3" }],
+    [
+      { type: "!=", name: "__name__", value: "m2" },
+      { type: "=~", name: "i", value: "1.*|7" },
+    ],
+    [
+      { type: "!~", name: "i", value: "[0-9]" },
+      { type: "=", name: "none", value: "" },
+    ],
+    [{ type: "=", name: "i", value: "none" }],
+    [{ type: "!=", name: "__name__", value: "" }],
+  ];
+  for (const matchers of selectors) {
+    for (const back of [0, 2, 4]) {
+      const asked = { ...leaf, matchers, grid: { ...leaf.grid, startMs: NOW - back * HOUR, count: 60 } };
+      const [a, b] = [plain, read].map(({ db, clock }) => settled(clock, db.queryable.evaluate(asked, context)));
+      expect(await b).toEqual(await a);
+    }
+  }
+  for (const { db, clock } of [plain, read]) await settled(clock, db.close());
+});
+
 test("questions are made of the newest block that has series: the rows of a day may be none", async () => {
   const { fs } = await disk();
   // Two days later there are rows of the day: none, as no series has samples enough.
