@@ -69,18 +69,17 @@ export function readPageEntries(source: ByteSource, limit: number): PageEntry[] 
   return pages;
 }
 
-/** Reads exactly `sizeBytes` bytes whose checksum must be right. Errors: CorruptionError. */
+/** Fills `bytes`; their checksum must be right. Returns them. Errors: CorruptionError. */
 export function readChecked(
   file: OpenFile,
   offset: number,
-  sizeBytes: number,
   checksum: number,
+  bytes: Uint8Array,
   what: string,
 ): Uint8Array {
-  const bytes = new Uint8Array(sizeBytes);
   const got = file.read(bytes, offset);
-  if (got !== sizeBytes) {
-    throw new CorruptionError(`cannot read ${what}: got ${got} bytes; want ${sizeBytes}`, file.path, offset);
+  if (got !== bytes.length) {
+    throw new CorruptionError(`cannot read ${what}: got ${got} bytes; want ${bytes.length}`, file.path, offset);
   }
   if (crc32(bytes) !== checksum) {
     throw new CorruptionError(`cannot read ${what}: got another checksum; want ${checksum}`, file.path, offset);
@@ -90,7 +89,7 @@ export function readChecked(
 
 /** The unpacked bytes of a page. Errors: CorruptionError. */
 export function readPage(file: OpenFile, page: PageEntry, what: string): Uint8Array {
-  const packed = readChecked(file, page.offset, page.sizeBytes, page.checksum, what);
+  const packed = readChecked(file, page.offset, page.checksum, new Uint8Array(page.sizeBytes), what);
   let bytes: Uint8Array;
   try {
     bytes = brotliDecompressSync(packed, { maxOutputLength: Math.max(1, page.unpackedBytes) });

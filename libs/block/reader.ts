@@ -11,10 +11,13 @@ import type { StoredColumn } from "./column-entry.ts";
 import { type Footer, readFooter, type TenantEntry } from "./footer.ts";
 import { HeaderPage } from "./header-page.ts";
 import { type PageEntry, pageOf, readChecked, readPage } from "./page.ts";
+import { giveBuffer, takeBuffer } from "./payload-buffers.ts";
 import { decodeSeriesPage, LabelPage } from "./series-page.ts";
 import { compareBytes } from "./writer.ts";
 
 const NOTHING = new Uint8Array(0);
+/** Single payloads are read into it. */
+const single = new Uint8Array(64 << 10);
 /** Longest stretch of payloads that is read ahead. */
 const PREFETCH_BYTES_MAX = 4 << 20;
 /** Pages of series that a reader keeps: 16,384 series, a few megabytes. */
@@ -36,8 +39,8 @@ export class BlockReader {
   /** Whether countedBytes is what is kept: pages grow while they are used. */
   private isCounted = false;
   private countedBytes = 0;
-  /** What was prefetched last. */
-  private span = { start: 0, bytes: NOTHING };
+  /** What was prefetched last: the first `size` bytes of a buffer. */
+  private span = { start: 0, size: 0, bytes: NOTHING as Uint8Array };
 
   /** Opens the block at `path`. Errors: CorruptionError; InvalidError when a later release wrote it; those of the file system. */
   constructor(fs: FileSystem, path: string, kernel: ColumnKernel) {
@@ -69,7 +72,7 @@ export class BlockReader {
     this.headerPages.clear();
     this.timePages = undefined;
     this.timeColumns.length = 0;
-    this.span = { start: 0, bytes: NOTHING };
+    this.forgetPayloads();
   }
 
   /** Forgets the keys that were read: who has numbered the series needs them no more. */
@@ -80,9 +83,11 @@ export class BlockReader {
 
   /** Forgets the payloads that were read ahead. */
   forgetPayloads(): void {
-    if (this.span.bytes.length === 0) return;
+    const { bytes } = this.span;
+    if (bytes.length === 0) return;
     this.isCounted = false;
-    this.span = { start: 0, bytes: NOTHING };
+    this.span = { start: 0, size: 0, bytes: NOTHING };
+    giveBuffer(bytes);
   }
 
   /** Memory of the pages, times and payloads that are kept, about. Counted again when anybody has asked for some of them since. */
@@ -151,7 +156,7 @@ export class BlockReader {
 
   private packedPage(number: number): Uint8Array {
     const { offset, sizeBytes, checksum } = this.footer.seriesPages[number]!;
-    return readChecked(this.file, offset, sizeBytes, checksum, `series page ${number}`);
+    return readChecked(this.file, offset, checksum, new Uint8Array(sizeBytes), `series page ${number}`);
   }
 
   private labelsOfPage(number: number): LabelPage {
@@ -329,16 +334,25 @@ export class BlockReader {
     this.isCounted = false;
     if (count < 1) return;
     const { start, end } = this.payloadSpan(first, count);
-    if (end - start > PREFETCH_BYTES_MAX || end > this.footerOffset) return;
-    const bytes = new Uint8Array(end - start);
-    if (this.file.read(bytes, start) === bytes.length) this.span = { start, bytes };
+    const size = end - start;
+    if (size === 0 || size > PREFETCH_BYTES_MAX || end > this.footerOffset) return;
+    const bytes = takeBuffer(size);
+    this.forgetPayloads();
+    try {
+      if (this.file.read(bytes.subarray(0, size), start) === size) this.span = { start, size, bytes };
+    } finally {
+      if (this.span.bytes !== bytes) giveBuffer(bytes);
+    }
   }
 
-  /** A payload, its checksum verified. */
+  /** A payload, its checksum verified; valid until the next one is read. */
   private payloadOf(offset: number, size: number, checksum: number, what: string): Uint8Array {
     if (size === 0) return NOTHING;
     const at = offset - this.span.start;
-    if (at < 0 || at + size > this.span.bytes.length) return readChecked(this.file, offset, size, checksum, what);
+    if (at < 0 || at + size > this.span.size) {
+      if (size > single.length) return readChecked(this.file, offset, checksum, new Uint8Array(size), what);
+      return readChecked(this.file, offset, checksum, single.subarray(0, size), what);
+    }
     const payload = this.span.bytes.subarray(at, at + size);
     if (crc32(payload) !== checksum) throw this.damaged(offset, "another checksum");
     return payload;

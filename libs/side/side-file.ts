@@ -205,7 +205,7 @@ export class SideFileReader {
   }
 
   private page({ offset, sizeBytes, unpackedBytes, checksum }: PagePlace, what: string): Uint8Array {
-    const packed = readChecked(this.file, offset, sizeBytes, checksum, what);
+    const packed = readChecked(this.file, offset, checksum, new Uint8Array(sizeBytes), what);
     try {
       const bytes = brotliDecompressSync(packed, { maxOutputLength: Math.max(1, unpackedBytes) });
       if (bytes.length === unpackedBytes) return bytes;
