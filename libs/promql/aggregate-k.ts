@@ -33,39 +33,73 @@ export function extremes(values: Float64Array): { min: number; max: number } {
 
 /** topk and bottomk: NaNs only where nothing else is left; of equal values the first by labels. */
 export function keepBest(expr: Aggregation, columns: readonly Column[], k: Float64Array, count: number): Column[] {
-  const top = expr.op === "topk";
-  return keepPerStep(groupColumns(expr, columns), k, count, (members, step, size, chosen) => {
-    const better = (value: number, m: number, than: number) => {
-      const other = members[than]!.values[step]!;
-      if (Number.isNaN(value) !== Number.isNaN(other)) return Number.isNaN(other);
-      if (value > other || value < other) return top ? value > other : value < other;
-      return compareLabels(members[m]!.labels, members[than]!.labels) < 0;
-    };
+  return keepPerStep(groupColumns(expr, columns), k, count, (members) => {
+    const contest = new Contest(members, expr.op === "topk");
+    return (step, size, chosen) => contest.best(step, size, chosen);
+  });
+}
+
+/** The members of a group, of which the best are wanted at each step. */
+class Contest {
+  private readonly members: readonly Column[];
+  private readonly isTop: boolean;
+  /** By member: its value at the step that is asked for. */
+  private readonly values: Float64Array;
+  /** By member: its place by labels. Known once two members have tied. */
+  private ranks: Uint32Array | undefined;
+
+  constructor(members: readonly Column[], isTop: boolean) {
+    this.members = members;
+    this.isTop = isTop;
+    this.values = new Float64Array(members.length);
+  }
+
+  /** Writes the best members at a step, `size` at most, the best first; returns how many. */
+  best(step: number, size: number, chosen: Int32Array): number {
+    const { members, values } = this;
     let kept = 0;
     for (let m = 0; m < members.length; m++) {
-      const column = members[m]!;
-      if (!hasPoint(column.present, step)) continue;
-      const value = column.values[step]!;
-      if (kept === size && !better(value, m, chosen[size - 1]!)) continue;
+      const { present, values: all } = members[m]!;
+      if (!hasPoint(present, step)) continue;
+      values[m] = all[step]!;
+      if (kept === size && !this.beats(m, chosen[size - 1]!)) continue;
       // The place behind all that are better; the last one falls out when there is no room.
       let at = 0;
       for (let high = kept; at < high; ) {
         const middle = (at + high) >>> 1;
-        if (better(value, m, chosen[middle]!)) high = middle;
+        if (this.beats(m, chosen[middle]!)) high = middle;
         else at = middle + 1;
       }
-      chosen.copyWithin(at + 1, at, Math.min(kept, size - 1));
+      for (let i = Math.min(kept, size - 1); i > at; i--) chosen[i] = chosen[i - 1]!;
       chosen[at] = m;
       if (kept < size) kept++;
     }
     return kept;
-  });
+  }
+
+  private beats(m: number, than: number): boolean {
+    const value = this.values[m]!;
+    const other = this.values[than]!;
+    if (value > other) return this.isTop;
+    if (value < other) return !this.isTop;
+    if (Number.isNaN(value) !== Number.isNaN(other)) return Number.isNaN(other);
+    this.ranks ??= ranksOf(this.members);
+    return this.ranks[m]! < this.ranks[than]!;
+  }
+}
+
+/** By member: its place in the order of labels. */
+function ranksOf(members: readonly Column[]): Uint32Array {
+  const order = members.map((_, m) => m).sort((a, b) => compareLabels(members[a]!.labels, members[b]!.labels));
+  const ranks = new Uint32Array(members.length);
+  for (let rank = 0; rank < order.length; rank++) ranks[order[rank]!] = rank;
+  return ranks;
 }
 
 /** limitk: the first k series of each group by labels. */
 export function keepFirst(expr: Aggregation, columns: readonly Column[], k: Float64Array, count: number): Column[] {
   const sorted = [...columns].sort((a, b) => compareLabels(a.labels, b.labels));
-  return keepPerStep(groupColumns(expr, sorted), k, count, (members, step, size, chosen) => {
+  return keepPerStep(groupColumns(expr, sorted), k, count, (members) => (step, size, chosen) => {
     let kept = 0;
     for (let m = 0; m < members.length && kept < size; m++) {
       if (hasPoint(members[m]!.present, step)) chosen[kept++] = m;
@@ -90,22 +124,29 @@ export function keepRatio(columns: readonly Column[], ratio: Float64Array, count
   return out;
 }
 
-type Choose = (members: readonly Column[], step: number, size: number, chosen: Int32Array) => number;
+/** Writes the members of a group to keep at a step, `size` at most, best first; returns how many. */
+type Choose = (step: number, size: number, chosen: Int32Array) => number;
 
 /**
- * Runs `choose` for every group and step; it writes the members to keep, best first, and returns how many. With a
- * single step the result is ordered by that, group after group; else columns keep the order of the groups.
+ * Runs what `chooserOf` makes for each group at every step. With a single step the result is ordered by that, group after group; else columns
+ * keep the order of the groups.
  */
-function keepPerStep(groups: readonly ColumnGroup[], k: Float64Array, count: number, choose: Choose): Column[] {
+function keepPerStep(
+  groups: readonly ColumnGroup[],
+  k: Float64Array,
+  count: number,
+  chooserOf: (members: readonly Column[]) => Choose,
+): Column[] {
   const out: Column[] = [];
   for (const { members } of count === 1 ? byLabels(groups) : groups) {
     const masks: (Uint8Array | undefined)[] = new Array(members.length);
     const chosen = new Int32Array(members.length);
+    const choose = chooserOf(members);
     let order: number[] = [];
     for (let s = 0; s < count; s++) {
       const size = Math.min(Math.trunc(k[s]!), members.length);
       if (!(size >= 1)) continue;
-      const kept = choose(members, s, size, chosen);
+      const kept = choose(s, size, chosen);
       for (let i = 0; i < kept; i++) {
         const mask = masks[chosen[i]!] ?? new Uint8Array(count);
         masks[chosen[i]!] = mask;
