@@ -23,8 +23,10 @@ const STORAGES = 3;
 const GOALS = { each: 1.6, median: 0.6, cpu: 0.6 };
 /** The first answers of a process that has just begun, against later ones. */
 const COLD_GOAL = 2;
-const WARM_RUNS = 20;
-const COLD_ROUNDS = 3;
+const WARM_RUNS = 10;
+const COLD_ROUNDS = 5;
+/** Before each question, the first one as well: right after another one the same takes half as long, as the processor's caches still hold all of it. */
+const PAUSE_MS = 100;
 
 /** `scenarios`: name → makes our system and names its peer. */
 const SCENARIOS = {
@@ -113,8 +115,8 @@ async function untilRead(base) {
 }
 
 /**
- * Each query in processes of its own: the first time against the median of later times; asked as soon as the process is ready, and once it has
- * read blocks ahead. Medians of the rounds.
+ * Each query in processes of its own: the first time against the median of later times, each asked of a process that has been idle for a moment;
+ * as soon as it is ready, and once it has read blocks ahead. Medians of the rounds.
  */
 async function cold(dir, startMs, endMs, failures) {
   for (const [when, prepare] of Object.entries({ "at once": async () => undefined, later: untilRead })) {
@@ -129,6 +131,11 @@ async function cold(dir, startMs, endMs, failures) {
       want(`cold against warm, ${title}, ${when}`, firstMs / laterMs, COLD_GOAL, "blocks", failures);
     }
   }
+}
+
+async function afterPause(work) {
+  await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+  return work();
 }
 
 async function coldOnce(dir, query, step, startMs, endMs, prepare) {
@@ -146,9 +153,9 @@ async function coldOnce(dir, query, step, startMs, endMs, prepare) {
     // A connection is none of the query's costs.
     await ask("vector(1)");
     await prepare(system.base);
-    const first = await ask(query);
+    const first = await afterPause(() => ask(query));
     const later = [];
-    for (let i = 0; i < WARM_RUNS; i++) later.push(await ask(query));
+    for (let i = 0; i < WARM_RUNS; i++) later.push(await afterPause(() => ask(query)));
     const laterMs = later.map(({ ms }) => ms).sort((a, b) => a - b)[WARM_RUNS >> 1];
     return { firstMs: first.ms, laterMs, isSame: later.every(({ body }) => body === first.body) };
   } finally {
