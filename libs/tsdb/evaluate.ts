@@ -3,7 +3,6 @@
 // window plan; others get a plan of their own. Where the answer follows from the times, nothing is decoded. The work is cut
 // into slices, so that a long leaf does not keep ingestion waiting.
 import { HOLE_HIGH, HOLE_LOW } from "../chunk/index.ts";
-import type { Clock } from "../env/index.ts";
 import { READ_HOLES, READ_STALE } from "../kernel/index.ts";
 import {
   checkSeries,
@@ -41,7 +40,7 @@ import { LeafSide, sidePartsOf } from "./leaf-side.ts";
 import { type LevelPlan, planLevel } from "./level-choice.ts";
 import { LevelRollup } from "./level-rollup.ts";
 import { findRows, noteOf, othersOf, reachBack, rowSources, samplesOf } from "./level-sources.ts";
-import { Pace } from "./pace.ts";
+import type { Pace } from "./pace.ts";
 import type { PlanPool } from "./plan-pool.ts";
 import { NO_SERIES, PartialSelection, type Selection } from "./selection.ts";
 import type { Selector } from "./selector.ts";
@@ -70,12 +69,11 @@ export async function evaluateLeaf(
   selector: Selector,
   sources: Sources,
   sideData: Pick<SideData, "sources">,
-  clock: Clock,
+  pace: Pace,
   plans: PlanPool,
   floorMs = Number.NEGATIVE_INFINITY,
   stats?: Pick<DbStats, "leavesOf">,
 ): Promise<LeafResult> {
-  const pace = new Pace(clock, context);
   const { lowMs, highMs } = reachOf(leaf, floorMs);
   const captured = new CapturedSources(sources, lowMs, highMs, reachBack(leaf, sources));
   const side = CapturedSide.of(sideData, sidePartsOf(leaf), lowMs, highMs);

@@ -6,16 +6,18 @@ import { CanceledError, type QueryContext, TimeoutError } from "../model/index.t
 /** The longest stretch of work before other events get their turn: a write passes some four turns of the loop on its way. */
 const SLICE_MS = 2;
 
-/** One query's. Work that may be long looks at `isDue` between its parts and rests when it is. */
+/** One query's. Work that may be long looks at `isDue` between its parts and rests when it is. `giveWay` makes the rest longer, for work that can wait. */
 export class Pace {
   private readonly clock: Clock;
   private readonly context: QueryContext;
+  private readonly giveWay: (() => Promise<void>) | undefined;
   private until: number;
 
   /** Errors: CanceledError, TimeoutError when the query is over before it begins. */
-  constructor(clock: Clock, context: QueryContext) {
+  constructor(clock: Clock, context: QueryContext, giveWay?: () => Promise<void>) {
     this.clock = clock;
     this.context = context;
+    this.giveWay = giveWay;
     this.check();
     this.until = clock.monotonicMs() + SLICE_MS;
   }
@@ -27,6 +29,7 @@ export class Pace {
   /** Lets other events have their turn. Errors: CanceledError, TimeoutError. */
   async rest(): Promise<void> {
     await breathe();
+    await this.giveWay?.();
     this.check();
     this.until = this.clock.monotonicMs() + SLICE_MS;
   }

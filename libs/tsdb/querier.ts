@@ -89,7 +89,8 @@ export class DbQuerier implements Queryable {
     stats.leavesRunning++;
     try {
       const result = await this.withoutDamage(() => {
-        return evaluateLeaf(leaf, context, selector, this.state.sources, side, clock, this.plans, floorMs, stats);
+        const pace = new Pace(clock, context);
+        return evaluateLeaf(leaf, context, selector, this.state.sources, side, pace, this.plans, floorMs, stats);
       });
       stats.leaves++;
       stats.samplesRead += result.samplesRead;

@@ -13,7 +13,7 @@ import type { StoredBlock } from "./stored-block.ts";
 /** Of the memory for blocks, what is read ahead may take this share: the rest is for what queries really ask. */
 const MEMORY_SHARE = 0.5;
 /** How long it works at a stretch, and how long it waits before it looks again whether queries are at work. */
-const SLICE_MS = 4;
+const SLICE_MS = 2;
 const WAIT_MS = 20;
 /** Of the time before readiness, reading is over by this; the rest is for the rehearsal. */
 const READING_SHARE = 0.6;
@@ -146,7 +146,8 @@ export class ReadAhead {
       while (this.stats.questions < QUESTIONS_MAX && (await time.canGoOn())) {
         const context = time.context(tenant);
         const leaf = leaves[this.stats.questions++ % leaves.length]!;
-        await time.measure(() => evaluateLeaf(leaf, context, selector, this.state.sources, side, clock, plans));
+        const pace = new Pace(clock, context, () => time.giveWay());
+        await time.measure(() => evaluateLeaf(leaf, context, selector, this.state.sources, side, pace, plans));
       }
     } catch (error) {
       const isOver = error instanceof CanceledError || error instanceof TimeoutError;
@@ -195,10 +196,22 @@ class WorkTime {
     await breathe();
     if (this.stepsAside) {
       if (tookMs >= 1) await this.sleep(tookMs);
-      while (this.state.stats.leavesRunning > 0 && !this.isOver) await this.sleep(WAIT_MS);
+      await this.untilFree();
     }
     this.fromMs = clock.monotonicMs();
     return !this.isOver;
+  }
+
+  /** Waits while queries are at work, in the middle of something. */
+  async giveWay(): Promise<void> {
+    if (!this.stepsAside || this.state.stats.leavesRunning === 0) return;
+    this.account();
+    await this.untilFree();
+    this.fromMs = this.state.clock.monotonicMs();
+  }
+
+  private async untilFree(): Promise<void> {
+    while (this.state.stats.leavesRunning > 0 && !this.isOver) await this.sleep(WAIT_MS);
   }
 
   /** Does work that lets others have their turn by itself. */

@@ -12,6 +12,7 @@ import { BlockMemory } from "../../libs/tsdb/block-memory.ts";
 import { SeriesCatalog } from "../../libs/tsdb/catalog.ts";
 import { evaluateLeaf } from "../../libs/tsdb/evaluate.ts";
 import { Head } from "../../libs/tsdb/head.ts";
+import { Pace } from "../../libs/tsdb/pace.ts";
 import { PieceIndex } from "../../libs/tsdb/piece-index.ts";
 import { PlanPool } from "../../libs/tsdb/plan-pool.ts";
 import { Selector } from "../../libs/tsdb/selector.ts";
@@ -70,7 +71,7 @@ function open(): { ask: (leaf: Leaf) => Promise<LeafResult>; close: () => void }
   const blocks = paths.map((path) => new StoredBlock(new BlockReader(fs, path, kernel), pieces, memory));
   const sources = { heads: [head], blocks };
   return {
-    ask: (leaf) => evaluateLeaf(leaf, context, selector, sources, { sources: [] }, clock, plans),
+    ask: (leaf) => evaluateLeaf(leaf, context, selector, sources, { sources: [] }, new Pace(clock, context), plans),
     close: () => {
       for (const block of blocks) block.retire();
     },

@@ -12,6 +12,7 @@ import { BlockMemory } from "../../libs/tsdb/block-memory.ts";
 import { SeriesCatalog } from "../../libs/tsdb/catalog.ts";
 import { evaluateLeaf } from "../../libs/tsdb/evaluate.ts";
 import { Head } from "../../libs/tsdb/head.ts";
+import { Pace } from "../../libs/tsdb/pace.ts";
 import { PieceIndex } from "../../libs/tsdb/piece-index.ts";
 import { PlanPool } from "../../libs/tsdb/plan-pool.ts";
 import { Selector } from "../../libs/tsdb/selector.ts";
@@ -141,7 +142,15 @@ for (const [name, leaf] of Object.entries(leaves)) {
     let samples = 0;
     for (let i = 0; i < 40; i++) {
       const started = performance.now();
-      const result = await evaluateLeaf(leaf, context, selector, sources, NO_SIDE_DATA, clock, plans);
+      const result = await evaluateLeaf(
+        leaf,
+        context,
+        selector,
+        sources,
+        NO_SIDE_DATA,
+        new Pace(clock, context),
+        plans,
+      );
       best = Math.min(best, performance.now() - started);
       samples = result.samplesRead;
     }
@@ -161,7 +170,9 @@ for (const [name, leaf] of Object.entries(leaves)) {
     const fresh = new Selector(catalog, memory);
     for (const how of ["cold", "warm", "warm"] as const) {
       const began = cpuMs();
-      series = (await evaluateLeaf(leaf, context, fresh, storages.blocks!, NO_SIDE_DATA, clock, plans)).seriesCount;
+      series = (
+        await evaluateLeaf(leaf, context, fresh, storages.blocks!, NO_SIDE_DATA, new Pace(clock, context), plans)
+      ).seriesCount;
       best[how] = Math.min(best[how], cpuMs() - began);
     }
   }

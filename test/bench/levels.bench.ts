@@ -33,6 +33,7 @@ import { SeriesCatalog } from "../../libs/tsdb/catalog.ts";
 import { evaluateLeaf } from "../../libs/tsdb/evaluate.ts";
 import { Head } from "../../libs/tsdb/head.ts";
 import { LevelKeeper } from "../../libs/tsdb/level-keeper.ts";
+import { Pace } from "../../libs/tsdb/pace.ts";
 import { PieceIndex } from "../../libs/tsdb/piece-index.ts";
 import { PlanPool } from "../../libs/tsdb/plan-pool.ts";
 import { Selector } from "../../libs/tsdb/selector.ts";
@@ -188,7 +189,15 @@ async function time(
   let result: LeafResult | undefined;
   for (let i = 0; i <= runs; i++) {
     const from = cpuMs();
-    result = await evaluateLeaf({ ...leaf, ...more, level }, context, selector, sources, NO_SIDE_DATA, clock, plans);
+    result = await evaluateLeaf(
+      { ...leaf, ...more, level },
+      context,
+      selector,
+      sources,
+      NO_SIDE_DATA,
+      new Pace(clock, context),
+      plans,
+    );
     if (i > 0) best = Math.min(best, cpuMs() - from);
   }
   return { ms: best, result: result! };

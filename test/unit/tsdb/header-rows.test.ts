@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { SeededRandom } from "../../../libs/env/index.ts";
 import { type Leaf, labelsKey, type QueryContext, type Rollup } from "../../../libs/model/index.ts";
 import { evaluateLeaf } from "../../../libs/tsdb/evaluate.ts";
+import { Pace } from "../../../libs/tsdb/pace.ts";
 import { PlanPool } from "../../../libs/tsdb/plan-pool.ts";
 import { bitsOf, STALE } from "../kernel/head-batches.ts";
 import { NOW, TENANT } from "./db-fixture.ts";
@@ -88,8 +89,24 @@ test("answers of long windows are those of samples, and read fewer", { timeout: 
       args: rollup === "quantile_over_time" ? [0.5] : [],
       dropName: false,
     };
-    const wanted = await evaluateLeaf(leaf, context, twin.selector, twin.sources, NO_SIDE_DATA, twin.clock, plans);
-    const got = await evaluateLeaf(leaf, context, ours.selector, ours.sources, NO_SIDE_DATA, ours.clock, plans);
+    const wanted = await evaluateLeaf(
+      leaf,
+      context,
+      twin.selector,
+      twin.sources,
+      NO_SIDE_DATA,
+      new Pace(twin.clock, context),
+      plans,
+    );
+    const got = await evaluateLeaf(
+      leaf,
+      context,
+      ours.selector,
+      ours.sources,
+      NO_SIDE_DATA,
+      new Pace(ours.clock, context),
+      plans,
+    );
     const about = `${i}: ${JSON.stringify(leaf)}`;
     const byKey = new Map(got.columns.map(({ labels, values }) => [labelsKey(labels), values[0]!]));
     expect([about, byKey.size, got.seriesCount]).toEqual([about, wanted.columns.length, wanted.seriesCount]);

@@ -1,0 +1,47 @@
+// test/unit/tsdb/pace.test.ts: long work rests when its slice is over, gives way for as long as it is told to, and ends when its time is over.
+import { expect, test } from "vitest";
+import { SimClock } from "../../../libs/env/index.ts";
+import { CanceledError, TimeoutError } from "../../../libs/model/index.ts";
+import { Pace } from "../../../libs/tsdb/pace.ts";
+
+const START = 1_000_000;
+
+function contextUntil(deadlineMs: number, signal = new AbortController().signal) {
+  return { tenant: "t", signal, deadlineMs, samplesMax: 1 };
+}
+
+test("a rest is due after a slice, and begins the next one", async () => {
+  const clock = new SimClock(START);
+  const pace = new Pace(clock, contextUntil(START + 1000));
+  expect(pace.isDue).toBe(false);
+  await clock.advance(5);
+  expect(pace.isDue).toBe(true);
+  await pace.rest();
+  expect(pace.isDue).toBe(false);
+});
+
+test("who can wait rests until it needn't give way; its slice begins then", async () => {
+  const clock = new SimClock(START);
+  let hasRested = false;
+  const pace = new Pace(clock, contextUntil(START + 1000), () => clock.sleep(100));
+  const resting = pace.rest().then(() => {
+    hasRested = true;
+  });
+  await clock.advance(99);
+  expect(hasRested).toBe(false);
+  await clock.advance(1);
+  await resting;
+  expect(pace.isDue).toBe(false);
+});
+
+test("work whose time is over while it gave way doesn't go on", async () => {
+  const clock = new SimClock(START);
+  const late = new Pace(clock, contextUntil(START + 50), () => clock.sleep(100)).rest();
+  const refused = expect(late).rejects.toThrow(TimeoutError);
+  await clock.advance(100);
+  await refused;
+  const stopped = new AbortController();
+  const pace = new Pace(clock, contextUntil(START + 1000, stopped.signal));
+  stopped.abort();
+  await expect(pace.rest()).rejects.toThrow(CanceledError);
+});
