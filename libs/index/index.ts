@@ -11,6 +11,6 @@ export { openPiece, type PieceBlock, PREFIX_BYTES, pieceKey, piecePrefix, sealPi
 export { BITMAP_FROM, PostingTable } from "./postings.ts";
 export { SELECTION_SERIES_MAX, SELECTIONS_MAX, SelectionCache, type SeriesGroups } from "./selection-cache.ts";
 export { SeriesIds } from "./series-ids.ts";
-export { SeriesIndex } from "./series-index.ts";
+export { KnownNumbers, SeriesIndex } from "./series-index.ts";
 export { SeriesTable } from "./series-table.ts";
 export { TablePostings } from "./table-postings.ts";

@@ -34,6 +34,29 @@ interface TenantEntry {
   sortedNames: string[] | undefined;
 }
 
+/** Series of an index that a table has, too, by their numbers in the index: as long as no number becomes free for another series. */
+export class KnownNumbers {
+  private freed = 0;
+  /** By series of the index: one more than its number in the table, 0 for not known. */
+  private numbers = new Uint32Array(0);
+
+  get sizeBytes(): number {
+    return this.numbers.byteLength;
+  }
+
+  /** What is known of an index that has freed so many numbers, with room for `size` series. */
+  of(freed: number, size: number): Uint32Array {
+    if (freed !== this.freed) this.numbers = new Uint32Array(size);
+    else if (size > this.numbers.length) {
+      const numbers = new Uint32Array(size);
+      numbers.set(this.numbers);
+      this.numbers = numbers;
+    }
+    this.freed = freed;
+    return this.numbers;
+  }
+}
+
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const PAIRS_CHUNK = 1 << 16;
 /** Their numbers have 16 bits. */
@@ -63,6 +86,8 @@ export class SeriesIndex implements SeriesPairs {
   arena = new Uint32Array(PAIRS_CHUNK);
   private arenaUsed = 0;
   private seriesCount = 0;
+  /** Series whose numbers became free since the start. */
+  private freed = 0;
   private readonly selections = new SelectionCache();
   private readonly table: PairTable;
   private readonly key = new KeyView();
@@ -174,6 +199,7 @@ export class SeriesIndex implements SeriesPairs {
     }
     this.garbage += this.lengths[series]!;
     this.lengths[series] = 0;
+    this.freed++;
     if (this.garbage > PAIRS_CHUNK && this.garbage > this.arenaUsed / 2) this.compact();
   }
 
@@ -314,13 +340,27 @@ export class SeriesIndex implements SeriesPairs {
     addTexts(series, this, (pair) => (this.pairNames[pair]!.name === name ? this.pairValues[pair] : undefined), to);
   }
 
-  /** Notes for each of these series that the table has, too, where in `series` it is, by its number in the table. */
-  findIn(table: SeriesTable, series: Uint32Array, indexOf: { set(series: number, index: number): void }): void {
+  /**
+   * Notes for each of these series that the table has, too, where in `series` it is, by its number in the table. `known` remembers what was
+   * found, for the next time that this table is asked.
+   */
+  findIn(
+    table: SeriesTable,
+    series: Uint32Array,
+    indexOf: { set(series: number, index: number): void },
+    known?: KnownNumbers,
+  ): void {
     if (series.length === 0) return;
+    const numbers = known?.of(this.freed, this.starts.length);
     // By pair number here: one more than the pair's number there, 0 for not looked up, -1 for unknown.
     const pairOf = new Int32Array(this.pairValues.length);
     let pairs = new Uint32Array(64);
     for (let i = 0; i < series.length; i++) {
+      const before = numbers === undefined ? 0 : numbers[series[i]!]!;
+      if (before > 0) {
+        indexOf.set(before - 1, i);
+        continue;
+      }
       const start = this.starts[series[i]!]!;
       const length = this.lengths[series[i]!]!;
       if (length > pairs.length) pairs = new Uint32Array(length * 2);
@@ -336,7 +376,9 @@ export class SeriesIndex implements SeriesPairs {
       }
       if (k < length) continue;
       const found = table.find(pairs, length);
-      if (found >= 0) indexOf.set(found, i);
+      if (found < 0) continue;
+      indexOf.set(found, i);
+      if (numbers !== undefined) numbers[series[i]!] = found + 1;
     }
   }
 

@@ -1,6 +1,6 @@
 // libs/tsdb/numbered-series.ts: the series of blocks that were read ahead, numbered across these blocks, with one index of all of them: a query
 // on such blocks alone neither asks each block's piece of the persistent index nor has to tell series apart.
-import { SeriesTable, TablePostings } from "../index/index.ts";
+import { KnownNumbers, SeriesTable, TablePostings } from "../index/index.ts";
 import type { CompiledMatcher } from "../model/index.ts";
 import { addInSteps } from "./add-series.ts";
 import type { BlockMemory, Droppable } from "./block-memory.ts";
@@ -64,7 +64,7 @@ export class NumberedSeries {
       const part = partOf(selected, numbers.get(block)!, block.reader.tenant(tenant)!.first);
       if (part.places.length > 0) parts.push({ block, ...part });
     }
-    return { table, parts, isShared: true };
+    return { table, parts, shared: own.live };
   }
 }
 
@@ -92,6 +92,8 @@ class TenantSeries implements Droppable {
   /** It may be dropped at any time: who uses it has it. */
   readonly isInUse = false;
   readonly table = new SeriesTable();
+  /** Those that the catalogue has, too. */
+  readonly live = new KnownNumbers();
   /** Of the series of all blocks below. */
   postings: TablePostings | undefined;
   /** By place from the tenant's first on: the series in the table. */
@@ -106,7 +108,7 @@ class TenantSeries implements Droppable {
   }
 
   get keptBytes(): number {
-    return this.table.sizeBytes + (this.postings?.sizeBytes ?? 0) + this.columnBytes;
+    return this.table.sizeBytes + this.live.sizeBytes + (this.postings?.sizeBytes ?? 0) + this.columnBytes;
   }
 
   drop(): void {

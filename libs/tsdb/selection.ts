@@ -1,6 +1,6 @@
 // libs/tsdb/selection.ts: the series that a query's matchers select, numbered for this query: those of the catalogue, then those that only blocks have.
 // Immutable once made. A series is the same in two blocks and in the catalogue when its labels are.
-import { divide, type SeriesGroups, type SeriesIndex, type SeriesTable } from "../index/index.ts";
+import { divide, type KnownNumbers, type SeriesGroups, type SeriesIndex, type SeriesTable } from "../index/index.ts";
 import { type Labels, labelsKey } from "../model/index.ts";
 import type { StoredBlock } from "./stored-block.ts";
 
@@ -146,8 +146,8 @@ export interface StoredPart {
 export interface StoredSeries {
   /** Each series once; perhaps others that the parts don't have. */
   readonly table: SeriesTable;
-  /** Whether others keep the table, too. */
-  readonly isShared?: boolean;
+  /** Where others keep the table, too: what is known of the catalogue's series in it. */
+  readonly shared?: KnownNumbers;
   readonly parts: readonly StoredPart[];
 }
 
@@ -180,14 +180,14 @@ export class JoinedSelection implements Selection {
   private readonly others: Uint32Array;
   private readonly groupings = new Map<string, SeriesGroups>();
 
-  constructor(index: SeriesIndex, live: Uint32Array, { table, parts }: StoredSeries) {
+  constructor(index: SeriesIndex, live: Uint32Array, { table, parts, shared }: StoredSeries) {
     this.index = index;
     this.table = table;
     this.live = live;
     const most = parts.reduce((sum, { series }) => sum + series.length, 0);
     // Many queries share a table that has far more than they select.
     const indexOf = most + live.length < table.size / SPARSE_FACTOR ? new Map<number, number>() : new Dense(table.size);
-    index.findIn(table, live, indexOf);
+    index.findIn(table, live, indexOf, shared);
     const others = new Uint32Array(Math.min(table.size, most));
     let count = 0;
     this.blocks = parts.map(({ block, series, places }) => {

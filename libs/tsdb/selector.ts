@@ -120,7 +120,7 @@ class KnownSeries implements Droppable {
 
   get keptBytes(): number {
     const parts = this.stored.parts.reduce((sum, { series }) => sum + series.byteLength, 0);
-    const table = this.stored.isShared === true ? 0 : this.stored.table.sizeBytes;
+    const table = this.stored.shared !== undefined ? 0 : this.stored.table.sizeBytes;
     return table + parts + (this.joined?.sizeBytes ?? 0) + this.of.length * 8;
   }
 

@@ -1,7 +1,7 @@
 // test/unit/index/series-index.test.ts: the inverted index against a slow, obvious twin that filters label sets.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { SeriesIndex } from "../../../libs/index/index.ts";
+import { KnownNumbers, SeriesIndex, SeriesTable } from "../../../libs/index/index.ts";
 import {
   compareUtf8,
   compileMatcher,
@@ -52,6 +52,40 @@ describe("series index", () => {
         index.dispose();
       }),
       { numRuns: 2000, seed: SEED },
+    );
+  });
+
+  test("series of a table are found again by what is known of them, also after numbers served others", () => {
+    const action = fc.record({ kind: fc.nat(3), at: fc.nat(9), labels: labelSet });
+    fc.assert(
+      fc.property(fc.array(action, { maxLength: 80 }), (actions) => {
+        const index = new SeriesIndex();
+        const table = new SeriesTable();
+        const known = new KnownNumbers();
+        const live = new Map<number, Labels>();
+        for (const { kind, at, labels } of actions) {
+          if (kind === 0) {
+            const pairs: number[] = [];
+            for (let i = 0; i < labels.length; i += 2) pairs.push(table.pairOf(labels[i]!, labels[i + 1]!));
+            table.add(Uint32Array.from(pairs), pairs.length);
+          } else if (kind === 1 && live.has(at)) {
+            index.retire(at);
+            index.free(at);
+            live.delete(at);
+          } else if (!live.has(at)) {
+            addTo(index, "default", at, labels);
+            live.set(at, labels);
+          }
+          const series = Uint32Array.from([...live.keys()].sort((a, b) => a - b));
+          const [plain, remembered] = [new Map<number, number>(), new Map<number, number>()];
+          index.findIn(table, series, plain);
+          index.findIn(table, series, remembered, known);
+          expect([...remembered]).toEqual([...plain]);
+          for (const [one, i] of remembered) expect(table.labelsOf(one)).toEqual(live.get(series[i]!));
+        }
+        index.dispose();
+      }),
+      { numRuns: 1000, seed: SEED },
     );
   });
 
