@@ -32,14 +32,11 @@ export async function untilOk(url) {
   throw new Error(`cannot reach ${url} within 30 s`);
 }
 
+/** As operators start it: the flags of node that it needs are in its first line. */
 export function startTidemark(args) {
-  const child = spawn(
-    process.execPath,
-    [`${root}bin/tidemark`, ...args, "--log-format", "json", "--log-level", "warn"],
-    {
-      stdio: ["ignore", "ignore", "inherit"],
-    },
-  );
+  const child = spawn(`${root}bin/tidemark`, [...args, "--log-format", "json", "--log-level", "warn"], {
+    stdio: ["ignore", "ignore", "inherit"],
+  });
   return child.pid;
 }
 
@@ -99,6 +96,7 @@ export const SYSTEMS = {
     return {
       pids: [inserter, storage],
       extraPids: [selector],
+      storagePid: storage,
       queryPids: [selector, storage],
       write: `http://${at(insert)}/api/v1/write`,
       base: `http://${at(select)}`,

@@ -3,13 +3,13 @@
 // memory, write latency against a bare fdatasync, and the ten queries of ../shared/yard/query.mjs. All systems run at once and take
 // each span in turn: a machine that others use is now faster, now slower by a third, and that must meet all of them alike.
 import { spawnSync } from "node:child_process";
-import { closeSync, existsSync, fdatasyncSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fdatasyncSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { capture, generate, replay, STEP_MS, SYSTEMS, stopAll, untilOk, work, yard } from "./peers.mjs";
 
-/** Named sizes; `goal` is the least ratio of samples per CPU-second against VictoriaMetrics, warm. */
+/** Named sizes; `goal` is the least ratio of samples per CPU-second against VictoriaMetrics, warm, `storagePeak` the most of a storage's peak memory. */
 const SCENARIOS = {
   small: { targets: 20, scrapes: 480, mode: "", goal: 4, cluster: 3 },
-  main: { targets: 100, scrapes: 240, mode: "", goal: 4, cluster: 3 },
+  main: { targets: 100, scrapes: 240, mode: "", goal: 4, cluster: 3, storagePeak: 1 },
   many: { targets: 1000, scrapes: 12, mode: "", goal: 4, cluster: 3 },
   shuffled: { targets: 100, scrapes: 120, mode: "shuffle", goal: 2.5, cluster: 2.5 },
 };
@@ -90,6 +90,7 @@ async function runScenario(name, failures) {
         `${kind.padEnd(8)} first ${fmt(first.perCpuSec)}/cpu-s  warm ${fmt(warm.perCpuSec)}/cpu-s  p50 ${warm.p50ms} p99 ${warm.p99ms} ms (bare fdatasync p99 ${sync.toFixed(1)})  peak ${warm.peakMB} MB`,
       );
     }
+    if (rows.cluster) rows.cluster.storagePeakMB = peakMBOf(systems.cluster.storagePid);
     for (const kind of wanted.filter((one) => one !== "all" && one !== "vm")) {
       await stopAll({ [kind]: systems[kind] });
       delete systems[kind];
@@ -115,6 +116,9 @@ function summary(spans) {
   };
 }
 
+/** What a running process had in memory at most. */
+const peakMBOf = (pid) => Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]) / 1024;
+
 const fmt = (n) => `${(n / 1e6).toFixed(2)} M`;
 
 function check(rows, scenario, name, failures) {
@@ -138,13 +142,17 @@ function check(rows, scenario, name, failures) {
     want("all p99 of a write, ms", all.warm.p99ms, vm.warm.p99ms + all.sync, false);
     want("all / VictoriaMetrics, peak memory", all.warm.peakMB / vm.warm.peakMB, 1.3, false);
   }
-  if (cluster)
+  if (cluster) {
     want(
       "insert + storage / VictoriaMetrics, warm",
       cluster.warm.perCpuSec / vm.warm.perCpuSec,
       scenario.cluster,
       true,
     );
+    const peak = cluster.storagePeakMB / vm.warm.peakMB;
+    const peakLimit = scenario.storagePeak ?? Number.POSITIVE_INFINITY;
+    want("storage alone / VictoriaMetrics, peak memory", peak, peakLimit, false);
+  }
 }
 
 function compareQueries(systems, startMs, endMs, name, failures) {

@@ -24,8 +24,12 @@ interface Started {
   readonly seen: (text: string) => Promise<string>;
 }
 
-function tidemark(args: readonly string[], env: Record<string, string> = {}): Started {
-  const child = spawn(process.execPath, [join(packageRoot(), "bin/tidemark"), ...args], {
+const COMMAND = join(packageRoot(), "bin/tidemark");
+
+/** As operators start it, or with `node` named: then without the flags in its first line. */
+function tidemark(args: readonly string[], env: Record<string, string> = {}, node: readonly string[] = []): Started {
+  const [file, ...others] = [...node, COMMAND, ...args];
+  const child = spawn(file!, others, {
     stdio: ["ignore", "pipe", "pipe"],
     env: { PATH: process.env.PATH, ...env },
   });
@@ -92,4 +96,15 @@ test("the first signal waits for a request, a second one exits at once", async (
   child.kill("SIGTERM");
   expect((await ended).code).toBe(1);
   socket.destroy();
+});
+
+test("node without the flags in the command's first line is told so; the command itself has them", async () => {
+  for (const node of [[], [process.execPath]]) {
+    const args = ["all", "--http-listen", "127.0.0.1:0", "--data-dir", join(dir, "c"), "--warm-up", "0s"];
+    const { child, ended, seen } = tidemark([...args, "--log-format", "json"], {}, node);
+    const text = await seen("all is ready");
+    expect(text.includes("without the flags in the first line"), text).toBe(node.length > 0);
+    child.kill("SIGTERM");
+    expect((await ended).code).toBe(0);
+  }
 });

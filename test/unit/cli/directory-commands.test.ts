@@ -27,7 +27,7 @@ interface Ended {
 
 function tidemark(...args: readonly string[]): Promise<Ended> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [join(packageRoot(), "bin/tidemark"), ...args], (error, out, err) => {
+    execFile(join(packageRoot(), "bin/tidemark"), args, (error, out, err) => {
       resolve({ code: error === null ? 0 : Number(error.code), out, err });
     });
   });
