@@ -34,26 +34,46 @@ interface TenantEntry {
   sortedNames: string[] | undefined;
 }
 
+/** Of a page of KnownNumbers: tenants come and go at their own times, so the numbers of one lie together. */
+const KNOWN_PAGE_BITS = 10;
+const KNOWN_PAGE = 1 << KNOWN_PAGE_BITS;
+
 /** Series of an index that a table has, too, by their numbers in the index: as long as no number becomes free for another series. */
 export class KnownNumbers {
   private freed = 0;
-  /** By series of the index: one more than its number in the table, 0 for not known. */
-  private numbers = new Uint32Array(0);
+  /** By series of the index: one more than its number in the table, 0 for not known. Where none is known there is no page. */
+  private pages: (Uint32Array | undefined)[] = [];
+  private pageCount = 0;
 
   get sizeBytes(): number {
-    return this.numbers.byteLength;
+    return this.pageCount * KNOWN_PAGE * 4;
   }
 
-  /** What is known of an index that has freed so many numbers, with room for `size` series. */
-  of(freed: number, size: number): Uint32Array {
-    if (freed !== this.freed) this.numbers = new Uint32Array(size);
-    else if (size > this.numbers.length) {
-      const numbers = new Uint32Array(size);
-      numbers.set(this.numbers);
-      this.numbers = numbers;
-    }
+  /** To be told how many numbers the index has freed, before what is known is asked. */
+  renew(freed: number): void {
+    if (freed === this.freed) return;
     this.freed = freed;
-    return this.numbers;
+    this.pages = [];
+    this.pageCount = 0;
+  }
+
+  /** The number in the table, or -1. */
+  get(series: number): number {
+    const page = this.pages[series >>> KNOWN_PAGE_BITS];
+    return page === undefined ? -1 : page[series & (KNOWN_PAGE - 1)]! - 1;
+  }
+
+  set(series: number, number: number): void {
+    const at = series >>> KNOWN_PAGE_BITS;
+    // Without holes: they would make a hash of the list.
+    while (this.pages.length <= at) this.pages.push(undefined);
+    let page = this.pages[at];
+    if (page === undefined) {
+      page = new Uint32Array(KNOWN_PAGE);
+      this.pages[at] = page;
+      this.pageCount++;
+    }
+    page[series & (KNOWN_PAGE - 1)] = number + 1;
   }
 }
 
@@ -350,17 +370,17 @@ export class SeriesIndex implements SeriesPairs {
     indexOf: { set(series: number, index: number): void },
     known?: KnownNumbers,
   ): void {
-    if (series.length === 0) return;
-    const numbers = known?.of(this.freed, this.starts.length);
-    // By pair number here: one more than the pair's number there, 0 for not looked up, -1 for unknown.
-    const pairOf = new Int32Array(this.pairValues.length);
+    known?.renew(this.freed);
+    // By pair number here: one more than the pair's number there, 0 for not looked up, -1 for unknown. Mostly all series are known.
+    let pairOf: Int32Array | undefined;
     let pairs = new Uint32Array(64);
     for (let i = 0; i < series.length; i++) {
-      const before = numbers === undefined ? 0 : numbers[series[i]!]!;
-      if (before > 0) {
-        indexOf.set(before - 1, i);
+      const before = known === undefined ? -1 : known.get(series[i]!);
+      if (before >= 0) {
+        indexOf.set(before, i);
         continue;
       }
+      pairOf ??= new Int32Array(this.pairValues.length);
       const start = this.starts[series[i]!]!;
       const length = this.lengths[series[i]!]!;
       if (length > pairs.length) pairs = new Uint32Array(length * 2);
@@ -378,7 +398,7 @@ export class SeriesIndex implements SeriesPairs {
       const found = table.find(pairs, length);
       if (found < 0) continue;
       indexOf.set(found, i);
-      if (numbers !== undefined) numbers[series[i]!] = found + 1;
+      known?.set(series[i]!, found);
     }
   }
 

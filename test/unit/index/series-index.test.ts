@@ -56,7 +56,8 @@ describe("series index", () => {
   });
 
   test("series of a table are found again by what is known of them, also after numbers served others", () => {
-    const action = fc.record({ kind: fc.nat(3), at: fc.nat(9), labels: labelSet });
+    // Some of them far from each other.
+    const action = fc.record({ kind: fc.nat(3), at: fc.nat(9).map((i) => i * 700), labels: labelSet });
     fc.assert(
       fc.property(fc.array(action, { maxLength: 80 }), (actions) => {
         const index = new SeriesIndex();
@@ -87,6 +88,18 @@ describe("series index", () => {
       }),
       { numRuns: 1000, seed: SEED },
     );
+  });
+
+  test("what is known of a table's series takes memory where some are known, and none once their numbers serve others", () => {
+    const known = new KnownNumbers();
+    for (const series of [3, 1_000_000, 3]) {
+      expect(known.get(series + 1)).toBe(-1);
+      known.set(series, series * 2);
+    }
+    expect([known.get(3), known.get(1_000_000), known.get(999_999)]).toEqual([6, 2_000_000, -1]);
+    expect(known.sizeBytes).toBe(2 * 4096);
+    known.renew(1);
+    expect([known.get(3), known.sizeBytes]).toEqual([-1, 0]);
   });
 
   test("series come, are retired and freed, and their numbers serve others", () => {
