@@ -35,8 +35,8 @@ export class LeafCalls {
   readonly #headers: () => Metadata;
   #stream: ClientDuplexStream<Buffer, EvaluateReply> | undefined;
   readonly #running = new Map<number, RunningLeaf>();
-  /** Leaves that wait for others to end. */
-  readonly #waiting: (() => void)[] = [];
+  /** Leaves that wait for others to end: what wakes them, the first in turn first. */
+  readonly #waiting = new Set<() => void>();
   #lastCall = 0;
   #isClosed = false;
 
@@ -51,12 +51,31 @@ export class LeafCalls {
    * Errors: the storage's, TimeoutError, the signal's reason, UnavailableError when the stream breaks.
    */
   async ask(question: LeafQuestion, limits: CallLimits, take: (frame: Uint8Array) => void): Promise<EvaluateSummary> {
-    while (this.#running.size >= LEAVES_MAX) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    while (this.#running.size >= LEAVES_MAX) {
+      checkLimits(limits, this.#address);
+      await this.#turn(limits.signal);
+    }
     try {
       return await this.#ask(question, limits, take);
     } finally {
-      this.#waiting.shift()?.();
+      for (const wake of this.#waiting) {
+        wake();
+        break;
+      }
     }
+  }
+
+  /** Settles when it is this leaf's turn, or when its signal aborts. */
+  #turn(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        this.#waiting.delete(wake);
+        signal?.removeEventListener("abort", wake);
+        resolve();
+      };
+      this.#waiting.add(wake);
+      onAbort(signal, wake);
+    });
   }
 
   /** Takes no more leaves; the storage ends the stream once it has answered. */

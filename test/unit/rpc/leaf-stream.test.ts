@@ -182,6 +182,22 @@ describe("leaves side by side", () => {
     await all;
     expect(stage.most).toBe(LEAVES_MAX);
   });
+
+  test("one that waits for others to end is canceled at once, and the next one has its turn", async () => {
+    const stage = await new Stage().open();
+    const answers = Array.from({ length: LEAVES_MAX }, (_, i) => stage.client.evaluate(leafOf(`n${i}`), contextOf()));
+    await until(() => stage.running.size === LEAVES_MAX, "as many run as may");
+    const controller = new AbortController();
+    const canceled = stage.client.evaluate(leafOf("canceled"), { ...contextOf(), signal: controller.signal });
+    const next = stage.client.evaluate(leafOf("next"), contextOf());
+    controller.abort(new CanceledError("gone"));
+    await expect(canceled).rejects.toThrow("gone");
+    stage.answer("n0");
+    await until(() => stage.running.has("next"), "the next one runs");
+    for (const name of [...stage.running.keys()]) stage.answer(name);
+    await Promise.all([...answers, next]);
+    expect(stage.ended.has("canceled")).toBe(false);
+  });
 });
 
 describe("the end of a stream", () => {
