@@ -17,6 +17,7 @@ import { combineElements, StepNotes } from "./histogram-operators.ts";
 import { matchVectors } from "./matching.ts";
 import { arithmetic, asNumbers, compare, isComparison, isTrim } from "./operators.ts";
 import { combineSets } from "./set-operators.ts";
+import { Slab } from "./slab.ts";
 
 /** Evaluates `left op right`. Errors: ExecutionError for ambiguous matches and for results that are not distinct. */
 export function evaluateBinary(node: Binary, left: Value, right: Value, scope: Scope): Value {
@@ -75,6 +76,7 @@ function withScalar(
   const { op, bool } = node;
   const out: Column[] = [];
   const stepNotes = new StepNotes();
+  const slab = new Slab(scalar.length, columns.length);
   for (let i = 0; i < columns.length; i++) {
     const column = columns[i]!;
     if (isTrim(op) || column.histograms !== undefined) {
@@ -85,7 +87,7 @@ function withScalar(
     const a = swapped ? scalar : column.values;
     const b = swapped ? column.values : scalar;
     if (!isComparison(op)) {
-      out.push({ ...column, values: arithmetic(op, a, b) });
+      out.push({ ...column, values: arithmetic(op, a, b, slab.next()) });
       continue;
     }
     const holds = compare(op, a, b);

@@ -30,6 +30,7 @@ export * from "./series-description.ts";
 export { rollUpSeries, type SeriesAnswer } from "./series-rollup.ts";
 export { type SeriesSamples, withoutBuckets, withoutStale } from "./series-samples.ts";
 export { SIGNATURES, type Signature } from "./signatures.ts";
+export { Slab } from "./slab.ts";
 export type { TraceNode } from "./trace.ts";
 export { valueType } from "./typecheck.ts";
 export { children, transform, walk } from "./walk.ts";

@@ -27,6 +27,7 @@ import {
 import { formatLabels } from "./go-text.ts";
 import { combineElements, StepNotes } from "./histogram-operators.ts";
 import { arithmetic, asNumbers, compare, isComparison, isTrim } from "./operators.ts";
+import { Slab } from "./slab.ts";
 
 /** The operation and everything that decides about its result's labels. */
 export interface VectorOperation {
@@ -86,7 +87,8 @@ export function matchVectors(
   const groups = groupBySignature(matching, many, one);
   rejectDuplicates(operation, groups, many, filled);
   const out: Column[] = [];
-  const sink = { out, notes: new StepNotes(), orderOf: new Map(many.map((column, i) => [column, i])) };
+  const slab = new Slab(operation.count, many.length);
+  const sink = { out, slab, notes: new StepNotes(), orderOf: new Map(many.map((column, i) => [column, i])) };
   // One-to-one results carry their group's signature, so only results of one group can be equal.
   let distinct = matching.card === "one-to-one";
   for (const group of groups.values()) {
@@ -101,6 +103,8 @@ export function matchVectors(
 /** Where results and notes go. */
 interface Sink {
   readonly out: Column[];
+  /** What columns are cut from. */
+  readonly slab: Slab;
   readonly notes: StepNotes;
   /** Positions of the "many" side's series. */
   readonly orderOf: ReadonlyMap<Column, number>;
@@ -263,13 +267,13 @@ function combinePair(
     combineElementwise(operation, many, one, swapped, both, used, sink);
     return;
   }
-  const { out } = sink;
+  const { out, slab } = sink;
   const labels = resultLabels(operation, many.labels, one.labels);
   used.take(labels, both);
   const a = swapped ? one.values : many.values;
   const b = swapped ? many.values : one.values;
   if (!isComparison(op)) {
-    out.push({ labels, values: arithmetic(op, a, b), present: both, dropName: false });
+    out.push({ labels, values: arithmetic(op, a, b, slab.next()), present: both, dropName: false });
     return;
   }
   const holds = compare(op, a, b);

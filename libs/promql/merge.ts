@@ -15,6 +15,7 @@ import { hasPoint, normalizePresent } from "./column.ts";
 import { LeafNotes } from "./leaf-notes.ts";
 import { lossOf } from "./partial.ts";
 import { finishMixed, HistogramGroup, mixedPartial } from "./partial-histogram.ts";
+import { Slab } from "./slab.ts";
 
 /**
  * Merges the partials of an aggregated leaf: groups with the same labels become one. "avg" keeps its weights, so the
@@ -129,9 +130,10 @@ export function finishPartials(
 
 function finishFloats(op: PartialOp, columns: readonly StepColumn[]): readonly StepColumn[] {
   if (op === "avg") {
+    const slab = new Slab(columns[0]?.values.length ?? 0, columns.length);
     return columns.map((column) => {
       const { labels, present, weights } = column;
-      const means = new Float64Array(column.values.length);
+      const means = slab.next();
       for (let s = 0; s < means.length; s++) if (hasPoint(present, s)) means[s] = settled(column, s) / weights![s]!;
       return { labels, values: means, present };
     });

@@ -36,10 +36,14 @@ export function minGo(a: number, b: number): number {
   return a === -Infinity || b === -Infinity ? -Infinity : Math.min(a, b);
 }
 
-/** a op b for every step of an arithmetic operator. Returns a new column. */
-export function arithmetic(op: BinaryOp, a: Float64Array, b: Float64Array): Float64Array {
+/** a op b for every step of an arithmetic operator. Returns `out`, which is as long. */
+export function arithmetic(
+  op: BinaryOp,
+  a: Float64Array,
+  b: Float64Array,
+  out: Float64Array = new Float64Array(a.length),
+): Float64Array {
   const n = a.length;
-  const out = new Float64Array(n);
   switch (op) {
     case "+":
       for (let s = 0; s < n; s++) out[s] = a[s]! + b[s]!;

@@ -13,6 +13,7 @@ import {
 import { floatPresence } from "./float-presence.ts";
 import { LeafNotes } from "./leaf-notes.ts";
 import { HistogramGroup, mixedPartial } from "./partial-histogram.ts";
+import { Slab } from "./slab.ts";
 
 const SEPARATOR = "\uD800";
 
@@ -90,14 +91,20 @@ export class PartialAggregator {
   readonly #count: number;
   readonly #grouping: Grouping;
   readonly #groups: Group[] = [];
+  readonly #slab: Slab;
   /** What was remarkable about histograms. */
   readonly notes = new LeafNotes();
 
-  /** @param count the number of steps of the grid */
-  constructor(aggregation: LeafAggregation, count: number) {
+  /**
+   * @param count the number of steps of the grid
+   * @param groups how many there will be, as far as is known
+   */
+  constructor(aggregation: LeafAggregation, count: number, groups = 1) {
     this.#op = aggregation.op;
     this.#count = count;
     this.#grouping = new Grouping(aggregation.without, aggregation.labels);
+    const { op } = aggregation;
+    this.#slab = new Slab(count, op === "sum" || op === "avg" ? 2 * groups : groups);
   }
 
   /** The group of a series, by number. */
@@ -115,8 +122,8 @@ export class PartialAggregator {
     return (
       this.#groups.push({
         labels,
-        values: counts ? none : new Float64Array(this.#count),
-        lost: sums ? new Float64Array(this.#count) : none,
+        values: counts ? none : this.#slab.next(),
+        lost: sums ? this.#slab.next() : none,
         full: 0,
         seen: undefined,
         histograms: undefined,
@@ -185,6 +192,7 @@ export class PartialAggregator {
   /** The partial of every group that has a value: sums (avg with weights), extremes, counts, or ones for group. */
   columns(): StepColumn[] {
     const out: StepColumn[] = [];
+    const slab = new Slab(this.#count, this.#groups.length);
     for (const group of this.#groups) {
       if (group.histograms !== undefined) {
         const mixed = this.#mixedColumn(group, group.histograms);
@@ -195,18 +203,18 @@ export class PartialAggregator {
       if (present === undefined) continue;
       const { labels } = group;
       const lost = lossOf(group.values, group.lost);
-      const column = { labels, values: this.#finished(group, present), present, ...(lost && { lost }) };
-      out.push(this.#op === "avg" ? { ...column, weights: weightsOf(group, this.#count) } : column);
+      const column = { labels, values: this.#finished(group, present, slab), present, ...(lost && { lost }) };
+      out.push(this.#op === "avg" ? { ...column, weights: weightsOf(group, slab.next()) } : column);
     }
     return out;
   }
 
   #mixedColumn(group: Group, histograms: HistogramGroup): StepColumn | undefined {
-    const floats = weightsOf(group, this.#count);
+    const floats = weightsOf(group, new Float64Array(this.#count));
     const { labels } = group;
     if (this.#op === "sum" || this.#op === "avg") {
       const lost = lossOf(group.values, group.lost);
-      const column = { labels, values: this.#finished(group, null), present: null, ...(lost && { lost }) };
+      const column = { labels, values: group.values, present: null, ...(lost && { lost }) };
       return mixedPartial(column, floats, histograms, this.#op);
     }
     const counts = floats.map((n, s) => n + histograms.seen[s]!);
@@ -223,11 +231,13 @@ export class PartialAggregator {
     return false;
   }
 
-  #finished(group: Group, present: Uint8Array | null): Float64Array {
-    if (this.#op === "count") return weightsOf(group, this.#count);
-    if (this.#op === "group")
-      return present === null ? new Float64Array(this.#count).fill(1) : Float64Array.from(present);
-    return group.values;
+  #finished(group: Group, present: Uint8Array | null, slab: Slab): Float64Array {
+    if (this.#op === "count") return weightsOf(group, slab.next());
+    if (this.#op !== "group") return group.values;
+    const ones = slab.next();
+    if (present === null) ones.fill(1);
+    else ones.set(present);
+    return ones;
   }
 }
 
@@ -245,10 +255,10 @@ function presenceOf(seen: Float64Array | undefined): Uint8Array | null | undefin
   return points === seen.length ? null : present;
 }
 
-/** How many series had a value, per step. */
-function weightsOf({ full, seen }: Group, count: number): Float64Array {
-  const weights = new Float64Array(count).fill(full);
-  if (seen !== undefined) for (let s = 0; s < count; s++) weights[s] = weights[s]! + seen[s]!;
+/** How many series had a value, per step, into `weights`. */
+function weightsOf({ full, seen }: Group, weights: Float64Array): Float64Array {
+  if (seen === undefined) return weights.fill(full);
+  for (let s = 0; s < weights.length; s++) weights[s] = full + seen[s]!;
   return weights;
 }
 

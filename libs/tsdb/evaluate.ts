@@ -28,6 +28,7 @@ import {
   planWindows,
   presenceFollowsTimes,
   readsValues,
+  Slab,
   seesStale,
   stripStale,
   type WindowPlan,
@@ -54,8 +55,6 @@ import type { DbStats } from "./state.ts";
 const TALLY_GROUPS_MAX = 256;
 /** Series before the first look at the clock. */
 const STRIDE_FIRST = 8;
-/** Result columns are cut from arrays of at most this many steps, unless one column is longer. */
-const SLAB_STEPS = 8192;
 /** Samples in reach from which on headers may save the decoding. */
 const HEADERS_MIN = 2048;
 
@@ -244,7 +243,7 @@ class LeafEvaluation {
     const columns: StepColumn[] = [];
     const { steps } = this;
     const { numbers } = this.selection;
-    let slab = new Float64Array(0);
+    const slab = new Slab(steps, numbers.length, (bytes) => this.hold(bytes));
     await this.inSlices(numbers.length, (from, to) => {
       for (let i = from; i < to; i++) {
         const shared = this.open(i);
@@ -261,14 +260,8 @@ class LeafEvaluation {
         const known = this.answerOf(shared);
         const points = known === undefined ? this.rollUp(shared) : known.points;
         if (points === 0) continue;
-        if (slab.length < steps) {
-          const size = Math.max(steps, Math.min(SLAB_STEPS, steps * (numbers.length - i)));
-          this.hold(8 * size);
-          slab = new Float64Array(size);
-        }
         // Copied from an answer as well: the columns are the asker's to change, each by itself.
-        const values = slab.subarray(0, steps);
-        slab = slab.subarray(steps);
+        const values = slab.next();
         values.set(known === undefined ? this.out : known.values);
         const present = points === steps ? null : (known?.present ?? this.present).slice();
         columns.push({ labels: this.labelsOf(i), values, present });
@@ -280,7 +273,6 @@ class LeafEvaluation {
   private async aggregate(): Promise<StepColumn[]> {
     const { selection } = this;
     const { op, without, labels } = this.leaf.aggregation!;
-    const aggregator = new PartialAggregator({ op, without, labels }, this.steps);
     // The metric name never survives `without`, and not `by` either where the rollup has dropped it.
     const names = without
       ? [...labels, METRIC_NAME]
@@ -288,11 +280,13 @@ class LeafEvaluation {
         ? labels.filter((n) => n !== METRIC_NAME)
         : labels;
     const groups = selection.groupKeys(names, without);
+    const groupCount = groups.labels.length;
     // Counts have a number per step at the end, sums two all the time.
-    this.hold(groups.labels.length * this.steps * (op === "sum" || op === "avg" ? 16 : 8));
+    this.hold(groupCount * this.steps * (op === "sum" || op === "avg" ? 16 : 8));
+    const aggregator = new PartialAggregator({ op, without, labels }, this.steps, groupCount);
     for (const one of groups.labels) aggregator.addGroup(one);
     const { groupOf } = groups;
-    const tallies = (op === "count" || op === "group") && groups.labels.length <= TALLY_GROUPS_MAX;
+    const tallies = (op === "count" || op === "group") && groupCount <= TALLY_GROUPS_MAX;
     await this.inSlices(selection.count, (from, to) => {
       for (let i = from; i < to; i++) {
         const shared = this.open(i);
@@ -310,7 +304,7 @@ class LeafEvaluation {
           this.side?.sawFloats();
           if (!tallies) aggregator.add(groupOf[i]!, known.values, known.present);
           else {
-            shared!.tally ??= new Uint32Array(groups.labels.length);
+            shared!.tally ??= new Uint32Array(groupCount);
             shared!.tally[groupOf[i]!]!++;
           }
         }
