@@ -61,8 +61,8 @@ const QUERIES = [
 export async function warmUp(options: WarmUpOptions): Promise<void> {
   // Code that V8 compiles for the functions of one storage and one server is thrown away when it meets those of another: so it meets two.
   for (const share of ROUND_SHARES) await warmUpOnce({ ...options, budgetMs: options.budgetMs * share });
-  // What is left is mostly memory outside the heap, which V8 is in no hurry to collect: all that follows would come on top of it. Where blocks
-  // will be asked it stays: V8 would throw away some of what it compiled as well.
+  // What is left is mostly memory outside the heap, which V8 is in no hurry to collect: all that follows would come on top of it. Where real
+  // blocks are read ahead next it stays: V8 would throw away some of what it compiled, too, and the first queries on them would pay for that.
   if (options.budgetMs > 0 && options.asksBlocks) globalThis.gc?.();
 }
 
