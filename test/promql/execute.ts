@@ -56,7 +56,8 @@ export async function executeScript(
   for (const command of commands) {
     if (command.kind === "clear") storage = open();
     else if (command.kind === "load") for (const series of samplesOfLoad(command)) await storage.store(series);
-    else outcomes.push(await judge(command, storage, engine));
+    else if (command.kind === "eval") outcomes.push(await judge(command, storage, engine));
+    else outcomes.push({ line: command.line, expr: command.text, failure: command.reason, native: false });
   }
   return outcomes;
 }

@@ -11,7 +11,7 @@ export interface ScriptReport {
   readonly outcomes: readonly EvalOutcome[];
 }
 
-/** Runs every script of the directories, on storages that `open` makes. Errors: those of reading a directory, and of a script that does not parse. */
+/** Runs every script of the directories, on storages that `open` makes. Errors: those of reading a directory. */
 export async function runScripts(
   directories: readonly string[],
   open?: () => ScriptStorage,
@@ -30,11 +30,7 @@ export async function runScripts(
 
 async function runScript(file: string, open?: () => ScriptStorage): Promise<EvalOutcome[]> {
   const engine = new Engine({ now: () => 0, delayedNameRemoval: true, useStartTimestamps: true });
-  try {
-    return await executeScript(parseScript(readFileSync(file, "utf8")), engine, open);
-  } catch (error) {
-    throw new Error(`cannot run ${file}: ${(error as Error).message}`, { cause: error });
-  }
+  return await executeScript(parseScript(readFileSync(file, "utf8")), engine, open);
 }
 
 /** Passed and total evals. */

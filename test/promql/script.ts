@@ -55,9 +55,17 @@ export type Expected =
   | { readonly kind: "string"; readonly value: string }
   | { readonly kind: "series"; readonly series: readonly { labels: Labels; values: readonly SequenceValue[] }[] };
 
-export type Command = { readonly kind: "clear" } | LoadCommand | EvalCommand;
+/** A command that does not parse: it fails on its own, as an eval would, and the rest of the script goes on. */
+export interface BrokenCommand {
+  readonly kind: "broken";
+  readonly line: number;
+  readonly text: string;
+  readonly reason: string;
+}
 
-/** Parses a script. Errors: an Error that begins with the line number. */
+export type Command = { readonly kind: "clear" } | LoadCommand | EvalCommand | BrokenCommand;
+
+/** Parses a script. */
 export function parseScript(text: string): Command[] {
   return new ScriptParser(text).parse();
 }
@@ -95,19 +103,28 @@ class ScriptParser {
   parse(): Command[] {
     const commands: Command[] = [];
     for (; this.#at < this.#lines.length; this.#at++) {
-      const line = this.#lines[this.#at]!;
-      if (line === "") continue;
-      const word = line.split(/[\t ]+/, 1)[0]!.toLowerCase();
-      if (word === "clear") commands.push({ kind: "clear" });
-      else if (word.startsWith("load")) commands.push(this.#load(line));
-      else if (word.startsWith("eval")) commands.push(this.#eval(line));
-      else this.#fail(`cannot parse command: got ${JSON.stringify(line)}; want clear, load or eval`);
+      const text = this.#lines[this.#at]!;
+      if (text === "") continue;
+      try {
+        commands.push(this.#command(text));
+      } catch (error) {
+        commands.push({ kind: "broken", line: this.#at + 1, text, reason: (error as Error).message });
+        while (this.#next() !== undefined);
+      }
     }
     return commands;
   }
 
+  #command(line: string): Command {
+    const word = line.split(/[\t ]+/, 1)[0]!.toLowerCase();
+    if (word === "clear") return { kind: "clear" };
+    if (word.startsWith("load")) return this.#load(line);
+    if (word.startsWith("eval")) return this.#eval(line);
+    return this.#fail(`cannot parse command: got ${JSON.stringify(line)}; want clear, load or eval`);
+  }
+
   #fail(reason: string): never {
-    throw new Error(`line ${this.#at + 1}: ${reason}`);
+    throw new Error(reason);
   }
 
   /** The next line of the block, or undefined at its end. */
