@@ -33,7 +33,7 @@ import type { Run, Scope } from "./evaluation.ts";
 import { annotate } from "./leaf-notes.ts";
 import { LeafRequests } from "./leaf-requests.ts";
 import { ALL_OPTIONS, type ParserOptions } from "./options.ts";
-import { parseExpr } from "./parser.ts";
+import { ParsedQueries } from "./parsed-queries.ts";
 import { planQuery } from "./plan.ts";
 import type { MatrixPlan, Plan, SubqueryPlan } from "./plan-node.ts";
 import { describePlan, hasOneLeaf } from "./plan-text.ts";
@@ -113,9 +113,10 @@ const ORDERING: ReadonlySet<string> = new Set([
   "bottomk",
 ]);
 
-/** Evaluates queries. Holds no state between them. */
+/** Evaluates queries. Of what it has evaluated it keeps trees of queries only. */
 export class Engine {
   readonly #options: Required<EngineOptions>;
+  readonly #parsed: ParsedQueries;
 
   constructor(options: EngineOptions) {
     this.#options = {
@@ -128,6 +129,7 @@ export class Engine {
       monotonicMs: options.now,
       ...options,
     };
+    this.#parsed = new ParsedQueries(this.#options.parser);
   }
 
   /**
@@ -174,7 +176,7 @@ export class Engine {
   }
 
   #parse(query: string | Expr): Expr {
-    return typeof query === "string" ? parseExpr(query, this.#options.parser) : query;
+    return typeof query === "string" ? this.#parsed.parse(query) : query;
   }
 
   async #run(
