@@ -62,6 +62,7 @@ export {
   type SideTombstones,
   type WalCoverage,
 } from "./registry-file.ts";
+export { TimesPool } from "./times-pool.ts";
 export {
   decodePlaces,
   dueAndKept,

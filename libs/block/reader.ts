@@ -13,6 +13,7 @@ import { HeaderPage } from "./header-page.ts";
 import { type PageEntry, pageOf, readChecked, readPage } from "./page.ts";
 import { giveBuffer, takeBuffer } from "./payload-buffers.ts";
 import { decodeSeriesPage, LabelPage } from "./series-page.ts";
+import { TimesPool } from "./times-pool.ts";
 import { compareBytes } from "./writer.ts";
 
 const NOTHING = new Uint8Array(0);
@@ -36,15 +37,20 @@ export class BlockReader {
   private readonly headerPages = new Map<number, HeaderPage>();
   private timePages: readonly HeaderPage[] | undefined;
   private readonly timeColumns: (Float64Array | undefined)[] = [];
+  private readonly timesPool: TimesPool;
   /** Whether countedBytes is what is kept: pages grow while they are used. */
   private isCounted = false;
   private countedBytes = 0;
   /** What was prefetched last: the first `size` bytes of a buffer. */
   private span = { start: 0, size: 0, bytes: NOTHING as Uint8Array };
 
-  /** Opens the block at `path`. Errors: CorruptionError; InvalidError when a later release wrote it; those of the file system. */
-  constructor(fs: FileSystem, path: string, kernel: ColumnKernel) {
+  /**
+   * Opens the block at `path`. Readers with the same pool have equal times as one array. Errors: CorruptionError; InvalidError when a later
+   * release wrote it; those of the file system.
+   */
+  constructor(fs: FileSystem, path: string, kernel: ColumnKernel, timesPool = new TimesPool()) {
     this.kernel = kernel;
+    this.timesPool = timesPool;
     this.file = fs.open(path, "read");
     try {
       const { footer, offset } = readFooter(this.file);
@@ -61,6 +67,7 @@ export class BlockReader {
   }
 
   close(): void {
+    this.forgetTimes();
     this.file.close();
   }
 
@@ -71,8 +78,13 @@ export class BlockReader {
     this.labelPages.clear();
     this.headerPages.clear();
     this.timePages = undefined;
-    this.timeColumns.length = 0;
+    this.forgetTimes();
     this.forgetPayloads();
+  }
+
+  private forgetTimes(): void {
+    for (const times of this.timeColumns) if (times !== undefined) this.timesPool.give(times);
+    this.timeColumns.length = 0;
   }
 
   /** Forgets the keys that were read: who has numbered the series needs them no more. */
@@ -104,7 +116,7 @@ export class BlockReader {
     for (const keys of this.keyPages.values()) bytes += keys.length * KEY_BYTES;
     for (const page of this.labelPages.values()) bytes += page.keptBytes;
     for (const page of this.headerPages.values()) bytes += page.keptBytes;
-    for (const times of this.timeColumns) bytes += times?.byteLength ?? 0;
+    for (const times of this.timeColumns) bytes += times === undefined ? 0 : this.timesPool.bytesOf(times);
     return bytes;
   }
 
@@ -285,14 +297,14 @@ export class BlockReader {
   }
 
   /**
-   * The times of a time column, decoded once and shared by all who ask: do not change it. Errors: CorruptionError.
+   * The times of a time column, decoded once and shared by all who ask, and with equal columns of other blocks: do not change it. Errors: CorruptionError.
    */
   times(timeColumn: number): Float64Array {
     let times = this.timeColumns[timeColumn];
     if (times === undefined) {
       if (!(timeColumn < this.timeColumnCount))
         throw new InternalError(`cannot read times: got column ${timeColumn}; want one that is`);
-      times = this.decodeTimes(timeColumn);
+      times = this.timesPool.take(this.decodeTimes(timeColumn));
       this.timeColumns[timeColumn] = times;
     }
     return times;

@@ -21,7 +21,7 @@ import type { Cutter } from "./cutter.ts";
 import { type DeletionRecord, deletionBytesMax, encodeDeletion } from "./deletion-record.ts";
 import { addTombstone, type Deletions, dropTombstones, hideRows, idBytes, idText } from "./deletions.ts";
 import { checkCut, coarsest, HiddenRows } from "./hidden-rows.ts";
-import { LeafBlock } from "./leaf-blocks.ts";
+import { LeafBlock, LeafReach } from "./leaf-blocks.ts";
 import { Pace } from "./pace.ts";
 import { CapturedSources } from "./sources.ts";
 import type { DbState } from "./state.ts";
@@ -146,7 +146,7 @@ export class Deleter implements Deletable {
       const { blocks } = await this.state.selector.select(captured.blocks, tenant, set, pace);
       for (const { block, places } of blocks) {
         if (pace.isDue) await pace.rest();
-        const within = new LeafBlock(block, lowMs, highMs);
+        const within = new LeafBlock(block, new LeafReach(lowMs, highMs));
         const { timeColumns } = await within.lookUp(places, pace);
         for (const [i, place] of places.entries()) {
           if (within.timesOf(timeColumns[i]!).times.length === 0) continue;

@@ -53,8 +53,9 @@ import type { DbStats } from "./state.ts";
 
 /** Up to this many groups, series that are only counted are counted per column first: 1 KiB for each column. */
 const TALLY_GROUPS_MAX = 256;
-/** Series before the first look at the clock. */
+/** Series before the first look at the clock; and at most between two, where the times answer for most. */
 const STRIDE_FIRST = 8;
+const STRIDE_OF_TIMES = 64;
 /** Samples in reach from which on headers may save the decoding. */
 const HEADERS_MIN = 2048;
 
@@ -152,8 +153,9 @@ async function evaluateSeries(
     samples.length > 0
       ? await LeafBlocks.find(selection.count, samples, captured, lowMs, highMs, pace, rows?.withoutCovered)
       : undefined;
-  const heads = captured.heads();
   const isOfBlocks = blocks !== undefined && blocks.blocks.length > 0;
+  // Beside blocks a head that has nothing in reach would be asked for every series all the same.
+  const heads = isOfBlocks ? captured.headsWithin() : captured.heads();
   const cursor =
     heads.length === 1 && !isOfBlocks && selection.numbers.at(-1) !== NO_SERIES
       ? new HeadCursor(heads[0]!, lowMs, highMs)
@@ -191,6 +193,7 @@ class LeafEvaluation {
   private present: Uint8Array;
   private ownTimes = new Float64Array(0);
   private ownValues = new Float64Array(0);
+  private zeros = new Float64Array(0);
   private samplesRead = 0;
   private seriesCount = 0;
   private readonly levels: LevelRollup | undefined;
@@ -343,8 +346,8 @@ class LeafEvaluation {
     const values = new Float64Array(steps);
     const present = new Uint8Array(steps);
     // Zeros stand for values that cannot matter.
-    const zeros = new Float64Array(times.length);
-    const points = evaluateRollup(leaf.rollup, plan, times, zeros, leaf.args, values, present);
+    if (this.zeros.length < times.length) this.zeros = new Float64Array(2 * times.length);
+    const points = evaluateRollup(leaf.rollup, plan, times, this.zeros, leaf.args, values, present);
     return { points, values, present: points === steps ? null : present };
   }
 
@@ -510,8 +513,9 @@ class LeafEvaluation {
    */
   private async inSlices(count: number, work: (from: number, to: number) => void): Promise<void> {
     const { pace } = this;
+    const strideOfAll = this.isOfTimes ? STRIDE_OF_TIMES : this.cursor.stride;
     // A series with histograms is a lot of work.
-    const strideMax = this.side === undefined ? this.cursor.stride : 1;
+    const strideMax = this.side === undefined ? strideOfAll : 1;
     let stride = Math.min(strideMax, STRIDE_FIRST);
     for (let from = 0, to = 0; from < count; from = to) {
       to = Math.min(count, from + stride);

@@ -79,7 +79,8 @@ class JoinedColumn extends SharedColumn {
     const layouts: Layout[] = new Array(parts.length);
     let at = this.start;
     sorted.forEach((part, k) => {
-      const inPlace = (part.before === 0 || part === first) && (part.after === 0 || part === last);
+      // By place: two parts may have the same times.
+      const inPlace = (part.before === 0 || k === 0) && (part.after === 0 || k === sorted.length - 1);
       layouts[apart ? order[k]! : k] = { at, inPlace };
       at += part.times.length;
     });
@@ -107,6 +108,8 @@ export class JoinedCursor implements LeafCursor {
   private readonly lowMs: number;
   private readonly highMs: number;
   private readonly root = newCombination();
+  /** The combinations that begin with times of a block, by the number of those; the others begin at the root. */
+  private readonly ofBlocks: (Combination | undefined)[] = [];
   private buffer = new Float64Array(0);
   private scratch = new Float64Array(0);
   private series = 0;
@@ -116,7 +119,6 @@ export class JoinedCursor implements LeafCursor {
   /** HAS_STALES and HAS_NANS of the blocks' parts. */
   private odd = 0;
   private readonly times: LeafTimes[] = [];
-  private readonly partBlocks: LeafBlock[] = [];
   private readonly partColumns: number[] = [];
   private readonly partHeads: Head[] = [];
   private readonly partGroups: TimeColumn[] = [];
@@ -138,15 +140,15 @@ export class JoinedCursor implements LeafCursor {
     let odd = 0;
     let inStep = true;
     for (let i = blocks.starts[index]!; i < blocks.starts[index + 1]!; i++) {
-      const block = blocks.blocks[blocks.blockOf[i]!]!;
-      const part = block.timesOf(blocks.timeColumns[i]!);
+      const number = blocks.timesOf[i]!;
+      const part = blocks.times[number]!;
       if (part.times.length === 0) continue;
       if (blocks.hidden?.has(i)) inStep = false;
-      this.partBlocks[parts] = block;
       this.partColumns[parts] = i;
       odd |= blocks.odd[i]!;
+      if (parts > 0) combination = following(combination, part);
+      else combination = this.ofBlocks[number] ??= newCombination();
       times[parts++] = part;
-      combination = following(combination, part);
     }
     this.blockParts = parts;
     this.odd = odd;
@@ -232,7 +234,7 @@ export class JoinedCursor implements LeafCursor {
         read += times.length;
       } else if (before === 0 && after === 0 && times.length >= HEADER_SAMPLES_MIN) {
         const place = this.blocks.places[this.partColumns[k]!]!;
-        addHeader(this.partBlocks[k]!.headerOf(place), times, table);
+        addHeader(this.blockOf(k).headerOf(place), times, table);
         read++;
       } else {
         foldWhole(times, this.decodeAside(k), times.length, table);
@@ -271,9 +273,14 @@ export class JoinedCursor implements LeafCursor {
     return { times: plan.times, values: mergeColumns(values, plan), count: plan.times.length, flags };
   }
 
+  private blockOf(part: number): LeafBlock {
+    const { blocks, blockOf } = this.blocks;
+    return blocks[blockOf[this.partColumns[part]!]!]!;
+  }
+
   /** Decodes all values of a block's part into `out` from `at` on. */
   private decode(part: number, out: Float64Array, at: number): void {
-    const block = this.partBlocks[part]!;
+    const block = this.blockOf(part);
     const { times, before, after } = this.times[part]!;
     this.blocks.readAhead(block);
     const values = out.subarray(at, at + before + times.length + after);

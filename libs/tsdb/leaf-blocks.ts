@@ -20,6 +20,34 @@ export interface LeafTimes {
   readonly after: number;
 }
 
+/** The times of a leaf's columns, numbered from 0: equal ones of several blocks are one. */
+export class LeafReach {
+  /** By number. */
+  readonly times: LeafTimes[] = [];
+  private readonly lowMs: number;
+  private readonly highMs: number;
+  private readonly numbers = new Map<Float64Array, number>();
+
+  /** The times in [lowMs, highMs]. */
+  constructor(lowMs: number, highMs: number) {
+    this.lowMs = lowMs;
+    this.highMs = highMs;
+  }
+
+  /** The number of what is within reach of a column. */
+  numberOf(all: Float64Array): number {
+    let number = this.numbers.get(all);
+    if (number === undefined) {
+      number = this.times.length;
+      const from = countBelow(all, this.lowMs);
+      const to = Math.max(from, countBelow(all, this.highMs + 1));
+      this.times.push({ times: all.subarray(from, to), before: from, after: all.length - to });
+      this.numbers.set(all, number);
+    }
+    return number;
+  }
+}
+
 /** Series of a selection that a block has: their indexes, and their places in the block, ascending. */
 export interface Selected {
   readonly indexes: Uint32Array;
@@ -31,9 +59,9 @@ export class LeafBlock {
   private readonly block: StoredBlock;
   /** Columns per series: 1 of samples, more of rows. */
   private readonly width: number;
-  private readonly lowMs: number;
-  private readonly highMs: number;
-  private readonly times: (LeafTimes | undefined)[] = [];
+  private readonly reach: LeafReach;
+  /** By time column: the number of its times there. */
+  private readonly numbers: (number | undefined)[] = [];
   /** Pages of headers that the leaf has touched: the reader may forget some, the leaf would come back to them. */
   private readonly pages: HeaderPage[] = [];
   /** The one that was used last, and its columns. */
@@ -46,11 +74,10 @@ export class LeafBlock {
   private selected = 0;
   private isAhead = false;
 
-  constructor(block: StoredBlock, lowMs: number, highMs: number) {
+  constructor(block: StoredBlock, reach: LeafReach) {
     this.block = block;
     this.width = block.reader.footer.columnsPerSeries;
-    this.lowMs = lowMs;
-    this.highMs = highMs;
+    this.reach = reach;
   }
 
   /**
@@ -85,17 +112,28 @@ export class LeafBlock {
     return { timeColumns, odd };
   }
 
-  /** The times of a time column; the same object for the same column. */
+  /** The times of a time column; the same object for equal columns of all blocks with this reach. */
   timesOf(timeColumn: number): LeafTimes {
-    let found = this.times[timeColumn];
-    if (found === undefined) {
-      const all = this.block.reader.times(timeColumn);
-      const from = countBelow(all, this.lowMs);
-      const to = Math.max(from, countBelow(all, this.highMs + 1));
-      found = { times: all.subarray(from, to), before: from, after: all.length - to };
-      this.times[timeColumn] = found;
+    return this.reach.times[this.numberOf(timeColumn)]!;
+  }
+
+  /** The numbers that time columns' times have within reach, in the place of these. Errors: CorruptionError; those of the pace. */
+  async numberTimes(timeColumns: Uint32Array, pace: Pace): Promise<void> {
+    for (let i = 0; i < timeColumns.length; i++) {
+      const timeColumn = timeColumns[i]!;
+      // The first time they may have to be decoded.
+      if (this.numbers[timeColumn] === undefined && pace.isDue) await pace.rest();
+      timeColumns[i] = this.numberOf(timeColumn);
     }
-    return found;
+  }
+
+  private numberOf(timeColumn: number): number {
+    let number = this.numbers[timeColumn];
+    if (number === undefined) {
+      number = this.reach.numberOf(this.block.reader.times(timeColumn));
+      this.numbers[timeColumn] = number;
+    }
+    return number;
   }
 
   /** Reads the payloads of the selected series ahead when they lie near each other; returns the bytes read. */
@@ -144,28 +182,31 @@ export class LeafBlock {
 export class LeafBlocks {
   readonly blocks: readonly LeafBlock[];
   readonly starts: Uint32Array;
-  /** By column: its block's place in `blocks`, the series' place there, its time column, and HAS_STALES and HAS_NANS. */
+  /** By number. */
+  readonly times: readonly LeafTimes[];
+  /** By column: its block's place in `blocks`, the series' place there, the number of its times, and HAS_STALES and HAS_NANS. */
   readonly blockOf: Uint32Array;
   readonly places: Uint32Array;
-  readonly timeColumns: Uint32Array;
+  readonly timesOf: Uint32Array;
   readonly odd: Uint8Array;
   /** By column: the times that deletions hide; undefined when they hide nothing. */
   hidden: Map<number, TimeRanges> | undefined;
   private aheadBytes = 0;
 
-  private constructor(starts: Uint32Array, blocks: readonly LeafBlock[]) {
+  private constructor(starts: Uint32Array, blocks: readonly LeafBlock[], times: readonly LeafTimes[]) {
     const count = starts.at(-1)!;
     this.starts = starts;
     this.blocks = blocks;
+    this.times = times;
     this.blockOf = new Uint32Array(count);
     this.places = new Uint32Array(count);
-    this.timeColumns = new Uint32Array(count);
+    this.timesOf = new Uint32Array(count);
     this.odd = new Uint8Array(count);
   }
 
   /** No blocks for so many series. */
   static none(seriesCount: number): LeafBlocks {
-    return new LeafBlocks(new Uint32Array(seriesCount + 1), []);
+    return new LeafBlocks(new Uint32Array(seriesCount + 1), [], []);
   }
 
   /**
@@ -182,35 +223,38 @@ export class LeafBlocks {
     wanted: (block: StoredBlock, found: Selected) => Selected = (_, found) => found,
   ): Promise<LeafBlocks> {
     const starts = new Uint32Array(seriesCount + 1);
+    const reach = new LeafReach(lowMs, highMs);
     const blocks: LeafBlock[] = [];
     const parts: {
       block: StoredBlock;
       indexes: Uint32Array;
       places: Uint32Array;
-      timeColumns: Uint32Array;
+      timesOf: Uint32Array;
       odd: Uint8Array;
     }[] = [];
     for (const part of selected) {
       const { block } = part;
       const { indexes, places } = wanted(block, part);
       if (indexes.length > 0) {
-        const leafBlock = new LeafBlock(block, lowMs, highMs);
-        parts.push({ block, indexes, places, ...(await leafBlock.lookUp(places, pace)) });
+        const leafBlock = new LeafBlock(block, reach);
+        const { timeColumns: timesOf, odd } = await leafBlock.lookUp(places, pace);
+        await leafBlock.numberTimes(timesOf, pace);
+        parts.push({ block, indexes, places, timesOf, odd });
         blocks.push(leafBlock);
         for (let k = 0; k < indexes.length; k++) starts[indexes[k]! + 1]!++;
       }
       if (pace.isDue) await pace.rest();
     }
     for (let i = 0; i < seriesCount; i++) starts[i + 1]! += starts[i]!;
-    const found = new LeafBlocks(starts, blocks);
+    const found = new LeafBlocks(starts, blocks, reach.times);
     const next = starts.slice();
-    for (const [b, { block, indexes, places, timeColumns, odd }] of parts.entries()) {
+    for (const [b, { block, indexes, places, timesOf, odd }] of parts.entries()) {
       const hidden = captured.hiddenOf(block);
       for (let k = 0; k < indexes.length; k++) {
         const at = next[indexes[k]!]!++;
         found.blockOf[at] = b;
         found.places[at] = places[k]!;
-        found.timeColumns[at] = timeColumns[k]!;
+        found.timesOf[at] = timesOf[k]!;
         found.odd[at] = odd[k]!;
         if (hidden !== undefined) found.hide(at, hidden.get(places[k]!), lowMs, highMs);
       }

@@ -5,7 +5,7 @@ import { DAY_MS, dayOf, type TimeRanges } from "../block/index.ts";
 import { ROW, ROW_MS, type RowLevel, type RowTable } from "../model/index.ts";
 import { dayOfTime } from "./fresh-rows.ts";
 import type { HeadView } from "./head-view.ts";
-import { AHEAD_BYTES_MAX, LeafBlock, type Selected } from "./leaf-blocks.ts";
+import { AHEAD_BYTES_MAX, LeafBlock, LeafReach, type Selected } from "./leaf-blocks.ts";
 import type { Pace } from "./pace.ts";
 import { NO_SERIES, type Selection } from "./selection.ts";
 import type { CapturedSources } from "./sources.ts";
@@ -84,7 +84,7 @@ export class LeafRows {
     highMs: number,
     pace: Pace,
   ): Promise<void> {
-    const leafBlock = new LeafBlock(block, lowMs + 1, highMs);
+    const leafBlock = new LeafBlock(block, new LeafReach(lowMs + 1, highMs));
     const { timeColumns } = await leafBlock.lookUp(places, pace);
     const { fresh, alone } = captured.daysOf(block);
     const known = new Map<number, ColumnRows>();

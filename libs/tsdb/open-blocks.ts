@@ -1,5 +1,12 @@
 // libs/tsdb/open-blocks.ts: the live blocks of a directory, opened; and which of the node's series are those that files of side data name.
-import { type BlockEntry, BlockReader, type BlockRegistry, blockPath, classifyingFileSystem } from "../block/index.ts";
+import {
+  type BlockEntry,
+  BlockReader,
+  type BlockRegistry,
+  blockPath,
+  classifyingFileSystem,
+  TimesPool,
+} from "../block/index.ts";
 import type { FileSystem } from "../env/index.ts";
 import { ColumnKernel, createHash128 } from "../kernel/index.ts";
 import { CorruptionError, type Hash128, placeSeries } from "../model/index.ts";
@@ -27,9 +34,10 @@ export function openBlocks(fs: FileSystem, dataDir: string, state: DbState, regi
   const hash128 = createHash128(state.identity.hashSeed);
   const numberOf = (key: Uint8Array): number => numberOfKey(state, hash128, key);
   const files = classifyingFileSystem(fs);
+  const timesPool = new TimesPool();
   const openBlock = (entry: BlockEntry): StoredBlock => {
     const { pieces, blockMemory } = state;
-    const reader = new BlockReader(files, blockPath(dataDir, entry.file), kernel);
+    const reader = new BlockReader(files, blockPath(dataDir, entry.file), kernel, timesPool);
     const block = new StoredBlock(reader, pieces, blockMemory);
     block.tombstones = entry.tombstones ?? [];
     return block;

@@ -3,7 +3,7 @@
 import { ROW_MS } from "../model/index.ts";
 import type { TimeColumn } from "./head.ts";
 import type { HeadView } from "./head-view.ts";
-import { LeafBlock } from "./leaf-blocks.ts";
+import { LeafBlock, LeafReach } from "./leaf-blocks.ts";
 import type { Pace } from "./pace.ts";
 import { type BlockPart, NO_SERIES, type Selection } from "./selection.ts";
 import type { CapturedSide } from "./side-sources.ts";
@@ -54,7 +54,7 @@ async function markSeen(
     if (hidden === undefined) return;
   }
   // Rows end behind their samples.
-  const within = new LeafBlock(block, lowMs, block.isRows ? highMs + ROW_MS["1h"] - 1 : highMs);
+  const within = new LeafBlock(block, new LeafReach(lowMs, block.isRows ? highMs + ROW_MS["1h"] - 1 : highMs));
   const { timeColumns } = await within.lookUp(places, pace);
   for (let k = 0; k < timeColumns.length; k++) {
     if (seen[indexes[k]!] === 1) continue;

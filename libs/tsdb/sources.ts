@@ -61,12 +61,16 @@ export class CapturedSources {
     if (pin !== undefined) pin.users++;
   }
 
-  /** Heads with samples in the range now; one at least. */
+  /** Heads with samples in the range now; one at least. A single one is not asked. */
   heads(): readonly HeadView[] {
-    const { allHeads, lowMs, highMs } = this;
-    if (allHeads.length === 1) return allHeads;
-    const found = allHeads.filter(({ head }) => head.overlaps(lowMs, highMs));
-    return found.length > 0 ? found : allHeads.slice(-1);
+    if (this.allHeads.length === 1) return this.allHeads;
+    const found = this.headsWithin();
+    return found.length > 0 ? found : this.allHeads.slice(-1);
+  }
+
+  /** Heads with samples in the range now. */
+  headsWithin(): readonly HeadView[] {
+    return this.allHeads.filter(({ head }) => head.overlaps(this.lowMs, this.highMs));
   }
 
   /** By place: the times at which deletions hide samples of a block; undefined when they hide nothing. */

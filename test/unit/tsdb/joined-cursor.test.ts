@@ -112,6 +112,12 @@ function drawSplit(random: SeededRandom, all: SplitSample[]): Split {
     other.push({ ...sample, bits });
     contradictions.push({ ...sample, bits });
   }
+  if (blocks.length > 0 && random.chance(0.2)) {
+    // Another block with the very same times.
+    const again = random.pick(blocks).map((sample) => ({ ...sample, bits: bitsOf(random.below(1000) - 500) }));
+    blocks.push(again);
+    contradictions.push(...again);
+  }
   all.push(...contradictions);
   const ascending = (samples: SplitSample[]): SplitSample[] => samples.sort((a, b) => a.time - b.time);
   return {

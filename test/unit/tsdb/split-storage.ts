@@ -1,5 +1,5 @@
 // test/unit/tsdb/split-storage.ts: the same samples twice: in one head, and split over heads and blocks on a simulated file system.
-import { BlockReader, BlockWriter, compareBytes, piecesOf } from "../../../libs/block/index.ts";
+import { BlockReader, BlockWriter, compareBytes, piecesOf, TimesPool } from "../../../libs/block/index.ts";
 import { SimClock, SimFileSystem } from "../../../libs/env/index.ts";
 import { MemoryPieceStore } from "../../../libs/index/index.ts";
 import { ColumnKernel } from "../../../libs/kernel/index.ts";
@@ -53,6 +53,7 @@ export class SplitStorage {
   readonly selector: Selector;
   private readonly indexed: boolean;
   private readonly series: readonly SplitSeries[];
+  private readonly timesPool = new TimesPool();
   private blockCount = 0;
 
   /** Series up to `registered` are in the catalogue; the others, of which no head has samples, are not. Blocks have pieces with `indexed`. */
@@ -139,7 +140,7 @@ export class SplitStorage {
       );
     }
     writer.finish("test");
-    const reader = new BlockReader(this.fs, path, kernel);
+    const reader = new BlockReader(this.fs, path, kernel, this.timesPool);
     if (this.indexed) for (const { key, value } of piecesOf(reader)) this.store.put(key, value);
     return new StoredBlock(reader, this.pieces, this.memory);
   }
