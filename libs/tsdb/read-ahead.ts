@@ -16,6 +16,8 @@ const MEMORY_SHARE = 0.5;
 /** How long it works at a stretch, and how long it waits before it looks again whether queries are at work. */
 const SLICE_MS = 2;
 const WAIT_MS = 20;
+/** After readiness: who has waited for it may ask now, and would meet the work. */
+const QUIET_MS = 500;
 /** Of the time before readiness, reading is over by this; the rest is for the rehearsal. */
 const READING_SHARE = 0.6;
 /** The rehearsal: how many questions it asks. */
@@ -67,6 +69,7 @@ export class ReadAhead {
   besideQueries(budgetMs: number): Promise<void> {
     this.budgetMs = budgetMs;
     return this.run(async () => {
+      await this.state.clock.sleep(QUIET_MS, this.stopping.signal).catch(() => undefined);
       const time = this.within(budgetMs, true);
       await this.read(time);
       await this.rehearse(time);
