@@ -10,6 +10,11 @@ function contextUntil(deadlineMs: number, signal = new AbortController().signal)
   return { tenant: "t", signal, deadlineMs, samplesMax: 1 };
 }
 
+/** Enough of them for whoever rests to go on. */
+async function someTurns(): Promise<void> {
+  for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
 test("a rest is due after a slice, and begins the next one", async () => {
   const clock = new SimClock(START);
   const pace = new Pace(clock, contextUntil(START + 1000));
@@ -20,7 +25,7 @@ test("a rest is due after a slice, and begins the next one", async () => {
   expect(pace.isDue).toBe(false);
 });
 
-test("in a turn of the loop one of those that rest goes on, in the order in which they came", async () => {
+test("in every second turn of the loop one of those that rest goes on, in the order in which they came", async () => {
   const clock = new SimClock(START);
   const paces = Array.from({ length: 4 }, () => new Pace(clock, contextUntil(START + 1000)));
   const order: (number | "turn")[] = [];
@@ -41,7 +46,8 @@ test("in a turn of the loop one of those that rest goes on, in the order in whic
   goesOn = false;
   await turns;
   expect(order.filter((one) => one !== "turn")).toEqual([0, 1, 2, 3, 0, 1, 2, 3]);
-  for (let i = 1; i < order.length; i++) expect([order[i - 1], order[i]]).toContain("turn");
+  const between = order.join(" ").split(/\d/).slice(1, -1);
+  expect(between.filter((turns) => turns !== " turn turn ")).toEqual([]);
 });
 
 test("who can wait rests until it needn't give way; its slice begins then", async () => {
@@ -51,6 +57,7 @@ test("who can wait rests until it needn't give way; its slice begins then", asyn
   const resting = pace.rest().then(() => {
     hasRested = true;
   });
+  await someTurns();
   await clock.advance(99);
   expect(hasRested).toBe(false);
   await clock.advance(1);
@@ -62,6 +69,7 @@ test("work whose time is over while it gave way doesn't go on", async () => {
   const clock = new SimClock(START);
   const late = new Pace(clock, contextUntil(START + 50), () => clock.sleep(100)).rest();
   const refused = expect(late).rejects.toThrow(TimeoutError);
+  await someTurns();
   await clock.advance(100);
   await refused;
   const stopped = new AbortController();
