@@ -75,7 +75,10 @@ export async function evaluateLeaf(plan: LeafPlan, params: readonly Value[], sco
   let columns: Column[];
   if (plan.aggregation === undefined) columns = seriesOf(plan, result, scope);
   else columns = await groupsOf(plan, leaf, result, scope);
-  if (!result.notes?.some((note) => note.kind === "only_histograms")) noteRollup(plan, columns, args, scope);
+  if (plan.aggregation === undefined) noteRollup(plan, columns.filter(hasFloats), args, scope);
+  // A group of floats and histograms has no result, but its floats are noted.
+  else if (!result.notes?.some((note) => note.kind === "only_histograms"))
+    noteRollup(plan, result.columns, args, scope);
   if (plan.aggregation === undefined && !plan.keepsName && !run.delayedNames)
     columns = withoutNames(columns, plan.name);
   return repeatOver({ kind: "vector", columns }, grid, scope.grid);
@@ -170,9 +173,8 @@ function checkFactors([smoothing, trend]: Args): void {
   }
 }
 
-/** The annotations of range functions: doubtful counters, and φ outside [0, 1]. */
-function noteRollup(plan: LeafPlan | RangePlan, all: readonly Column[], args: Args, scope: Scope): void {
-  const columns = all.filter(hasFloats);
+/** The annotations of range functions about columns with floats: doubtful counters, and φ outside [0, 1]. */
+function noteRollup(plan: LeafPlan | RangePlan, columns: LeafResult["columns"], args: Args, scope: Scope): void {
   if (columns.length === 0) return;
   if (plan.func === "rate" || plan.func === "increase") {
     const known = plan.kind === "leaf" ? plan.name : "";
@@ -278,7 +280,7 @@ export function evaluateRange(
   }
   if (windows !== undefined) scope.counts!.addPoints(windows);
   annotate(noted.list(), plan.pos, plan.pos, "", scope.notes);
-  noteRollup(plan, columns, args, scope);
+  noteRollup(plan, columns.filter(hasFloats), args, scope);
   const named = keepsName || run.delayedNames ? columns : withoutNames(columns, "");
   return repeatOver({ kind: "vector", columns: named }, grid, scope.grid);
 }

@@ -263,14 +263,23 @@ class Planner {
     return undefined;
   }
 
-  /** timestamp of a selector is the time of the sample itself, not of the evaluation. */
+  /**
+   * timestamp of a selector is the time of the sample itself, not of the evaluation. With @ Prometheus forgets the offset
+   * here: it looks at the fixed time, among the samples that it has read for the time the offset leads to.
+   */
   #timestamp(call: Call, selector: VectorSelector): Planned {
     const at = selector.at !== undefined;
     if (call.func === "start_timestamp" && !this.#scope.useStarts) {
       const plan: Plan = { kind: "call", func: call.func, args: [], call };
       return { plan, invariant: at, wrap: at };
     }
-    const leaf = this.#leaf(selector, call.func as Rollup, this.#scope.lookbackMs);
+    const { lookbackMs } = this.#scope;
+    let leaf = this.#leaf(selector, call.func as Rollup, lookbackMs);
+    if (at) {
+      const offsetMs = Math.max(0, leaf.offsetMs - (selector.smoothed ? lookbackMs : 0));
+      const rangeMs = Math.max(0, lookbackMs - offsetMs - Math.max(0, -leaf.offsetMs));
+      leaf = { ...leaf, offsetMs, rangeMs };
+    }
     return { plan: { ...leaf, keepsName: false, func: call.func }, invariant: at, wrap: at };
   }
 
@@ -361,7 +370,11 @@ class Planner {
   }
 }
 
-/** present_over_time of all series as one series; only a leaf can do that by itself. */
+/**
+ * present_over_time of all series as one series. Only a leaf can do that by itself; of a subquery they stay apart, with
+ * their names, because nobody minds here if they are equal without.
+ */
 function groupAll(plan: LeafPlan | RangePlan): LeafPlan | RangePlan {
-  return plan.kind === "leaf" ? { ...plan, aggregation: { op: "group", without: false, labels: [] } } : plan;
+  if (plan.kind === "range") return { ...plan, keepsName: true };
+  return { ...plan, aggregation: { op: "group", without: false, labels: [] } };
 }

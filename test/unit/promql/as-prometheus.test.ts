@@ -1,0 +1,109 @@
+// test/unit/promql/as-prometheus.test.ts: answers that one would not guess, as Prometheus 3.14 gives them, where scripts cannot
+// say it: names dropped at once, which of two errors comes first. From 1, 2 and 64 storages, aggregations there and here.
+import { describe, expect, test } from "vitest";
+import { AppError, type QueryContext } from "../../../libs/model/index.ts";
+import { Engine, type QueryResult } from "../../../libs/promql/index.ts";
+import { renderResult } from "../../../services/select/json.ts";
+import { parseScript } from "../../promql/script.ts";
+import { samplesOfLoad } from "../../promql/script-samples.ts";
+import { WiredQueryable } from "../../promql/wired-queryable.ts";
+
+const context: QueryContext = {
+  ...{ tenant: "t", deadlineMs: Number.MAX_SAFE_INTEGER, samplesMax: 1e6 },
+  signal: new AbortController().signal,
+};
+
+/** When a query is asked, in seconds: an instant, or [start, end, step]. */
+type When = number | readonly [number, number, number];
+
+/** Names are dropped at once, or at the end of the query. */
+type Mode = "at once" | "at the end";
+
+interface JsonSeries {
+  readonly metric: Readonly<Record<string, string>>;
+  readonly value?: readonly [number, string];
+  readonly values?: readonly (readonly [number, string])[];
+  readonly histogram?: readonly [number, { readonly count: string }];
+  readonly histograms?: readonly (readonly [number, { readonly count: string }])[];
+}
+
+/** One line per series (of a histogram its count), or the error; then warnings and infos. */
+function linesOf({ value, warnings, infos }: QueryResult): string[] {
+  const json = Buffer.concat([...renderResult(value, "", { warnings: [], infos: [] })]).toString();
+  const { result } = (JSON.parse(json) as { data: { result: JsonSeries[] } }).data;
+  const lines = result.map(({ metric, value, values, histogram, histograms }) => {
+    const parts = Object.entries(metric).map(([name, text]) => `${name}=${text}`);
+    if (value !== undefined) parts.push(value[1]);
+    if (histogram !== undefined) parts.push(`histogram of ${histogram[1].count}`);
+    for (const [time, number] of values ?? []) parts.push(`${time}: ${number}`);
+    for (const [time, { count }] of histograms ?? []) parts.push(`${time}: histogram of ${count}`);
+    return parts.join(" ");
+  });
+  return [...lines, ...warnings, ...infos];
+}
+
+/** The answer that all numbers of storages give, with and without push-down. */
+async function ask(load: string, query: string, when: When, mode: Mode): Promise<string[]> {
+  const answers: string[][] = [];
+  for (const shards of [1, 2, 64]) {
+    const storage = new WiredQueryable(shards);
+    for (const command of parseScript(load)) {
+      if (command.kind === "load") for (const series of samplesOfLoad(command)) storage.store(series);
+    }
+    for (const pushDown of [true, false]) {
+      const engine = new Engine({ now: () => 0, delayedNameRemoval: mode === "at the end", pushDown });
+      const times = typeof when === "number" ? undefined : when.map((seconds) => seconds * 1000);
+      const asked =
+        times === undefined
+          ? engine.instant(storage, query, (when as number) * 1000, context)
+          : engine.range(storage, query, times[0]!, times[1]!, times[2]!, context);
+      answers.push(
+        await asked.then(linesOf, (error: unknown) => {
+          if (!(error instanceof AppError)) throw error;
+          return [error.message];
+        }),
+      );
+    }
+  }
+  for (const answer of answers) expect(answer).toEqual(answers[0]);
+  return answers[0]!;
+}
+
+interface Case {
+  readonly query: string;
+  readonly when: When;
+  readonly want: readonly string[];
+}
+
+function check(load: string, modes: readonly Mode[], cases: readonly Case[]): void {
+  for (const mode of modes) {
+    test.each(cases)(`$query at $when, names dropped ${mode}`, async ({ query, when, want }) => {
+      expect(await ask(load, query, when, mode)).toEqual(want);
+    });
+  }
+}
+
+const BOTH: readonly Mode[] = ["at once", "at the end"];
+
+describe("absent_over_time of a subquery sees metrics apart that are equal without their names", () => {
+  const load = 'load 1m\n  a{i="1"} 1 2 3\n  b{i="1"} 1 2 3\n';
+  check(load, BOTH, [
+    { query: 'absent_over_time({i="1"}[2m:15s])', when: 60, want: [] },
+    { query: 'absent_over_time({i="2"}[2m:15s])', when: 60, want: ["1"] },
+    { query: 'absent_over_time({i="1"}[1m:15s])', when: [300, 600, 150], want: ["600: 1"] },
+    { query: 'sum(absent_over_time({i="1"}[2m:15s]))', when: 60, want: [] },
+  ]);
+});
+
+describe("floats that nothing is made of are noted all the same", () => {
+  const load = 'load 1m\n  f{i="0"} 0+10x10\n  f{i="1"} {{schema:0 sum:10 count:10}}x10\n  f{i="2"} 3x2 _x8\n';
+  const doubt = (place: string) =>
+    `PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "f" (${place})`;
+  const mixed = (place: string) =>
+    `PromQL warning: encountered a mix of histograms and floats for aggregation (${place})`;
+  check(load, BOTH, [
+    { query: "sum(rate(f[3m]))", when: 300, want: [mixed("1:5"), doubt("1:10")] },
+    { query: "avg(increase(f[3m]))", when: [300, 360, 60], want: [mixed("1:5"), doubt("1:14")] },
+    { query: 'sum(rate(f{i="1"}[3m]))', when: 300, want: ["histogram of 0"] },
+  ]);
+});
