@@ -71,7 +71,7 @@ export async function evaluateLeaf(plan: LeafPlan, params: readonly Value[], sco
   if (scope.node !== undefined) traceLeaf(scope.node, result);
   for (const warning of result.warnings) notes.addStorageWarning(warning);
   noteSamples(plan, result, scope);
-  if (plan.rollup === "double_exponential_smoothing" && result.seriesCount > 0) checkFactors(args);
+  if (plan.rollup === "double_exponential_smoothing") await checkFactors(leaf, scope);
   let columns: Column[];
   if (plan.aggregation === undefined) columns = seriesOf(plan, result, scope);
   else columns = await groupsOf(plan, leaf, result, scope);
@@ -160,17 +160,38 @@ function repeatOver(value: VectorValue, from: Grid, to: Grid): VectorValue {
   return from.count === to.count ? value : (replicate(value, to.count) as VectorValue);
 }
 
-/** Errors: ExecutionError when a factor of double_exponential_smoothing is outside (0, 1) at any step; NaN makes NaN. */
-function checkFactors([smoothing, trend]: Args): void {
-  const steps = Math.max(...[smoothing!, trend!].map((arg) => (typeof arg === "number" ? 1 : arg.length)));
-  const check = (name: string, short: string, factor: number): void => {
-    if (!(factor <= 0 || factor >= 1)) return;
-    throw new ExecutionError(`invalid ${name}. Expected: 0 < ${short} < 1, got: ${formatFixed(factor)}`);
+/** What is wrong with the factors of double_exponential_smoothing at a step. NaN is not: it makes NaN. */
+function wrongFactor([smoothing, trend]: Leaf["args"], step: number): string | undefined {
+  const check = (name: string, short: string, arg: number | Float64Array): string | undefined => {
+    const factor = typeof arg === "number" ? arg : arg[step]!;
+    if (!(factor <= 0 || factor >= 1)) return undefined;
+    return `invalid ${name}. Expected: 0 < ${short} < 1, got: ${formatFixed(factor)}`;
   };
-  for (let step = 0; step < steps; step++) {
-    check("smoothing factor", "sf", typeof smoothing === "number" ? smoothing : smoothing![step]!);
-    check("trend factor", "tf", typeof trend === "number" ? trend : trend![step]!);
-  }
+  return check("smoothing factor", "sf", smoothing!) ?? check("trend factor", "tf", trend!);
+}
+
+type FactorCheck = (hasSamples: (step: number) => boolean) => void;
+
+/**
+ * A check of the factors, undefined when they are right at all steps: only then nobody has to know where there are samples.
+ * Errors of the check: ExecutionError when a factor is outside (0, 1) at a step whose window has samples, however few.
+ */
+function factorCheck(args: Leaf["args"], count: number): FactorCheck | undefined {
+  const wrong = Array.from({ length: count }, (_, step) => wrongFactor(args, step));
+  if (wrong.every((text) => text === undefined)) return undefined;
+  return (hasSamples) => {
+    const first = wrong.find((text, step) => text !== undefined && hasSamples(step));
+    if (first !== undefined) throw new ExecutionError(first);
+  };
+}
+
+/** Errors: those of the storages, and ExecutionError as factorCheck says. */
+async function checkFactors(leaf: Leaf, { run }: Scope): Promise<void> {
+  const check = factorCheck(leaf.args, leaf.grid.count);
+  if (check === undefined) return;
+  const aggregation = { op: "group", without: false, labels: [] } as const;
+  const sampled = await run.leaves.evaluate({ ...leaf, rollup: "present_over_time", args: [], aggregation });
+  for (const { present } of sampled.columns) check((step) => hasPoint(present, step));
 }
 
 /** The annotations of range functions about columns with floats: doubtful counters, and φ outside [0, 1]. */
@@ -242,7 +263,6 @@ export function evaluateRange(
   const { source, rollup, keepsName } = plan;
   const { grid, args } = placement;
   const { run } = scope;
-  if (rollup === "double_exponential_smoothing" && series.length > 0) checkFactors(args);
   const times = gridTimes(inner);
   const shared = planWindows(times, inner.count, grid, source.rangeMs, source.offsetMs, createWindowPlan());
   const own = createWindowPlan();
@@ -250,29 +270,30 @@ export function evaluateRange(
   const ownValues = new Float64Array(inner.count);
   const noted = new LeafNotes();
   const windows = scope.counts === undefined ? undefined : new Float64Array(grid.count);
+  const check = rollup === "double_exponential_smoothing" ? factorCheck(args, grid.count) : undefined;
   const columns: Column[] = [];
   for (const column of series) {
     const values = new Float64Array(grid.count);
     const present = new Uint8Array(grid.count);
+    const used = column.histograms === undefined && column.present === null ? shared : own;
     let points: number;
     let histograms: HistogramColumn | undefined;
     if (column.histograms !== undefined) {
       const samples = samplesOf(times, column);
       planWindows(samples.times, samples.n, grid, source.rangeMs, source.offsetMs, own);
-      countWindows(windows, own);
       const name = labelValue(column.labels, METRIC_NAME);
       ({ points, histograms } = evaluateSamples(rollup, own, samples, args, values, present, (k) =>
         noted.add(k, name),
       ));
     } else if (column.present === null) {
-      countWindows(windows, shared);
       points = evaluateRollup(rollup, shared, times, column.values, args, values, present);
     } else {
       const n = compact(times, column, ownTimes, ownValues);
       planWindows(ownTimes, n, grid, source.rangeMs, source.offsetMs, own);
-      countWindows(windows, own);
       points = evaluateRollup(rollup, own, ownTimes, ownValues, args, values, present);
     }
+    countWindows(windows, used);
+    check?.((step) => used.to[step]! > used.from[step]!);
     if (points === 0) continue;
     const dropName = column.dropName || (!keepsName && run.delayedNames);
     const rolled = { labels: column.labels, values, present: points === grid.count ? null : present, dropName };
