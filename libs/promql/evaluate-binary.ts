@@ -45,10 +45,10 @@ function betweenVectors(
   right: readonly Column[],
   scope: Scope,
 ): readonly Column[] {
-  const { grid, run, notes } = scope;
+  const { grid, run, notes, ranged } = scope;
   const matching = node.matching ?? { card: "one-to-one", on: false, labels: [], include: [] };
   // In an instant query with delayed names, equal label sets are found when the names go.
-  const look = grid.count > 1 || !run.delayedNames;
+  const look = ranged || !run.delayedNames;
   if (node.op === "and" || node.op === "or" || node.op === "unless") {
     const columns = combineSets(node.op, matching, left, right, grid.count);
     return node.op === "or" && look ? mergeSameLabels(columns) : columns;
