@@ -53,6 +53,7 @@ export interface Placement {
 /** A selector or a range function over one; `params` are its evaluated scalar parameters. */
 export async function evaluateLeaf(plan: LeafPlan, params: readonly Value[], scope: Scope): Promise<VectorValue> {
   const { run, notes } = scope;
+  if (plan.refusal !== undefined) throw new ExecutionError(plan.refusal);
   const { grid, args } = place(plan.rollup, params, plan.atMs, scope);
   const leaf: Leaf = {
     matchers: plan.matchers,

@@ -23,7 +23,7 @@ import type { Scope } from "./evaluation.ts";
 import { callFunction } from "./functions.ts";
 import { absentColumns } from "./functions-absent.ts";
 import { evaluateInfo } from "./functions-info.ts";
-import { isLabelName } from "./functions-label.ts";
+import { isLabelName, relabelingOf } from "./functions-label.ts";
 import { formatGeneral } from "./go-text.ts";
 import { scale } from "./histogram-arithmetic.ts";
 import { ignoredText } from "./leaf-notes.ts";
@@ -106,8 +106,10 @@ async function evaluateNode(plan: Plan, scope: Scope): Promise<Value> {
       return { kind: "vector", columns: await evaluateInfo(plan, columnsOf(base), scope) };
     }
     case "call": {
+      const relabel = relabelingOf(plan.func, textsOf(plan.args));
       const args = await evaluateAll(plan.args, scope);
       release(scope, ...args);
+      if (relabel !== undefined) return { kind: "vector", columns: relabel(columnsOf(args[0]!)) };
       return callFunction(plan, args, scope);
     }
     case "aggregate":
@@ -128,6 +130,11 @@ async function evaluateNode(plan: Plan, scope: Scope): Promise<Value> {
     default:
       throw new InternalError(`cannot evaluate expression: got a range vector; want an instant vector or a scalar`);
   }
+}
+
+/** What stands in a call as a text. */
+function textsOf(plans: readonly Plan[]): string[] {
+  return plans.flatMap((plan) => (plan.kind === "string" ? [plan.value] : []));
 }
 
 /** A range function over a subquery: first the subquery, on a grid of its own. */
@@ -151,19 +158,33 @@ async function evaluateOverSubquery(plan: RangePlan, scope: Scope): Promise<Valu
 /** Evaluates operands at the same time; their annotations are merged in the order of the operands. */
 async function evaluateAll(plans: readonly Plan[], scope: Scope): Promise<Value[]> {
   if (plans.length === 1) return [await evaluate(plans[0]!, scope)];
-  const noted = await evaluateApart(plans, scope);
-  for (const { notes } of noted) scope.notes.merge(notes);
-  return noted.map(({ value }) => value);
+  const operands = await evaluateApart(plans, scope);
+  return operands.map((operand) => take(operand, scope));
 }
 
-/** Evaluates operands at the same time, each with annotations of its own. */
-async function evaluateApart(plans: readonly Plan[], scope: Scope): Promise<{ value: Value; notes: Annotations }[]> {
+/** An operand's value and annotations; or why it has none, which matters only once the operands before it are used. */
+type Operand = { readonly value: Value; readonly notes: Annotations } | ExecutionError;
+
+/** Evaluates operands at the same time, each with annotations of its own. Errors other than ExecutionError end them all. */
+async function evaluateApart(plans: readonly Plan[], scope: Scope): Promise<Operand[]> {
   return Promise.all(
-    plans.map(async (plan) => {
+    plans.map(async (plan): Promise<Operand> => {
       const notes = new Annotations();
-      return { value: await evaluate(plan, { ...scope, notes }), notes };
+      try {
+        return { value: await evaluate(plan, { ...scope, notes }), notes };
+      } catch (error) {
+        if (error instanceof ExecutionError) return error;
+        throw error;
+      }
     }),
   );
+}
+
+/** The next operand to be used: its annotations go to the scope's. Errors: the operand's. */
+function take(operand: Operand, scope: Scope): Value {
+  if (operand instanceof ExecutionError) throw operand;
+  scope.notes.merge(operand.notes);
+  return operand.value;
 }
 
 /** `first op right op right …`: operands in batches, operators from the left. */
@@ -174,15 +195,10 @@ async function evaluateChain(plan: ChainPlan, scope: Scope): Promise<Value> {
     const batch = links.slice(from, from + CHAIN_BATCH);
     const rights = batch.map((link) => link.right);
     const operands = await evaluateApart(left === undefined ? [first, ...rights] : rights, scope);
-    if (left === undefined) {
-      const { value, notes } = operands.shift()!;
-      scope.notes.merge(notes);
-      left = value;
-    }
+    left ??= take(operands.shift()!, scope);
     for (let i = 0; i < batch.length; i++) {
       // What an operator notes comes behind its own operands' annotations and before the next one's.
-      const { value: right, notes } = operands[i]!;
-      scope.notes.merge(notes);
+      const right = take(operands[i]!, scope);
       const result = evaluateBinary(batch[i]!.node, left, right, scope);
       scope.run.budget.hold(pointsOf(result));
       release(scope, left, right);
@@ -212,6 +228,10 @@ function negate(child: Value, scope: Scope): Value {
 
 async function evaluateAggregate(plan: AggregatePlan, scope: Scope): Promise<Value> {
   const { expr, child, param } = plan;
+  const label = param?.kind === "string" ? param.value : "";
+  if (expr.op === "count_values" && !isLabelName(label)) {
+    throw new ExecutionError(`invalid label name ${printExpr(withoutParens(expr.param!))}`);
+  }
   const values = await evaluateAll(param === undefined ? [child] : [param, child], scope);
   release(scope, ...values);
   let columns = columnsOf(values.at(-1)!);
@@ -232,11 +252,8 @@ async function evaluateAggregate(plan: AggregatePlan, scope: Scope): Promise<Val
       warnAboutQuantiles(expr, phi, scope);
       return { kind: "vector", columns: aggregateQuantile(expr, columns, phi, count) };
     }
-    case "count_values": {
-      const label = values[0]!.kind === "string" ? values[0]!.value : "";
-      if (!isLabelName(label)) throw new ExecutionError(`invalid label name ${printExpr(withoutParens(expr.param!))}`);
+    case "count_values":
       return { kind: "vector", columns: countValues(expr, label, columns, count, scope.run.budget) };
-    }
     case "topk":
     case "bottomk":
     case "limitk": {

@@ -1,7 +1,7 @@
 // libs/promql/plan.ts: turns a syntax tree into a plan for one query: start, end, step and lookback are known here.
 // Step-invariant parts are found as Prometheus finds them: everything whose selectors all have @, unless a function in
 // between depends on the evaluation time. Sums of any length are walked along their left spine, without recursion.
-import { ExecutionError, InternalError, type PartialOp, type Rollup } from "../model/index.ts";
+import { InternalError, type PartialOp, type Rollup } from "../model/index.ts";
 import type { Aggregate, AtModifier, Binary, Call, Expr, MatrixSelector, Subquery, VectorSelector } from "./ast.ts";
 import { METADATA_LABELS } from "./column.ts";
 import { selectorsOfCounts } from "./counts-only.ts";
@@ -41,7 +41,7 @@ interface Planned {
   readonly wrap: boolean;
 }
 
-/** Plans a whole query. Errors: InvalidError for durations that do not fold, ExecutionError for misused selectors. */
+/** Plans a whole query. Errors: InvalidError for durations that do not fold. */
 export function planQuery(expr: Expr, scope: PlanScope): Plan {
   return wrapped(new Planner(scope, selectorsOfCounts(expr)).plan(expr));
 }
@@ -127,6 +127,7 @@ class Planner {
       func: "",
       pos: expr.pos,
       aggregatedPos: expr.pos,
+      refusal: undefined,
     };
   }
 
@@ -323,9 +324,8 @@ class Planner {
     const known = selector.smoothed ? SMOOTHED_FUNCTIONS : ANCHORED_FUNCTIONS;
     const modifier = selector.smoothed ? "smoothed" : "anchored";
     if (!known.includes(call.func)) {
-      throw new ExecutionError(
-        `${modifier} modifier can only be used with: ${known.join(", ")} - not with ${call.func}`,
-      );
+      const refusal = `${modifier} modifier can only be used with: ${known.join(", ")} - not with ${call.func}`;
+      return { ...leaf, ...named, refusal };
     }
     return {
       ...leaf,

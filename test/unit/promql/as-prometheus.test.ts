@@ -95,6 +95,44 @@ describe("absent_over_time of a subquery sees metrics apart that are equal witho
   ]);
 });
 
+describe("of several errors the one that comes first when operands are evaluated one after the other", () => {
+  const load = 'load 1m\n  m{i="1"} 1x10\n  m{i="2"} 2x10\n  one{i="1"} 1x10\n';
+  const notANumber = "Parameter value is NaN";
+  const smoothed = "smoothed modifier can only be used with: delta, increase, rate - not with sum_over_time";
+  const badRegex = "invalid regular expression in label_replace(): (";
+  check(load, BOTH, [
+    { query: "topk(NaN, m) + sum_over_time(m[5m] smoothed)", when: 300, want: [notANumber] },
+    { query: "sum_over_time(m[5m] smoothed) + topk(NaN, m)", when: 300, want: [smoothed] },
+    { query: "topk(NaN, m) + label_replace(m, '0', '', '', '(')", when: 300, want: [notANumber] },
+    { query: "m + topk(NaN, m) + label_replace(m, '0', '', '', '(')", when: 300, want: [notANumber] },
+    {
+      query: "label_replace(m, 'i', '', 'i', '.*') + topk(NaN, m)",
+      when: [0, 60, 60],
+      want: ["vector cannot contain metrics with the same labelset"],
+    },
+    {
+      query: "m + on () group_left one + topk(NaN, m) + on () m",
+      when: 300,
+      want: [notANumber],
+    },
+    {
+      query: "histogram_fraction(scalar(topk(NaN, m)), 1, limitk(-Inf, m) or limit_ratio(NaN, m))",
+      when: 300,
+      want: [notANumber],
+    },
+    // What is written is checked before anything is evaluated, but not before it is reached.
+    { query: "label_replace(topk(NaN, m), 'a', '', '', '(')", when: 300, want: [badRegex] },
+    {
+      query: "label_join(topk(NaN, m), '', '')",
+      when: 300,
+      want: ["invalid destination label name in label_join(): "],
+    },
+    { query: 'count_values("v\\xff", topk(NaN, m))', when: 300, want: ['invalid label name "v\\xff"'] },
+    { query: "last_over_time(sum_over_time(m[5m] smoothed)[30s:2m])", when: 330, want: [] },
+    { query: "last_over_time(sum_over_time(m[5m] smoothed)[3m:2m])", when: 330, want: [smoothed] },
+  ]);
+});
+
 describe("floats that nothing is made of are noted all the same", () => {
   const load = 'load 1m\n  f{i="0"} 0+10x10\n  f{i="1"} {{schema:0 sum:10 count:10}}x10\n  f{i="2"} 3x2 _x8\n';
   const doubt = (place: string) =>
