@@ -136,14 +136,14 @@ function elementwise(
 }
 
 /**
- * What functions and operators that make another metric do to names: note that they go, or drop them at once. Errors:
- * ExecutionError when series become equal and overlap.
+ * What functions and operators that make another metric do to names: note that they go, or drop them at once; `merge` joins
+ * what becomes equal. Errors: ExecutionError when series become equal and overlap.
  */
-export function dropNames(columns: readonly Column[], delayed: boolean): readonly Column[] {
+export function dropNames(columns: readonly Column[], delayed: boolean, merge = mergeSameLabels): readonly Column[] {
   if (delayed) return columns.map((column) => (column.dropName ? column : { ...column, dropName: true }));
   const named = columns.map((column) => {
     const labels = dropMetadata(column.labels);
     return labels === column.labels ? column : { ...column, labels };
   });
-  return named.every((column, i) => column === columns[i]) ? columns : mergeSameLabels(named);
+  return named.every((column, i) => column === columns[i]) ? columns : merge(named);
 }

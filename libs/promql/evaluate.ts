@@ -5,6 +5,7 @@ import { aggregateQuantile, aggregateSimply, aggregateVariance, countValues } fr
 import { checkCounts, extremes, keepBest, keepFirst, keepRatio } from "./aggregate-k.ts";
 import { Annotations, quantileWarning } from "./annotations.ts";
 import type { Aggregate } from "./ast.ts";
+import { mergeEachKind } from "./both-kinds.ts";
 import {
   type Column,
   columnsOf,
@@ -223,7 +224,7 @@ function negate(child: Value, scope: Scope): Value {
       }),
     );
   });
-  return { kind: "vector", columns: dropNames(columns, scope.run.delayedNames) };
+  return { kind: "vector", columns: dropNames(columns, scope.run.delayedNames, mergeEachKind) };
 }
 
 async function evaluateAggregate(plan: AggregatePlan, scope: Scope): Promise<Value> {

@@ -95,6 +95,35 @@ describe("absent_over_time of a subquery sees metrics apart that are equal witho
   ]);
 });
 
+describe("a float and a histogram of equal labels are in each other's way only where Prometheus joins points, not matrices", () => {
+  const load = 'load 1m\n  f{i="0"} 1+1x10\n  g{i="0"} 1+1x2 stale\n  h{i="0"} _ {{schema:0 sum:10 count:10}}x10\n';
+  const both = ["i=0 0: -1 60: -2 120: -3 60: histogram of -10 120: histogram of -10"];
+  const same = ["vector cannot contain metrics with the same labelset"];
+  check(load, BOTH, [
+    { query: '-{__name__=~"f|h"}', when: 60, want: ["i=0 histogram of -10"] },
+    { query: '-{__name__=~"f|h"}', when: 0, want: ["i=0 -1"] },
+    { query: '-{__name__=~"f|h"}', when: [0, 120, 60], want: both },
+    { query: '-{__name__=~"f|g"}', when: [0, 120, 60], want: same },
+    { query: '-{__name__=~"f|g|h"}', when: [0, 120, 60], want: same },
+    { query: '-{__name__=~"g|h"}', when: [600, 660, 60], want: ["i=0 600: histogram of -10 660: histogram of -10"] },
+    { query: '{__name__=~"f|h"} + 1 > 0', when: 0, want: ["i=0 2"] },
+  ]);
+  check(
+    load,
+    ["at the end"],
+    [
+      {
+        query: 'sum_over_time({__name__=~"f|h"}[1m])',
+        when: [0, 60, 60],
+        want: ["i=0 0: 1 60: 2 60: histogram of 10"],
+      },
+      { query: 'sum_over_time({__name__=~"f|h"}[1m])', when: 60, want: ["i=0 histogram of 10"] },
+      { query: '(-{__name__=~"f|h"})[3m:1m]', when: 120, want: both },
+    ],
+  );
+  check(load, ["at once"], [{ query: 'sum_over_time({__name__=~"f|h"}[1m])', when: [0, 60, 60], want: same }]);
+});
+
 describe("of several errors the one that comes first when operands are evaluated one after the other", () => {
   const load = 'load 1m\n  m{i="1"} 1x10\n  m{i="2"} 2x10\n  one{i="1"} 1x10\n';
   const notANumber = "Parameter value is NaN";
