@@ -17,7 +17,7 @@ import { asElements, asSeries, kindsOf, mergeEachKind, withTimes } from "./both-
 import { Budget, type QueryStats } from "./budget.ts";
 import { anyPresent, type Column, columnsOf, dropMetadata, scalarOf } from "./column.ts";
 import { evaluate, evaluateRoot } from "./evaluate.ts";
-import { isRanged, subqueryGrid } from "./evaluate-leaf.ts";
+import { insideSubquery } from "./evaluate-leaf.ts";
 import type { Run, Scope } from "./evaluation.ts";
 import { annotate } from "./leaf-notes.ts";
 import { LeafRequests } from "./leaf-requests.ts";
@@ -311,12 +311,12 @@ async function rawSamples(plan: MatrixPlan, scope: Scope): Promise<QueryValue> {
 
 /** A subquery as a query's result: the points of its own grid. */
 async function subqueryPoints(plan: SubqueryPlan, scope: Scope): Promise<QueryValue> {
-  const inner = subqueryGrid(plan, scope.grid);
+  const inside = insideSubquery(plan, scope.grid, scope);
+  const { grid: inner } = inside;
   if (inner.count === 0) return { type: "matrix", grid: scope.grid, columns: [] };
   scope.run.budget.hold(inner.count);
-  const ranged = isRanged(plan, scope.grid, inner);
   const counts = scope.counts?.within(inner, scope.grid, 0, 0);
-  const value = await evaluate(plan.child, { ...scope, grid: inner, ranged, counts });
+  const value = await evaluate(plan.child, { ...scope, ...inside, counts });
   const columns = finalNames(columnsOf(value), scope.run.delayedNames);
   const series = kindsOf(columns).map((kinds) => withTimes(kinds, inner));
   return { type: "matrix", grid: scope.grid, columns: sortByLabels(series) };

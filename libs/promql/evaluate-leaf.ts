@@ -59,8 +59,7 @@ export async function evaluateLeaf(plan: LeafPlan, params: readonly Value[], sco
     matchers: plan.matchers,
     grid,
     rollup: plan.rollup,
-    rangeMs: plan.rangeMs,
-    offsetMs: plan.offsetMs,
+    ...windowOf(plan, scope),
     args: [...plan.constants, ...args],
     dropName: !plan.keepsName && !run.delayedNames && plan.name !== "",
     ...(plan.countsOnly ? { countsOnly: true } : {}),
@@ -83,6 +82,17 @@ export async function evaluateLeaf(plan: LeafPlan, params: readonly Value[], sco
   if (plan.aggregation === undefined && !plan.keepsName && !run.delayedNames)
     columns = withoutNames(columns, plan.name);
   return repeatOver({ kind: "vector", columns }, grid, scope.grid);
+}
+
+/**
+ * The window of a leaf. One that is looked up at another time has only the samples that Prometheus has read for its own time.
+ * timestamp() knows its time by itself.
+ */
+function windowOf({ atMs, func, constants, rangeMs, offsetMs }: LeafPlan, { atShiftMs = 0 }: Scope) {
+  if (atShiftMs === 0 || atMs === undefined || constants.length > 0 || /^(?:start_)?timestamp$/.test(func)) {
+    return { rangeMs, offsetMs };
+  }
+  return { rangeMs: Math.max(0, rangeMs - Math.abs(atShiftMs)), offsetMs: offsetMs + Math.max(0, -atShiftMs) };
 }
 
 /** What the storages noted about samples, with places in the query. */
@@ -235,8 +245,29 @@ function hasName(labels: Labels): boolean {
   return labelValue(labels, METRIC_NAME) !== "";
 }
 
+/** Where the expression of a subquery is evaluated. */
+export function insideSubquery(
+  plan: SubqueryPlan,
+  grid: Grid,
+  scope: Scope,
+): Pick<Scope, "grid" | "ranged" | "atShiftMs"> {
+  const { atMs } = plan;
+  const placed = atMs === undefined ? plan : { ...plan, atMs: atMs + (scope.atShiftMs ?? 0) };
+  const inner = subqueryGrid(placed, grid);
+  return { grid: inner, ranged: inner.startMs !== endOf(placed, grid), atShiftMs: atShiftInside(plan, inner, scope) };
+}
+
+/**
+ * Prometheus 3.14 turns @ into an offset from the start of the evaluation, as seen from outside of all subqueries, and sets it
+ * anew for a subquery, but not for one that happens to start at that very time: then the offsets of subqueries count twice.
+ */
+function atShiftInside({ atMs, offsetMs }: SubqueryPlan, inner: Grid, { grid, atShiftMs = 0 }: Scope): number {
+  if (inner.startMs !== grid.startMs) return 0;
+  return offsetMs + (atMs === undefined ? atShiftMs : grid.startMs - atMs);
+}
+
 /** The evaluation times of a subquery inside the given grid: multiples of its step that some window reaches. */
-export function subqueryGrid(plan: SubqueryPlan, grid: Grid): Grid {
+function subqueryGrid(plan: SubqueryPlan, grid: Grid): Grid {
   const { stepMs, rangeMs, offsetMs } = plan;
   const first = (plan.atMs ?? grid.startMs) - offsetMs;
   const last = endOf(plan, grid);
@@ -246,11 +277,6 @@ export function subqueryGrid(plan: SubqueryPlan, grid: Grid): Grid {
 
 function endOf({ atMs, offsetMs }: SubqueryPlan, grid: Grid): number {
   return (atMs ?? grid.startMs + (grid.count - 1) * grid.stepMs) - offsetMs;
-}
-
-/** Whether a subquery inside the given grid, evaluated on `inner`, begins before the end of its last window. */
-export function isRanged(plan: SubqueryPlan, grid: Grid, inner: Grid): boolean {
-  return inner.startMs !== endOf(plan, grid);
 }
 
 /** A range function over a subquery whose expression has been evaluated on `inner`. */

@@ -19,7 +19,7 @@ import {
   withHistograms,
 } from "./column.ts";
 import { dropNames, evaluateBinary } from "./evaluate-binary.ts";
-import { evaluateLeaf, evaluateRange, isRanged, place, subqueryGrid } from "./evaluate-leaf.ts";
+import { evaluateLeaf, evaluateRange, insideSubquery, place } from "./evaluate-leaf.ts";
 import type { Scope } from "./evaluation.ts";
 import { callFunction } from "./functions.ts";
 import { absentColumns } from "./functions-absent.ts";
@@ -143,14 +143,14 @@ async function evaluateOverSubquery(plan: RangePlan, scope: Scope): Promise<Valu
   const { budget } = scope.run;
   const params = await evaluateAll(plan.params, scope);
   const placement = place(plan.rollup, params, plan.source.atMs, scope);
-  const inner = subqueryGrid(plan.source, placement.grid);
+  const inside = insideSubquery(plan.source, placement.grid, scope);
+  const { grid: inner } = inside;
   if (inner.count === 0) return { kind: "vector", columns: [] };
   // Columns of the child are as long as the inner grid: one that cannot be held is refused before it is built.
   budget.hold(inner.count);
-  const ranged = isRanged(plan.source, placement.grid, inner);
   const { offsetMs, rangeMs } = plan.source;
   const counts = scope.counts?.within(inner, placement.grid, offsetMs, rangeMs);
-  const child = await evaluate(plan.source.child, { ...scope, grid: inner, ranged, counts });
+  const child = await evaluate(plan.source.child, { ...scope, ...inside, counts });
   budget.release(inner.count);
   release(scope, child, ...params);
   return evaluateRange(plan, placement, inner, columnsOf(child), scope);

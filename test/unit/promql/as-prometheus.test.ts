@@ -124,6 +124,25 @@ describe("a float and a histogram of equal labels are in each other's way only w
   check(load, ["at once"], [{ query: 'sum_over_time({__name__=~"f|h"}[1m])', when: [0, 60, 60], want: same }]);
 });
 
+describe("what @ fixes is looked up elsewhere where the subquery around it begins at the very start of the evaluation", () => {
+  const load = "load 1m\n  m 0+10x20\n";
+  check(load, BOTH, [
+    { query: "last_over_time((m @ 60)[61s:30s] offset -1m)", when: 300, want: ["__name__=m 0"] },
+    { query: "last_over_time((m @ 60)[60s:30s] offset -1m)", when: 300, want: ["__name__=m 10"] },
+    { query: "last_over_time((m @ 180)[2m:1m] @ 600)", when: 540, want: ["__name__=m 20"] },
+    { query: "last_over_time((m @ 180)[2m:1m] @ 600)", when: 600, want: ["__name__=m 30"] },
+    { query: "(m @ 180)[3m:1m] offset -2m", when: 540, want: ["__name__=m 540: 10 600: 10 660: 10"] },
+    { query: "max_over_time(sum_over_time(m[3m] @ 180)[3m:1m] offset -2m)", when: 540, want: ["10"] },
+    {
+      query: "last_over_time((m @ start())[3m:1m] offset -2m)",
+      when: [300, 360, 60],
+      want: ["__name__=m 300: 30 360: 30"],
+    },
+    { query: "last_over_time(timestamp(m @ 180)[2m:1m] @ 600)", when: 540, want: ["180"] },
+    { query: "sum_over_time(sum_over_time(m[5m:1m] @ 360)[3m:1m] offset -2m)", when: 540, want: ["270"] },
+  ]);
+});
+
 describe("of several errors the one that comes first when operands are evaluated one after the other", () => {
   const load = 'load 1m\n  m{i="1"} 1x10\n  m{i="2"} 2x10\n  one{i="1"} 1x10\n';
   const notANumber = "Parameter value is NaN";
