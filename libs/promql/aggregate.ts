@@ -24,8 +24,6 @@ export interface Aggregation {
 export interface ColumnGroup {
   readonly labels: Labels;
   readonly members: readonly Column[];
-  /** Whether any member is to lose its name. */
-  readonly dropName: boolean;
 }
 
 /** Divides columns into groups, in the order of the groups' first columns. */
@@ -37,11 +35,7 @@ export function groupColumns(expr: Aggregation, columns: readonly Column[]): Col
     if (group === members.length) members.push([column]);
     else members[group]!.push(column);
   }
-  return members.map((group, i) => ({
-    labels: grouping.groups[i]!,
-    members: group,
-    dropName: group.some((column) => column.dropName),
-  }));
+  return members.map((group, i) => ({ labels: grouping.groups[i]!, members: group }));
 }
 
 /** Where annotations about what is aggregated go: the place of the aggregated expression. */
@@ -82,14 +76,21 @@ function eachGroup(
   aggregate: (members: readonly Column[]) => GroupResult,
 ): Column[] {
   const out: Column[] = [];
-  for (const { labels, members, dropName } of groupColumns(expr, columns)) {
+  for (const { labels, members } of groupColumns(expr, columns)) {
     const result = aggregate(members);
     if (result === undefined) continue;
     const { values, present, histograms } = result;
+    const dropName = dropsName(members, present, values.length);
     if (histograms === undefined) out.push({ labels, values, present, dropName });
     else out.push({ labels, values, present, dropName, histograms });
   }
   return out;
+}
+
+/** Whether a group loses its name: when a member does that had a part in its last result, as in Prometheus. */
+function dropsName(members: readonly Column[], present: Uint8Array | null, count: number): boolean {
+  const last = present === null ? count - 1 : present.lastIndexOf(1);
+  return members.some((member) => member.dropName && hasPoint(member.present, last));
 }
 
 /** A mean whose sum overflowed is computed again, incrementally, as Prometheus does it. */

@@ -85,6 +85,8 @@ export function parseOffsetDuration(stream: TokenStream, expectation: Expectatio
 /** The AST's form of a duration: its ms, or NaN and the expression while start, end and step are not known. */
 export function toDuration(expr: Expr): Duration {
   if (expr.kind !== "number") return { ms: Number.NaN, expr };
+  // In Go NaN becomes the smallest integer of 64 bits: an offset of that many nanoseconds.
+  if (Number.isNaN(expr.value)) return { ms: -Math.trunc(2 ** 63 / 1e6), expr };
   const { ms, exact } = secondsToMs(expr.value);
   return exact ? { ms } : { ms, expr };
 }
@@ -193,8 +195,8 @@ function applySign(stream: TokenStream, sign: Sign, operand: Expr): Expr {
 }
 
 function requireInRange(stream: TokenStream, seconds: number, pos: Position): void {
-  // Written so that NaN, which only `offset NaN` can bring here, is out of range too.
-  if (!(Math.abs(seconds) <= DURATION_SECONDS_MAX)) stream.fail(pos, "duration out of range");
+  // Not so NaN, which only offsets can bring here.
+  if (Math.abs(seconds) > DURATION_SECONDS_MAX) stream.fail(pos, "duration out of range");
 }
 
 function requireEnabled(stream: TokenStream, expr: Expr): void {

@@ -3,32 +3,21 @@
 import {
   compareLabels,
   ExecutionError,
-  type FloatHistogram,
   type Grid,
   InvalidError,
   type Labels,
   type LevelChoice,
-  packHistograms,
   type Queryable,
   type QueryContext,
   type StepColumn,
 } from "../model/index.ts";
 import { Annotations } from "./annotations.ts";
 import type { Expr, ValueType } from "./ast.ts";
+import { asElements, asSeries, kindsOf, mergeEachKind, withTimes } from "./both-kinds.ts";
 import { Budget, type QueryStats } from "./budget.ts";
-import {
-  anyPresent,
-  type Column,
-  columnsOf,
-  dropMetadata,
-  hasPoint,
-  histogramOf,
-  mergeSameLabels,
-  scalarOf,
-  stepTime,
-} from "./column.ts";
+import { anyPresent, type Column, columnsOf, dropMetadata, scalarOf } from "./column.ts";
 import { evaluate, evaluateRoot } from "./evaluate.ts";
-import { isRanged, subqueryGrid } from "./evaluate-leaf.ts";
+import { insideSubquery } from "./evaluate-leaf.ts";
 import type { Run, Scope } from "./evaluation.ts";
 import { annotate } from "./leaf-notes.ts";
 import { LeafRequests } from "./leaf-requests.ts";
@@ -254,8 +243,9 @@ async function finish(plan: Plan, expr: Expr, scope: Scope, isRange: boolean): P
     return { type: "matrix", grid, columns: [{ labels: [], values: value.values, present: null }] };
   }
   const columns = finalNames(columnsOf(value), scope.run.delayedNames);
-  if (isRange) return { type: "matrix", grid, columns: sortByLabels(columns) };
-  return { type: "vector", timeMs, columns: isOrdered(expr) ? columns : sortByLabels(columns) };
+  if (isRange) return { type: "matrix", grid, columns: sortByLabels(asSeries(columns, grid)) };
+  const elements = asElements(columns);
+  return { type: "vector", timeMs, columns: isOrdered(expr) ? elements : sortByLabels(elements) };
 }
 
 /** Drops the names that were left for the end. Errors: ExecutionError when series become equal and overlap. */
@@ -265,7 +255,7 @@ function finalNames(columns: readonly Column[], delayedNames: boolean): readonly
   const named = present.map((column) =>
     column.dropName ? { ...column, labels: dropMetadata(column.labels) } : column,
   );
-  return mergeSameLabels(named);
+  return mergeEachKind(named);
 }
 
 function sortByLabels<T extends { readonly labels: Labels }>(columns: readonly T[]): T[] {
@@ -321,27 +311,13 @@ async function rawSamples(plan: MatrixPlan, scope: Scope): Promise<QueryValue> {
 
 /** A subquery as a query's result: the points of its own grid. */
 async function subqueryPoints(plan: SubqueryPlan, scope: Scope): Promise<QueryValue> {
-  const inner = subqueryGrid(plan, scope.grid);
+  const inside = insideSubquery(plan, scope.grid, scope);
+  const { grid: inner } = inside;
   if (inner.count === 0) return { type: "matrix", grid: scope.grid, columns: [] };
   scope.run.budget.hold(inner.count);
-  const ranged = isRanged(plan, scope.grid, inner);
   const counts = scope.counts?.within(inner, scope.grid, 0, 0);
-  const value = await evaluate(plan.child, { ...scope, grid: inner, ranged, counts });
+  const value = await evaluate(plan.child, { ...scope, ...inside, counts });
   const columns = finalNames(columnsOf(value), scope.run.delayedNames);
-  return { type: "matrix", grid: scope.grid, columns: sortByLabels(columns).map((c) => withTimes(c, inner)) };
-}
-
-function withTimes(column: Column, grid: Grid): StepColumn {
-  const times: number[] = [];
-  const values: number[] = [];
-  const histograms: (FloatHistogram | undefined)[] = [];
-  for (let s = 0; s < grid.count; s++) {
-    if (!hasPoint(column.present, s)) continue;
-    times.push(stepTime(grid, s));
-    values.push(column.values[s]!);
-    histograms.push(histogramOf(column, s));
-  }
-  const points = { values: Float64Array.from(values), present: null, times: Float64Array.from(times) };
-  const packed = packHistograms(histograms);
-  return { labels: column.labels, ...points, ...(packed === undefined ? {} : { histograms: packed }) };
+  const series = kindsOf(columns).map((kinds) => withTimes(kinds, inner));
+  return { type: "matrix", grid: scope.grid, columns: sortByLabels(series) };
 }

@@ -45,10 +45,10 @@ function betweenVectors(
   right: readonly Column[],
   scope: Scope,
 ): readonly Column[] {
-  const { grid, run, notes } = scope;
+  const { grid, run, notes, ranged } = scope;
   const matching = node.matching ?? { card: "one-to-one", on: false, labels: [], include: [] };
   // In an instant query with delayed names, equal label sets are found when the names go.
-  const look = grid.count > 1 || !run.delayedNames;
+  const look = ranged || !run.delayedNames;
   if (node.op === "and" || node.op === "or" || node.op === "unless") {
     const columns = combineSets(node.op, matching, left, right, grid.count);
     return node.op === "or" && look ? mergeSameLabels(columns) : columns;
@@ -136,14 +136,14 @@ function elementwise(
 }
 
 /**
- * What functions and operators that make another metric do to names: note that they go, or drop them at once. Errors:
- * ExecutionError when series become equal and overlap.
+ * What functions and operators that make another metric do to names: note that they go, or drop them at once; `merge` joins
+ * what becomes equal. Errors: ExecutionError when series become equal and overlap.
  */
-export function dropNames(columns: readonly Column[], delayed: boolean): readonly Column[] {
+export function dropNames(columns: readonly Column[], delayed: boolean, merge = mergeSameLabels): readonly Column[] {
   if (delayed) return columns.map((column) => (column.dropName ? column : { ...column, dropName: true }));
   const named = columns.map((column) => {
     const labels = dropMetadata(column.labels);
     return labels === column.labels ? column : { ...column, labels };
   });
-  return named.every((column, i) => column === columns[i]) ? columns : mergeSameLabels(named);
+  return named.every((column, i) => column === columns[i]) ? columns : merge(named);
 }

@@ -53,13 +53,13 @@ export interface Placement {
 /** A selector or a range function over one; `params` are its evaluated scalar parameters. */
 export async function evaluateLeaf(plan: LeafPlan, params: readonly Value[], scope: Scope): Promise<VectorValue> {
   const { run, notes } = scope;
+  if (plan.refusal !== undefined) throw new ExecutionError(plan.refusal);
   const { grid, args } = place(plan.rollup, params, plan.atMs, scope);
   const leaf: Leaf = {
     matchers: plan.matchers,
     grid,
     rollup: plan.rollup,
-    rangeMs: plan.rangeMs,
-    offsetMs: plan.offsetMs,
+    ...windowOf(plan, scope),
     args: [...plan.constants, ...args],
     dropName: !plan.keepsName && !run.delayedNames && plan.name !== "",
     ...(plan.countsOnly ? { countsOnly: true } : {}),
@@ -71,14 +71,28 @@ export async function evaluateLeaf(plan: LeafPlan, params: readonly Value[], sco
   if (scope.node !== undefined) traceLeaf(scope.node, result);
   for (const warning of result.warnings) notes.addStorageWarning(warning);
   noteSamples(plan, result, scope);
-  if (plan.rollup === "double_exponential_smoothing" && result.seriesCount > 0) checkFactors(args);
+  if (plan.rollup === "double_exponential_smoothing") await checkFactors(leaf, scope);
   let columns: Column[];
   if (plan.aggregation === undefined) columns = seriesOf(plan, result, scope);
   else columns = await groupsOf(plan, leaf, result, scope);
-  if (!result.notes?.some((note) => note.kind === "only_histograms")) noteRollup(plan, columns, args, scope);
+  if (plan.aggregation === undefined) noteRollup(plan, columns.filter(hasFloats), args, scope);
+  // A group of floats and histograms has no result, but its floats are noted.
+  else if (!result.notes?.some((note) => note.kind === "only_histograms"))
+    noteRollup(plan, result.columns, args, scope);
   if (plan.aggregation === undefined && !plan.keepsName && !run.delayedNames)
     columns = withoutNames(columns, plan.name);
   return repeatOver({ kind: "vector", columns }, grid, scope.grid);
+}
+
+/**
+ * The window of a leaf. One that is looked up at another time has only the samples that Prometheus has read for its own time.
+ * timestamp() knows its time by itself.
+ */
+function windowOf({ atMs, func, constants, rangeMs, offsetMs }: LeafPlan, { atShiftMs = 0 }: Scope) {
+  if (atShiftMs === 0 || atMs === undefined || constants.length > 0 || /^(?:start_)?timestamp$/.test(func)) {
+    return { rangeMs, offsetMs };
+  }
+  return { rangeMs: Math.max(0, rangeMs - Math.abs(atShiftMs)), offsetMs: offsetMs + Math.max(0, -atShiftMs) };
 }
 
 /** What the storages noted about samples, with places in the query. */
@@ -157,22 +171,42 @@ function repeatOver(value: VectorValue, from: Grid, to: Grid): VectorValue {
   return from.count === to.count ? value : (replicate(value, to.count) as VectorValue);
 }
 
-/** Errors: ExecutionError when a factor of double_exponential_smoothing is outside (0, 1) at any step; NaN makes NaN. */
-function checkFactors([smoothing, trend]: Args): void {
-  const steps = Math.max(...[smoothing!, trend!].map((arg) => (typeof arg === "number" ? 1 : arg.length)));
-  const check = (name: string, short: string, factor: number): void => {
-    if (!(factor <= 0 || factor >= 1)) return;
-    throw new ExecutionError(`invalid ${name}. Expected: 0 < ${short} < 1, got: ${formatFixed(factor)}`);
+/** What is wrong with the factors of double_exponential_smoothing at a step. NaN is not: it makes NaN. */
+function wrongFactor([smoothing, trend]: Leaf["args"], step: number): string | undefined {
+  const check = (name: string, short: string, arg: number | Float64Array): string | undefined => {
+    const factor = typeof arg === "number" ? arg : arg[step]!;
+    if (!(factor <= 0 || factor >= 1)) return undefined;
+    return `invalid ${name}. Expected: 0 < ${short} < 1, got: ${formatFixed(factor)}`;
   };
-  for (let step = 0; step < steps; step++) {
-    check("smoothing factor", "sf", typeof smoothing === "number" ? smoothing : smoothing![step]!);
-    check("trend factor", "tf", typeof trend === "number" ? trend : trend![step]!);
-  }
+  return check("smoothing factor", "sf", smoothing!) ?? check("trend factor", "tf", trend!);
 }
 
-/** The annotations of range functions: doubtful counters, and φ outside [0, 1]. */
-function noteRollup(plan: LeafPlan | RangePlan, all: readonly Column[], args: Args, scope: Scope): void {
-  const columns = all.filter(hasFloats);
+type FactorCheck = (hasSamples: (step: number) => boolean) => void;
+
+/**
+ * A check of the factors, undefined when they are right at all steps: only then nobody has to know where there are samples.
+ * Errors of the check: ExecutionError when a factor is outside (0, 1) at a step whose window has samples, however few.
+ */
+function factorCheck(args: Leaf["args"], count: number): FactorCheck | undefined {
+  const wrong = Array.from({ length: count }, (_, step) => wrongFactor(args, step));
+  if (wrong.every((text) => text === undefined)) return undefined;
+  return (hasSamples) => {
+    const first = wrong.find((text, step) => text !== undefined && hasSamples(step));
+    if (first !== undefined) throw new ExecutionError(first);
+  };
+}
+
+/** Errors: those of the storages, and ExecutionError as factorCheck says. */
+async function checkFactors(leaf: Leaf, { run }: Scope): Promise<void> {
+  const check = factorCheck(leaf.args, leaf.grid.count);
+  if (check === undefined) return;
+  const aggregation = { op: "group", without: false, labels: [] } as const;
+  const sampled = await run.leaves.evaluate({ ...leaf, rollup: "present_over_time", args: [], aggregation });
+  for (const { present } of sampled.columns) check((step) => hasPoint(present, step));
+}
+
+/** The annotations of range functions about columns with floats: doubtful counters, and φ outside [0, 1]. */
+function noteRollup(plan: LeafPlan | RangePlan, columns: LeafResult["columns"], args: Args, scope: Scope): void {
   if (columns.length === 0) return;
   if (plan.func === "rate" || plan.func === "increase") {
     const known = plan.kind === "leaf" ? plan.name : "";
@@ -211,8 +245,29 @@ function hasName(labels: Labels): boolean {
   return labelValue(labels, METRIC_NAME) !== "";
 }
 
+/** Where the expression of a subquery is evaluated. */
+export function insideSubquery(
+  plan: SubqueryPlan,
+  grid: Grid,
+  scope: Scope,
+): Pick<Scope, "grid" | "ranged" | "atShiftMs"> {
+  const { atMs } = plan;
+  const placed = atMs === undefined ? plan : { ...plan, atMs: atMs + (scope.atShiftMs ?? 0) };
+  const inner = subqueryGrid(placed, grid);
+  return { grid: inner, ranged: inner.startMs !== endOf(placed, grid), atShiftMs: atShiftInside(plan, inner, scope) };
+}
+
+/**
+ * Prometheus 3.14 turns @ into an offset from the start of the evaluation, as seen from outside of all subqueries, and sets it
+ * anew for a subquery, but not for one that happens to start at that very time: then the offsets of subqueries count twice.
+ */
+function atShiftInside({ atMs, offsetMs }: SubqueryPlan, inner: Grid, { grid, atShiftMs = 0 }: Scope): number {
+  if (inner.startMs !== grid.startMs) return 0;
+  return offsetMs + (atMs === undefined ? atShiftMs : grid.startMs - atMs);
+}
+
 /** The evaluation times of a subquery inside the given grid: multiples of its step that some window reaches. */
-export function subqueryGrid(plan: SubqueryPlan, grid: Grid): Grid {
+function subqueryGrid(plan: SubqueryPlan, grid: Grid): Grid {
   const { stepMs, rangeMs, offsetMs } = plan;
   const first = (plan.atMs ?? grid.startMs) - offsetMs;
   const last = endOf(plan, grid);
@@ -222,11 +277,6 @@ export function subqueryGrid(plan: SubqueryPlan, grid: Grid): Grid {
 
 function endOf({ atMs, offsetMs }: SubqueryPlan, grid: Grid): number {
   return (atMs ?? grid.startMs + (grid.count - 1) * grid.stepMs) - offsetMs;
-}
-
-/** Whether a subquery inside the given grid, evaluated on `inner`, begins before the end of its last window. */
-export function isRanged(plan: SubqueryPlan, grid: Grid, inner: Grid): boolean {
-  return inner.startMs !== endOf(plan, grid);
 }
 
 /** A range function over a subquery whose expression has been evaluated on `inner`. */
@@ -240,7 +290,6 @@ export function evaluateRange(
   const { source, rollup, keepsName } = plan;
   const { grid, args } = placement;
   const { run } = scope;
-  if (rollup === "double_exponential_smoothing" && series.length > 0) checkFactors(args);
   const times = gridTimes(inner);
   const shared = planWindows(times, inner.count, grid, source.rangeMs, source.offsetMs, createWindowPlan());
   const own = createWindowPlan();
@@ -248,29 +297,30 @@ export function evaluateRange(
   const ownValues = new Float64Array(inner.count);
   const noted = new LeafNotes();
   const windows = scope.counts === undefined ? undefined : new Float64Array(grid.count);
+  const check = rollup === "double_exponential_smoothing" ? factorCheck(args, grid.count) : undefined;
   const columns: Column[] = [];
   for (const column of series) {
     const values = new Float64Array(grid.count);
     const present = new Uint8Array(grid.count);
+    const used = column.histograms === undefined && column.present === null ? shared : own;
     let points: number;
     let histograms: HistogramColumn | undefined;
     if (column.histograms !== undefined) {
       const samples = samplesOf(times, column);
       planWindows(samples.times, samples.n, grid, source.rangeMs, source.offsetMs, own);
-      countWindows(windows, own);
       const name = labelValue(column.labels, METRIC_NAME);
       ({ points, histograms } = evaluateSamples(rollup, own, samples, args, values, present, (k) =>
         noted.add(k, name),
       ));
     } else if (column.present === null) {
-      countWindows(windows, shared);
       points = evaluateRollup(rollup, shared, times, column.values, args, values, present);
     } else {
       const n = compact(times, column, ownTimes, ownValues);
       planWindows(ownTimes, n, grid, source.rangeMs, source.offsetMs, own);
-      countWindows(windows, own);
       points = evaluateRollup(rollup, own, ownTimes, ownValues, args, values, present);
     }
+    countWindows(windows, used);
+    check?.((step) => used.to[step]! > used.from[step]!);
     if (points === 0) continue;
     const dropName = column.dropName || (!keepsName && run.delayedNames);
     const rolled = { labels: column.labels, values, present: points === grid.count ? null : present, dropName };
@@ -278,7 +328,7 @@ export function evaluateRange(
   }
   if (windows !== undefined) scope.counts!.addPoints(windows);
   annotate(noted.list(), plan.pos, plan.pos, "", scope.notes);
-  noteRollup(plan, columns, args, scope);
+  noteRollup(plan, columns.filter(hasFloats), args, scope);
   const named = keepsName || run.delayedNames ? columns : withoutNames(columns, "");
   return repeatOver({ kind: "vector", columns: named }, grid, scope.grid);
 }

@@ -5,6 +5,7 @@ import { aggregateQuantile, aggregateSimply, aggregateVariance, countValues } fr
 import { checkCounts, extremes, keepBest, keepFirst, keepRatio } from "./aggregate-k.ts";
 import { Annotations, quantileWarning } from "./annotations.ts";
 import type { Aggregate } from "./ast.ts";
+import { mergeEachKind } from "./both-kinds.ts";
 import {
   type Column,
   columnsOf,
@@ -18,12 +19,12 @@ import {
   withHistograms,
 } from "./column.ts";
 import { dropNames, evaluateBinary } from "./evaluate-binary.ts";
-import { evaluateLeaf, evaluateRange, isRanged, place, subqueryGrid } from "./evaluate-leaf.ts";
+import { evaluateLeaf, evaluateRange, insideSubquery, place } from "./evaluate-leaf.ts";
 import type { Scope } from "./evaluation.ts";
 import { callFunction } from "./functions.ts";
 import { absentColumns } from "./functions-absent.ts";
 import { evaluateInfo } from "./functions-info.ts";
-import { isLabelName } from "./functions-label.ts";
+import { isLabelName, relabelingOf } from "./functions-label.ts";
 import { formatGeneral } from "./go-text.ts";
 import { scale } from "./histogram-arithmetic.ts";
 import { ignoredText } from "./leaf-notes.ts";
@@ -106,8 +107,10 @@ async function evaluateNode(plan: Plan, scope: Scope): Promise<Value> {
       return { kind: "vector", columns: await evaluateInfo(plan, columnsOf(base), scope) };
     }
     case "call": {
+      const relabel = relabelingOf(plan.func, textsOf(plan.args));
       const args = await evaluateAll(plan.args, scope);
       release(scope, ...args);
+      if (relabel !== undefined) return { kind: "vector", columns: relabel(columnsOf(args[0]!)) };
       return callFunction(plan, args, scope);
     }
     case "aggregate":
@@ -130,19 +133,24 @@ async function evaluateNode(plan: Plan, scope: Scope): Promise<Value> {
   }
 }
 
+/** What stands in a call as a text. */
+function textsOf(plans: readonly Plan[]): string[] {
+  return plans.flatMap((plan) => (plan.kind === "string" ? [plan.value] : []));
+}
+
 /** A range function over a subquery: first the subquery, on a grid of its own. */
 async function evaluateOverSubquery(plan: RangePlan, scope: Scope): Promise<Value> {
   const { budget } = scope.run;
   const params = await evaluateAll(plan.params, scope);
   const placement = place(plan.rollup, params, plan.source.atMs, scope);
-  const inner = subqueryGrid(plan.source, placement.grid);
+  const inside = insideSubquery(plan.source, placement.grid, scope);
+  const { grid: inner } = inside;
   if (inner.count === 0) return { kind: "vector", columns: [] };
   // Columns of the child are as long as the inner grid: one that cannot be held is refused before it is built.
   budget.hold(inner.count);
-  const ranged = isRanged(plan.source, placement.grid, inner);
   const { offsetMs, rangeMs } = plan.source;
   const counts = scope.counts?.within(inner, placement.grid, offsetMs, rangeMs);
-  const child = await evaluate(plan.source.child, { ...scope, grid: inner, ranged, counts });
+  const child = await evaluate(plan.source.child, { ...scope, ...inside, counts });
   budget.release(inner.count);
   release(scope, child, ...params);
   return evaluateRange(plan, placement, inner, columnsOf(child), scope);
@@ -151,19 +159,33 @@ async function evaluateOverSubquery(plan: RangePlan, scope: Scope): Promise<Valu
 /** Evaluates operands at the same time; their annotations are merged in the order of the operands. */
 async function evaluateAll(plans: readonly Plan[], scope: Scope): Promise<Value[]> {
   if (plans.length === 1) return [await evaluate(plans[0]!, scope)];
-  const noted = await evaluateApart(plans, scope);
-  for (const { notes } of noted) scope.notes.merge(notes);
-  return noted.map(({ value }) => value);
+  const operands = await evaluateApart(plans, scope);
+  return operands.map((operand) => take(operand, scope));
 }
 
-/** Evaluates operands at the same time, each with annotations of its own. */
-async function evaluateApart(plans: readonly Plan[], scope: Scope): Promise<{ value: Value; notes: Annotations }[]> {
+/** An operand's value and annotations; or why it has none, which matters only once the operands before it are used. */
+type Operand = { readonly value: Value; readonly notes: Annotations } | ExecutionError;
+
+/** Evaluates operands at the same time, each with annotations of its own. Errors other than ExecutionError end them all. */
+async function evaluateApart(plans: readonly Plan[], scope: Scope): Promise<Operand[]> {
   return Promise.all(
-    plans.map(async (plan) => {
+    plans.map(async (plan): Promise<Operand> => {
       const notes = new Annotations();
-      return { value: await evaluate(plan, { ...scope, notes }), notes };
+      try {
+        return { value: await evaluate(plan, { ...scope, notes }), notes };
+      } catch (error) {
+        if (error instanceof ExecutionError) return error;
+        throw error;
+      }
     }),
   );
+}
+
+/** The next operand to be used: its annotations go to the scope's. Errors: the operand's. */
+function take(operand: Operand, scope: Scope): Value {
+  if (operand instanceof ExecutionError) throw operand;
+  scope.notes.merge(operand.notes);
+  return operand.value;
 }
 
 /** `first op right op right …`: operands in batches, operators from the left. */
@@ -174,15 +196,10 @@ async function evaluateChain(plan: ChainPlan, scope: Scope): Promise<Value> {
     const batch = links.slice(from, from + CHAIN_BATCH);
     const rights = batch.map((link) => link.right);
     const operands = await evaluateApart(left === undefined ? [first, ...rights] : rights, scope);
-    if (left === undefined) {
-      const { value, notes } = operands.shift()!;
-      scope.notes.merge(notes);
-      left = value;
-    }
+    left ??= take(operands.shift()!, scope);
     for (let i = 0; i < batch.length; i++) {
       // What an operator notes comes behind its own operands' annotations and before the next one's.
-      const { value: right, notes } = operands[i]!;
-      scope.notes.merge(notes);
+      const right = take(operands[i]!, scope);
       const result = evaluateBinary(batch[i]!.node, left, right, scope);
       scope.run.budget.hold(pointsOf(result));
       release(scope, left, right);
@@ -207,11 +224,15 @@ function negate(child: Value, scope: Scope): Value {
       }),
     );
   });
-  return { kind: "vector", columns: dropNames(columns, scope.run.delayedNames) };
+  return { kind: "vector", columns: dropNames(columns, scope.run.delayedNames, mergeEachKind) };
 }
 
 async function evaluateAggregate(plan: AggregatePlan, scope: Scope): Promise<Value> {
   const { expr, child, param } = plan;
+  const label = param?.kind === "string" ? param.value : "";
+  if (expr.op === "count_values" && !isLabelName(label)) {
+    throw new ExecutionError(`invalid label name ${printExpr(withoutParens(expr.param!))}`);
+  }
   const values = await evaluateAll(param === undefined ? [child] : [param, child], scope);
   release(scope, ...values);
   let columns = columnsOf(values.at(-1)!);
@@ -232,11 +253,8 @@ async function evaluateAggregate(plan: AggregatePlan, scope: Scope): Promise<Val
       warnAboutQuantiles(expr, phi, scope);
       return { kind: "vector", columns: aggregateQuantile(expr, columns, phi, count) };
     }
-    case "count_values": {
-      const label = values[0]!.kind === "string" ? values[0]!.value : "";
-      if (!isLabelName(label)) throw new ExecutionError(`invalid label name ${printExpr(withoutParens(expr.param!))}`);
+    case "count_values":
       return { kind: "vector", columns: countValues(expr, label, columns, count, scope.run.budget) };
-    }
     case "topk":
     case "bottomk":
     case "limitk": {

@@ -25,6 +25,8 @@ export interface Scope {
   readonly grid: Grid;
   /** Whether start and end of the evaluation differ, even when one step is all there is: sorting means nothing then. */
   readonly ranged: boolean;
+  /** How far from their time, in ms, selectors and subqueries with @ are looked up; absent for not at all. */
+  readonly atShiftMs?: number;
   readonly notes: Annotations;
   /** Where samples are counted; absent when nobody asks. */
   readonly counts?: SampleCounts | undefined;

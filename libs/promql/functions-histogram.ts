@@ -71,7 +71,7 @@ interface Input {
 
 /** histogram_quantile(φ, v), histogram_quantiles(v, label, φ…), histogram_fraction(lower, upper, v). */
 export function callHistogram(plan: CallPlan, args: readonly Value[], scope: Scope): readonly Column[] {
-  const { run, notes, grid } = scope;
+  const { notes } = scope;
   const several = plan.func === "histogram_quantiles";
   const at = several ? 0 : args.length - 1;
   const { pos } = withoutParens(plan.call.args[at]!);
@@ -84,7 +84,7 @@ export function callHistogram(plan: CallPlan, args: readonly Value[], scope: Sco
   }
   const input = divide(columnsOf(args[at]!), pos, scope);
   if (plan.func === "histogram_fraction") {
-    return dropNames(fractions(input, phis[0]!, scalarOf(args[1]!), scope), run.delayedNames);
+    return joined(fractions(input, phis[0]!, scalarOf(args[1]!), scope), scope);
   }
   const out: Column[] = [];
   for (const phi of phis) {
@@ -92,8 +92,16 @@ export function callHistogram(plan: CallPlan, args: readonly Value[], scope: Sco
     if (several) for (const column of columns) out.push(...labelledByQuantile(column, args[1]!, phi));
     else out.push(...columns);
   }
-  const named = dropNames(out, run.delayedNames);
-  return several && grid.count > 1 ? mergeSameLabels(named) : named;
+  return joined(out, scope);
+}
+
+/**
+ * Results without their names. A classic and a native histogram of the same labels at different times are one series; only
+ * in an instant query with delayed names, equal label sets are found when the names go.
+ */
+function joined(columns: readonly Column[], { run, ranged }: Scope): readonly Column[] {
+  const named = dropNames(columns, run.delayedNames);
+  return ranged || !run.delayedNames ? mergeSameLabels(named) : named;
 }
 
 /** Where a classic and a native histogram have the same labels, neither counts. */

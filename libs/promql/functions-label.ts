@@ -16,37 +16,34 @@ interface Groups {
   byName(name: string): string;
 }
 
+/** Changes labels. Errors: ExecutionError when series become equal that overlap; others that do are joined. */
+export type Relabeling = (columns: readonly Column[]) => readonly Column[];
+
 /**
- * label_replace(columns, destination, replacement, source, pattern): where the whole source value matches, the
- * destination label becomes the expanded replacement. Series that become equal are joined.
- * Errors: ExecutionError for a bad pattern or destination, and for joined series that overlap.
+ * What label_replace or label_join with these texts does to a vector; undefined for other functions. Texts are checked before
+ * there is a vector, as in Prometheus, so that their errors come first. Errors: ExecutionError for a bad pattern or name.
  */
-export function labelReplace(
-  columns: readonly Column[],
-  destination: string,
-  replacement: string,
-  source: string,
-  pattern: string,
-): readonly Column[] {
+export function relabelingOf(func: string, texts: readonly string[]): Relabeling | undefined {
+  if (func === "label_replace") return labelReplace(...(texts as [string, string, string, string]));
+  if (func !== "label_join") return undefined;
+  const [destination, separator, ...sources] = texts as [string, string, ...string[]];
+  return labelJoin(destination, separator, sources);
+}
+
+/** Where the whole source value matches, the destination label becomes the expanded replacement. */
+function labelReplace(destination: string, replacement: string, source: string, pattern: string): Relabeling {
   const match = matcherOf(pattern);
   if (!isLabelName(destination)) {
     throw new ExecutionError(`invalid destination label name in label_replace(): ${destination}`);
   }
-  const out = columns.map((column) => {
+  const replaced = (column: Column): Column => {
     const groups = match(labelValue(column.labels, source));
-    if (groups === undefined) return column;
-    return relabel(column, destination, expand(replacement, groups));
-  });
-  return mergeSameLabels(out);
+    return groups === undefined ? column : relabel(column, destination, expand(replacement, groups));
+  };
+  return (columns) => mergeSameLabels(columns.map(replaced));
 }
 
-/** label_join(columns, destination, separator, …sources). Errors as labelReplace. */
-export function labelJoin(
-  columns: readonly Column[],
-  destination: string,
-  separator: string,
-  sources: readonly string[],
-): readonly Column[] {
+function labelJoin(destination: string, separator: string, sources: readonly string[]): Relabeling {
   for (const source of sources) {
     if (!isLabelName(source)) throw new ExecutionError(`invalid source label name in label_join(): ${source}`);
   }
@@ -54,7 +51,7 @@ export function labelJoin(
     throw new ExecutionError(`invalid destination label name in label_join(): ${destination}`);
   }
   const joined = (labels: Labels) => sources.map((source) => labelValue(labels, source)).join(separator);
-  return mergeSameLabels(columns.map((column) => relabel(column, destination, joined(column.labels))));
+  return (columns) => mergeSameLabels(columns.map((column) => relabel(column, destination, joined(column.labels))));
 }
 
 /** Any text is a label name but the empty one and such as no UTF-8 has (whose bytes are unpaired surrogates here). */

@@ -14,7 +14,6 @@ import { dropNames } from "./evaluate-binary.ts";
 import { gridSeconds, type Scope } from "./evaluation.ts";
 import { absentColumns, absentLabels } from "./functions-absent.ts";
 import { callHistogram, histogramFunction, mapHistograms } from "./functions-histogram.ts";
-import { labelJoin, labelReplace } from "./functions-label.ts";
 import { clampTo, dateFunction, mathFunction, roundTo } from "./functions-math.ts";
 import { sortByLabels, sortByValue } from "./functions-sort.ts";
 import { maxGo, minGo } from "./operators.ts";
@@ -74,14 +73,6 @@ export function callFunction(plan: CallPlan, args: readonly Value[], scope: Scop
     case "sort_by_label":
     case "sort_by_label_desc":
       return callSort(plan, args, scope);
-    case "label_replace": {
-      const [destination, replacement, source, pattern] = strings(args, 1) as [string, string, string, string];
-      return vector(labelReplace(columnsOf(args[0]!), destination, replacement, source, pattern));
-    }
-    case "label_join": {
-      const [destination, separator, ...sources] = strings(args, 1) as [string, string, ...string[]];
-      return vector(labelJoin(columnsOf(args[0]!), destination, separator, sources));
-    }
     case "histogram_quantile":
     case "histogram_quantiles":
     case "histogram_fraction":

@@ -37,6 +37,8 @@ export interface LeafPlan {
   readonly pos: Position;
   /** Where the expression stands that `aggregation` aggregates. */
   readonly aggregatedPos: Position;
+  /** Why it has no value: an error only where it is evaluated. */
+  readonly refusal: string | undefined;
 }
 
 /** A subquery: its expression is evaluated on a grid of its own. */

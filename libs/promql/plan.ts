@@ -1,7 +1,7 @@
 // libs/promql/plan.ts: turns a syntax tree into a plan for one query: start, end, step and lookback are known here.
 // Step-invariant parts are found as Prometheus finds them: everything whose selectors all have @, unless a function in
 // between depends on the evaluation time. Sums of any length are walked along their left spine, without recursion.
-import { ExecutionError, InternalError, type PartialOp, type Rollup } from "../model/index.ts";
+import { InternalError, type PartialOp, type Rollup } from "../model/index.ts";
 import type { Aggregate, AtModifier, Binary, Call, Expr, MatrixSelector, Subquery, VectorSelector } from "./ast.ts";
 import { METADATA_LABELS } from "./column.ts";
 import { selectorsOfCounts } from "./counts-only.ts";
@@ -41,7 +41,7 @@ interface Planned {
   readonly wrap: boolean;
 }
 
-/** Plans a whole query. Errors: InvalidError for durations that do not fold, ExecutionError for misused selectors. */
+/** Plans a whole query. Errors: InvalidError for durations that do not fold. */
 export function planQuery(expr: Expr, scope: PlanScope): Plan {
   return wrapped(new Planner(scope, selectorsOfCounts(expr)).plan(expr));
 }
@@ -127,6 +127,7 @@ class Planner {
       func: "",
       pos: expr.pos,
       aggregatedPos: expr.pos,
+      refusal: undefined,
     };
   }
 
@@ -263,14 +264,23 @@ class Planner {
     return undefined;
   }
 
-  /** timestamp of a selector is the time of the sample itself, not of the evaluation. */
+  /**
+   * timestamp of a selector is the time of the sample itself, not of the evaluation. With @ Prometheus forgets the offset
+   * here: it looks at the fixed time, among the samples that it has read for the time the offset leads to.
+   */
   #timestamp(call: Call, selector: VectorSelector): Planned {
     const at = selector.at !== undefined;
     if (call.func === "start_timestamp" && !this.#scope.useStarts) {
       const plan: Plan = { kind: "call", func: call.func, args: [], call };
       return { plan, invariant: at, wrap: at };
     }
-    const leaf = this.#leaf(selector, call.func as Rollup, this.#scope.lookbackMs);
+    const { lookbackMs } = this.#scope;
+    let leaf = this.#leaf(selector, call.func as Rollup, lookbackMs);
+    if (at) {
+      const offsetMs = Math.max(0, leaf.offsetMs - (selector.smoothed ? lookbackMs : 0));
+      const rangeMs = Math.max(0, lookbackMs - offsetMs - Math.max(0, -leaf.offsetMs));
+      leaf = { ...leaf, offsetMs, rangeMs };
+    }
     return { plan: { ...leaf, keepsName: false, func: call.func }, invariant: at, wrap: at };
   }
 
@@ -314,9 +324,8 @@ class Planner {
     const known = selector.smoothed ? SMOOTHED_FUNCTIONS : ANCHORED_FUNCTIONS;
     const modifier = selector.smoothed ? "smoothed" : "anchored";
     if (!known.includes(call.func)) {
-      throw new ExecutionError(
-        `${modifier} modifier can only be used with: ${known.join(", ")} - not with ${call.func}`,
-      );
+      const refusal = `${modifier} modifier can only be used with: ${known.join(", ")} - not with ${call.func}`;
+      return { ...leaf, ...named, refusal };
     }
     return {
       ...leaf,
@@ -361,7 +370,11 @@ class Planner {
   }
 }
 
-/** present_over_time of all series as one series; only a leaf can do that by itself. */
+/**
+ * present_over_time of all series as one series. Only a leaf can do that by itself; of a subquery they stay apart, with
+ * their names, because nobody minds here if they are equal without.
+ */
 function groupAll(plan: LeafPlan | RangePlan): LeafPlan | RangePlan {
-  return plan.kind === "leaf" ? { ...plan, aggregation: { op: "group", without: false, labels: [] } } : plan;
+  if (plan.kind === "range") return { ...plan, keepsName: true };
+  return { ...plan, aggregation: { op: "group", without: false, labels: [] } };
 }

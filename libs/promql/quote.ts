@@ -43,8 +43,9 @@ export function quoteShortened(text: string): string {
   return `${quoteString([...text.slice(0, 20)].slice(0, 10).join(""))}...`;
 }
 
-/** Six digits after the point, however large the number is (%f). */
+/** Six digits after the point, however large the number is, and a sign before -0 (%f). */
 export function formatFixed(value: number): string {
+  if (Object.is(value, -0)) return "-0.000000";
   if (Math.abs(value) < 1e21) return value.toFixed(6);
   return Number.isFinite(value) ? `${BigInt(value)}.000000` : formatPlain(value);
 }

@@ -108,6 +108,7 @@ function newestOfRows(
   const seesStale = rollup === "last" || rollup === "timestamp";
   const givesTimes = rollup === "timestamp" || rollup === "ts_of_last_over_time";
   const givesOne = rollup === "present_over_time";
+  const earliest = rollup === "ts_of_last_over_time" ? 0 : -Infinity;
   let points = 0;
   let end = plan.startMs - plan.offsetMs;
   for (let s = 0; s < count; s++, end += plan.stepMs) {
@@ -117,7 +118,7 @@ function newestOfRows(
     if (l < from[s]! || (seesStale && stales[l] === 1)) continue;
     const time = ends[l]! - lastTimes[l]!;
     if (time <= end - rangeMs) continue;
-    out[s] = givesOne ? 1 : givesTimes ? time / 1000 : lasts[l]!;
+    out[s] = givesOne ? 1 : givesTimes ? Math.max(time, earliest) / 1000 : lasts[l]!;
     present[s] = 1;
     points++;
   }

@@ -123,8 +123,12 @@ export function evaluateRollup(
       return rollupExtremeTime(plan, times, values, out, present, false);
     case "ts_of_max_over_time":
       return rollupExtremeTime(plan, times, values, out, present, true);
-    case "ts_of_last_over_time":
-      return rollupEdge(plan, times, out, present, true, 1000);
+    case "ts_of_last_over_time": {
+      const points = rollupEdge(plan, times, out, present, true, 1000);
+      // Prometheus takes the later of the last float and the last histogram, and 0 for the one there is not.
+      if (times[0]! < 0) for (let s = 0; s < plan.count; s++) out[s] = Math.max(out[s]!, 0);
+      return points;
+    }
     case "ts_of_first_over_time":
       return rollupEdge(plan, times, out, present, false, 1000);
     default:

@@ -47,7 +47,7 @@ function samplesAt({ times, values, histograms, starts }: SeriesSamples, positio
 
 /**
  * The samples with histograms that have no buckets, for leaves that ask for counts only. A hint tells what the buckets
- * told about a reset since the histogram before, unless that lies before `fromMs`.
+ * told about a reset since the histogram before, unless that lies at `fromMs` or before it.
  */
 export function withoutBuckets(samples: SeriesSamples, fromMs: number): SeriesSamples {
   if (samples.histograms === undefined) return samples;
@@ -58,7 +58,7 @@ export function withoutBuckets(samples: SeriesSamples, fromMs: number): SeriesSa
     if (hint === HINT_UNKNOWN && previous !== undefined) {
       hint = wasReset(histogram, previous) ? HINT_RESET : HINT_NOT_RESET;
     }
-    previous = samples.times[i]! < fromMs ? undefined : histogram;
+    previous = samples.times[i]! <= fromMs ? undefined : histogram;
     const layout = { ...emptyLike(histogram).layout, bounds: new Float64Array(0) };
     return { ...emptyLike(histogram), layout, hint, count: histogram.count, sum: histogram.sum };
   });

@@ -126,7 +126,7 @@ export class QueryWriter {
     return `${this.#name()}${this.#matchers()}${extended}${this.#modifiers()}`;
   }
 
-  /** timestamp() with both offset and @ depends on how far Prometheus happened to look. */
+  /** Not both offset and @: what timestamp() then answers depends on the version of Prometheus. */
   #plainSelector(): string {
     return `${this.#name()}${this.#matchers()}${this.#chance.pick(["", " offset 1m", " @ end()"])}`;
   }

@@ -88,7 +88,7 @@ function overPoints(rollup: Rollup, points: readonly Point[], place: WindowPlace
     case "first_over_time":
       return values[0]!;
     case "ts_of_last_over_time":
-      return points[n - 1]![0] / 1000;
+      return Math.max(points[n - 1]![0] / 1000, 0);
     case "ts_of_first_over_time":
       return points[0]![0] / 1000;
     case "ts_of_min_over_time":

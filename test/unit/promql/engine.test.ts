@@ -14,6 +14,7 @@ import {
   type Queryable,
   type QueryContext,
   TimeoutError,
+  UnavailableError,
 } from "../../../libs/model/index.ts";
 import { Engine, type EngineOptions, parseSeriesDescription, type QueryResult } from "../../../libs/promql/index.ts";
 import { MemoryQueryable } from "../../promql/memory-queryable.ts";
@@ -273,7 +274,7 @@ describe("limits and ends", () => {
     let canceled = false;
     const failing: Queryable = Object.assign(Object.create(storage) as Queryable, {
       evaluate: (leaf: { matchers: readonly { value: string }[] }, c: QueryContext) => {
-        if (leaf.matchers[0]!.value === "b") return Promise.reject(new ExecutionError("broken"));
+        if (leaf.matchers[0]!.value === "b") return Promise.reject(new UnavailableError("broken"));
         return new Promise((_, reject) => {
           c.signal.addEventListener("abort", () => {
             canceled = true;
