@@ -6,29 +6,31 @@ import { type Aggregation, type ColumnGroup, groupColumns } from "./aggregate.ts
 import { anyPresent, type Column, hasPoint, normalizePresent } from "./column.ts";
 import { formatGeneral } from "./go-text.ts";
 import { hashFraction } from "./label-hash.ts";
+import { maxGo, minGo } from "./operators.ts";
 
 const INT64_LIMIT = 2 ** 63;
 
 /** Checks k of topk, bottomk and limitk. Errors: ExecutionError with Prometheus' texts. */
 export function checkCounts(counts: Float64Array): "none" | "some" {
-  const { min, max } = extremes(counts);
-  if (Number.isNaN(max)) throw new ExecutionError("Parameter value is NaN");
+  const { min, max, hasNan } = extremes(counts);
   if (max < 1) return "none";
+  if (hasNan) throw new ExecutionError("Parameter value is NaN");
   if (min <= -INT64_LIMIT) throw new ExecutionError(`Scalar value ${formatGeneral(min)} underflows int64`);
   if (max >= INT64_LIMIT) throw new ExecutionError(`Scalar value ${formatGeneral(max)} overflows int64`);
   return "some";
 }
 
-/** Smallest and largest number of a column; both NaN when it holds a NaN. */
-export function extremes(values: Float64Array): { min: number; max: number } {
+/** Smallest and largest number of a column. As in Prometheus a NaN beats all of them but the infinities. */
+export function extremes(values: Float64Array): { min: number; max: number; hasNan: boolean } {
   let min = Infinity;
   let max = -Infinity;
+  let hasNan = false;
   for (const value of values) {
-    if (Number.isNaN(value)) return { min: value, max: value };
-    if (value < min) min = value;
-    if (value > max) max = value;
+    min = minGo(min, value);
+    max = maxGo(max, value);
+    hasNan ||= Number.isNaN(value);
   }
-  return { min, max };
+  return { min, max, hasNan };
 }
 
 /** topk and bottomk: NaNs only where nothing else is left; of equal values the first by labels. */
