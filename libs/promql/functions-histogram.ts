@@ -86,14 +86,13 @@ export function callHistogram(plan: CallPlan, args: readonly Value[], scope: Sco
   if (plan.func === "histogram_fraction") {
     return dropNames(fractions(input, phis[0]!, scalarOf(args[1]!), scope), run.delayedNames);
   }
-  const out: Column[] = [];
-  for (const phi of phis) {
-    const columns = quantiles(input, phi, scope);
-    if (several) for (const column of columns) out.push(...labelledByQuantile(column, args[1]!, phi));
-    else out.push(...columns);
-  }
-  const named = dropNames(out, run.delayedNames);
-  return several && grid.count > 1 ? mergeSameLabels(named) : named;
+  // Names go before the label comes, which may be the name's own.
+  const out = phis.flatMap((phi) => {
+    const columns = dropNames(quantiles(input, phi, scope), run.delayedNames);
+    return several ? columns.flatMap((column) => labelledByQuantile(column, args[1]!, phi)) : columns;
+  });
+  // In an instant query with delayed names, equal label sets are found when the names go.
+  return several && (grid.count > 1 || !run.delayedNames) ? mergeSameLabels(out) : out;
 }
 
 /** Where a classic and a native histogram have the same labels, neither counts. */
