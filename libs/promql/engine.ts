@@ -1,12 +1,10 @@
 // libs/promql/engine.ts: the PromQL engine: instant and range queries over any Queryable.
 // Everything is evaluated column-wise over the whole grid: a query of n steps costs n slots per series, not n passes.
 import {
-  compareLabels,
   ExecutionError,
   type FloatHistogram,
   type Grid,
   InvalidError,
-  type Labels,
   type LevelChoice,
   packHistograms,
   type Queryable,
@@ -18,6 +16,7 @@ import type { Expr, ValueType } from "./ast.ts";
 import { Budget, type QueryStats } from "./budget.ts";
 import {
   anyPresent,
+  byLabels,
   type Column,
   columnsOf,
   dropMetadata,
@@ -254,8 +253,8 @@ async function finish(plan: Plan, expr: Expr, scope: Scope, isRange: boolean): P
     return { type: "matrix", grid, columns: [{ labels: [], values: value.values, present: null }] };
   }
   const columns = finalNames(columnsOf(value), scope.run.delayedNames);
-  if (isRange) return { type: "matrix", grid, columns: sortByLabels(columns) };
-  return { type: "vector", timeMs, columns: isOrdered(expr) ? columns : sortByLabels(columns) };
+  if (isRange) return { type: "matrix", grid, columns: byLabels(columns) };
+  return { type: "vector", timeMs, columns: isOrdered(expr) ? columns : byLabels(columns) };
 }
 
 /** Drops the names that were left for the end. Errors: ExecutionError when series become equal and overlap. */
@@ -266,10 +265,6 @@ function finalNames(columns: readonly Column[], delayedNames: boolean): readonly
     column.dropName ? { ...column, labels: dropMetadata(column.labels) } : column,
   );
   return mergeSameLabels(named);
-}
-
-function sortByLabels<T extends { readonly labels: Labels }>(columns: readonly T[]): T[] {
-  return [...columns].sort((a, b) => compareLabels(a.labels, b.labels));
 }
 
 /** Whether anything in the query orders its results. */
@@ -316,7 +311,7 @@ async function rawSamples(plan: MatrixPlan, scope: Scope): Promise<QueryValue> {
   }
   const points = columns.reduce((sum, { values }) => sum + values.length, 0);
   scope.counts?.addAnswer(points);
-  return { type: "matrix", grid: scope.grid, columns: sortByLabels(columns) };
+  return { type: "matrix", grid: scope.grid, columns: byLabels(columns) };
 }
 
 /** A subquery as a query's result: the points of its own grid. */
@@ -328,7 +323,7 @@ async function subqueryPoints(plan: SubqueryPlan, scope: Scope): Promise<QueryVa
   const counts = scope.counts?.within(inner, scope.grid, 0, 0);
   const value = await evaluate(plan.child, { ...scope, grid: inner, ranged, counts });
   const columns = finalNames(columnsOf(value), scope.run.delayedNames);
-  return { type: "matrix", grid: scope.grid, columns: sortByLabels(columns).map((c) => withTimes(c, inner)) };
+  return { type: "matrix", grid: scope.grid, columns: byLabels(columns).map((c) => withTimes(c, inner)) };
 }
 
 function withTimes(column: Column, grid: Grid): StepColumn {

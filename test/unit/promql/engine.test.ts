@@ -192,6 +192,44 @@ describe("names in the stock mode", () => {
   });
 });
 
+describe("equal series in the stock mode", () => {
+  const storage = storageOf(MINUTE, [
+    'h{__type__="counter",i="1"} 0+20x5',
+    'h{__type__="gauge",i="1"} 0+20x5',
+    'b_bucket{le="1"} 1+1x5',
+    'b_bucket{le="+Inf"} 1+2x5',
+  ]);
+  const engine = new Engine({ now: () => 0 });
+  const both = (query: string) =>
+    Promise.all([
+      engine.instant(storage, query, MINUTE, context()).then(shape),
+      engine.range(storage, query, MINUTE, MINUTE, MINUTE, context()).then(shape),
+    ]);
+
+  test.each([
+    "h * fill_right(1) nope",
+    "nope * fill_left(1) h",
+    "h * h",
+    "h * on (__type__) h",
+    'histogram_quantiles(rate(b_bucket[2m]), "q", 0.1, 0.1)',
+    'sum(histogram_quantiles(b_bucket, "q", 0, -0))',
+  ])("%s fails", async (query) => {
+    const failure = new ExecutionError("vector cannot contain metrics with the same labelset");
+    await expect(engine.instant(storage, query, MINUTE, context())).rejects.toThrow(failure);
+    await expect(engine.range(storage, query, 0, MINUTE, MINUTE, context())).rejects.toThrow(failure);
+  });
+
+  test("quantiles may take the place of the name", async () => {
+    const answers = await both('histogram_quantiles(b_bucket, "__name__", 0.25, 0.5)');
+    const want = { '["__name__","0.25"]': [0.375], '["__name__","0.5"]': [0.75] };
+    expect(answers).toEqual([want, want]);
+  });
+
+  test("type and unit keep series apart where the name stays", async () => {
+    expect(Object.keys((await both("h > fill_right(1) nope"))[0] as object)).toHaveLength(2);
+  });
+});
+
 describe("shape of results", () => {
   const engine = new Engine({ now: () => 0 });
   const storage = storageOf(MINUTE, ['b{x="2"} 1 2 3', 'b{x="1"} 4 _ 6', "a 9"]);
