@@ -437,6 +437,29 @@ describe("native histograms", () => {
     }
   });
 
+  test("tell what does not go together in the order of labels, wherever they are", async () => {
+    const discord = [
+      'd{i="0"} {{schema:0 count:2 sum:1 buckets:[1 1]}}x5',
+      'd{i="1"} 1x5',
+      'd{i="2"} {{schema:-53 count:2 sum:1 custom_values:[1 5] buckets:[1 1]}}x5',
+    ];
+    for (const order of [
+      [0, 1, 2],
+      [2, 1, 0],
+      [1, 2, 0],
+    ]) {
+      for (const pushDown of [true, false]) {
+        const engine = new Engine({ now: () => 0, pushDown });
+        const sharded = new ShardedQueryable(order.map((i) => stored([discord[i]!]).storage));
+        const { warnings } = await engine.range(sharded, "sum(rate(d[2m]))", MINUTE, 2 * MINUTE, MINUTE, context());
+        expect([...warnings].sort()).toEqual([
+          "PromQL warning: encountered a mix of histograms and floats for aggregation (1:5)",
+          'PromQL warning: vector contains a mix of histograms with exponential and custom buckets schemas for metric name "" (1:5)',
+        ]);
+      }
+    }
+  });
+
   test("weigh more than floats", async () => {
     const { storage, engine } = stored(lines);
     const ask = (query: string) => engine.range(storage, query, 0, 9 * MINUTE, MINUTE, context({ samplesMax: 60 }));
