@@ -252,6 +252,7 @@ export class Cutter {
       } finally {
         this.busy = false;
         for (const name of Object.keys(report) as (keyof CutReport)[]) this.totals[name] += report[name];
+        if (report.blocks + report.merged + report.rows > 0) this.options.state.onBlocks();
       }
       return report;
     });
@@ -510,12 +511,9 @@ export class Cutter {
     const { state, stored } = this.options;
     if (!state.retention.hasFloors) return [];
     const minMs = Math.min(...inputs.map((entry) => entry.minMs));
-    const tenants = inputs.flatMap(
-      ({ file }) => stored.get(file)?.reader.footer.tenants.map(({ tenant }) => tenant) ?? [],
-    );
-    return [...new Set(tenants)]
-      .map((tenant) => ({ tenant, floorMs: state.retention.floorMs(tenant, state.clock.nowMs()) }))
-      .filter(({ floorMs }) => floorMs > minMs);
+    const tenants = inputs.flatMap(({ file }) => stored.get(file)?.reader.footer.tenants ?? []);
+    const names = new Set(tenants.map(({ tenant }) => tenant));
+    return state.retention.floorsAbove(minMs, names, state.clock.nowMs());
   }
 
   /** Makes a change of the live blocks durable, with whatever deletions have not told the registry yet. Within exclusively. */

@@ -208,6 +208,7 @@ export class Db {
     registry: BlockRegistry,
     sideFiles: SideFiles,
     failure: Promise<Error>,
+    onProblem: (problem: string) => void,
   ) {
     this.sideFiles = sideFiles;
     this.state = state;
@@ -224,6 +225,9 @@ export class Db {
     });
     this.queryable = new DbQuerier(state);
     this.readAhead = new ReadAhead(state);
+    state.onBlocks = () => {
+      this.readAhead.blocksCame().catch((error: unknown) => onProblem(`cannot read blocks ahead: ${String(error)}`));
+    };
   }
 
   /**
@@ -333,6 +337,7 @@ export class Db {
         sessions: new Set(),
         closing: false,
         onPressure: () => {},
+        onBlocks: () => {},
       };
       opened = state;
       const { stored, openBlock, kernel, numberOf, damaged } = openBlocks(fs, dataDir, state, registry);
@@ -374,7 +379,7 @@ export class Db {
       const unopened = [...damaged, ...sideFiles.unopened];
       for (const { entry, error } of unopened) quarantine.add(entry, errorText(error));
       cutter!.putAside(unopened.filter(({ error }) => error instanceof CorruptionError).map(({ entry }) => entry));
-      return new Db(state, lock, replayed, cutter!, deleter, registry, sideFiles, failure);
+      return new Db(state, lock, replayed, cutter!, deleter, registry, sideFiles, failure, onProblem);
     } catch (error) {
       await pieces?.close();
       lock.release();
@@ -443,7 +448,10 @@ export class Db {
     return this.readAhead.beforeQueries(budgetMs);
   }
 
-  /** Goes on with that while no query is at work; settles when it is over, or the storage closes. Errors: as above. */
+  /**
+   * Goes on with that while no query is at work; settles when it is over, or the storage closes. Blocks that come later are read likewise.
+   * Errors: as above.
+   */
   readAheadBesideQueries(budgetMs: number): Promise<void> {
     return this.readAhead.besideQueries(budgetMs);
   }

@@ -19,6 +19,9 @@ export class HeadCursor implements LeafCursor {
   private readonly lowMs: number;
   private readonly highMs: number;
   private readonly columns = new Map<number, GroupColumn>();
+  /** Of the series before: that of a target's next series mostly. */
+  private lastGroup = -1;
+  private last: GroupColumn | undefined;
   private series = 0;
   private column: TimeColumn | undefined;
 
@@ -36,14 +39,21 @@ export class HeadCursor implements LeafCursor {
   open(series: number): SharedColumn | undefined {
     const { head, view, lowMs, highMs } = this;
     const group = head.groupOf(series);
-    let shared = this.columns.get(group);
-    if (shared === undefined) {
-      shared = new GroupColumn(head.timeColumn(group, lowMs, highMs));
-      this.columns.set(group, shared);
-    }
+    const shared = group === this.lastGroup ? this.last! : this.columnOf(group);
     this.series = series;
     this.column = shared.column;
     return view.isInStep(series, shared.column, lowMs, highMs) ? shared : undefined;
+  }
+
+  private columnOf(group: number): GroupColumn {
+    let shared = this.columns.get(group);
+    if (shared === undefined) {
+      shared = new GroupColumn(this.head.timeColumn(group, this.lowMs, this.highMs));
+      this.columns.set(group, shared);
+    }
+    this.lastGroup = group;
+    this.last = shared;
+    return shared;
   }
 
   isClean(): boolean {

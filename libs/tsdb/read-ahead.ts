@@ -1,5 +1,6 @@
-// libs/tsdb/read-ahead.ts: after a start, looks into blocks before the first query does, the newest first: what queries look at is then in memory,
-// and the code that reads blocks has run. In slices, and only while no query is at work, once there can be any.
+// libs/tsdb/read-ahead.ts: looks into blocks before the first query does, those that are there at a start, the newest first, and those that come
+// later: what queries look at is then in memory, and the code that reads blocks has run. In slices, and only while no query is at work, once there
+// can be any.
 // Invariant: an answer never depends on it. A damaged block that it meets leaves service as if a query had met it.
 import { setImmediate as breathe } from "node:timers/promises";
 import { CanceledError, type QueryContext, TimeoutError } from "../model/index.ts";
@@ -15,6 +16,8 @@ const MEMORY_SHARE = 0.5;
 /** How long it works at a stretch, and how long it waits before it looks again whether queries are at work. */
 const SLICE_MS = 2;
 const WAIT_MS = 20;
+/** After readiness: who has waited for it may ask now, and would meet the work. */
+const QUIET_MS = 500;
 /** Of the time before readiness, reading is over by this; the rest is for the rehearsal. */
 const READING_SHARE = 0.6;
 /** The rehearsal: how many questions it asks. */
@@ -41,6 +44,9 @@ export class ReadAhead {
   private readonly stopping = new AbortController();
   private readonly seen = new WeakSet<StoredBlock>();
   private running: Promise<void> | undefined;
+  /** What it may take for blocks that come; 0 before it is known. */
+  private budgetMs = 0;
+  private hasNew = false;
 
   constructor(state: ReadAheadState) {
     this.state = state;
@@ -58,14 +64,31 @@ export class ReadAhead {
 
   /**
    * Goes on with both until `budgetMs` is used, nothing is left or memory is: waits while queries are at work, and works half of the time at
-   * most. Errors: as those of beforeQueries.
+   * most. From now on blocks that come later are read likewise, each time for as long. Errors: as those of beforeQueries.
    */
   besideQueries(budgetMs: number): Promise<void> {
+    this.budgetMs = budgetMs;
     return this.run(async () => {
+      await this.state.clock.sleep(QUIET_MS, this.stopping.signal).catch(() => undefined);
       const time = this.within(budgetMs, true);
       await this.read(time);
       await this.rehearse(time);
+      await this.readNew();
     });
+  }
+
+  /** Tells of blocks that have come. Settles when they are read, or nothing is. Errors: as above. */
+  blocksCame(): Promise<void> {
+    if (this.budgetMs === 0 || this.stopping.signal.aborted) return Promise.resolve();
+    this.hasNew = true;
+    return this.running ?? this.run(() => this.readNew());
+  }
+
+  private async readNew(): Promise<void> {
+    while (this.hasNew && !this.stopping.signal.aborted) {
+      this.hasNew = false;
+      await this.read(this.within(this.budgetMs, true));
+    }
   }
 
   /** Ends the work; settles once it has let go of all blocks. */

@@ -9,6 +9,8 @@ const METRICS_MAX = 12;
 const STEPS = 100;
 const RANGE_MS = 300_000;
 const LONG_RANGE_MS = 1_800_000;
+/** Questions about each metric. */
+const FORMS = 7;
 /** Metrics whose names share so many first letters are asked for together. */
 const PREFIX_LETTERS = 8;
 
@@ -46,8 +48,9 @@ export async function questionsOf(block: StoredBlock, tenant: string, pace: Pace
         ];
       });
     const anything = [{ type: "!=", name: METRIC_NAME, value: "" } as const];
-    leaves.push({ ...all, matchers: anything, rollup: "last", dropName: false, ...by("count") });
-    return leaves;
+    const countOfAll: Leaf = { ...all, matchers: anything, rollup: "last", dropName: false, ...by("count") };
+    // Soon: not all questions are asked before readiness.
+    return leaves.toSpliced(FORMS, 0, countOfAll);
   } finally {
     block.release();
   }

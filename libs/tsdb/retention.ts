@@ -1,6 +1,7 @@
 // libs/tsdb/retention.ts: how long raw samples are kept, tenant by tenant, and up to which time the disk had no room for them.
 // Tenants share blocks, which go as a whole when the longest retention is over; until then reads and writes of a tenant whose own is shorter
 // end at its *floor*, and a merge leaves out what lies below it.
+import type { Floor } from "../block/index.ts";
 
 export interface RetentionOptions {
   /** Of tenants that are not named. */
@@ -40,6 +41,13 @@ export class Retention {
   floorMs(tenant: string, nowMs: number): number {
     const ownMs = this.of(tenant);
     return Math.max(ownMs < this.longestMs ? nowMs - ownMs : Number.NEGATIVE_INFINITY, this.cutoffMs);
+  }
+
+  /** The floors of those tenants that have one above `minMs`. */
+  floorsAbove(minMs: number, tenants: Iterable<string>, nowMs: number): Floor[] {
+    return Array.from(tenants, (tenant) => ({ tenant, floorMs: this.floorMs(tenant, nowMs) })).filter(
+      ({ floorMs }) => floorMs > minMs,
+    );
   }
 
   /** The highest floor of any tenant. */

@@ -115,4 +115,6 @@ export interface DbState {
   closing: boolean;
   /** Memory of the heads runs short: windows are to be sealed. */
   onPressure: () => void;
+  /** There are blocks that were not there before. */
+  onBlocks: () => void;
 }

@@ -182,7 +182,7 @@ export const engineFlags = {
     0,
     60_000,
     "1s",
-    "Time before readiness spent on reading the newest blocks as queries will, ten times as long after it between queries; 0: none.",
+    "Time before readiness spent on reading the newest blocks as queries will, ten times as long after it between queries, and for blocks that come; 0: none.",
   ),
   diskReserve: {
     placeholder: "SIZE|PERCENT",

@@ -214,6 +214,32 @@ test("it waits while a query is at work", async () => {
   await settled(clock, db.close());
 });
 
+test("blocks that come later are read, too: once there are queries, and not while one is at work", async () => {
+  const { db, clock } = await opened(new SimFileSystem());
+  await write(db, rowsOf(3 * HOUR));
+  await settled(clock, db.flush());
+  await clock.advance(1000);
+  const first = db.report().blocks.count;
+  expect(first).toBeGreaterThan(1);
+  expect(db.report().readAhead).toMatchObject({ blocks: 0, isRunning: false });
+  await settled(clock, db.readAheadBesideQueries(1000));
+  expect(db.report().readAhead.blocks).toBe(first);
+  const { questions } = db.report().readAhead;
+  await write(db, rowsOf(HOUR));
+  const range = { minMs: NOW - 4 * HOUR, maxMs: NOW };
+  const stream = db.queryable.rawSamples({ matchers: leaf.matchers, range }, context);
+  await settled(clock, stream.next());
+  await settled(clock, db.flush());
+  await clock.advance(500);
+  const all = db.report().blocks.count;
+  expect(all).toBeGreaterThan(first);
+  expect(db.report().readAhead).toMatchObject({ blocks: first, isRunning: true });
+  await stream.return();
+  for (let turn = 0; turn < 1000 && db.report().readAhead.isRunning; turn++) await clock.advance(20);
+  expect(db.report().readAhead).toMatchObject({ blocks: all, questions, isRunning: false });
+  await settled(clock, db.close());
+});
+
 test("it ends with the storage, wherever it is", async () => {
   const { fs } = await disk();
   for (const turns of [0, 1, 3, 6]) {
