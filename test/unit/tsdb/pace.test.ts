@@ -20,6 +20,30 @@ test("a rest is due after a slice, and begins the next one", async () => {
   expect(pace.isDue).toBe(false);
 });
 
+test("in a turn of the loop one of those that rest goes on, in the order in which they came", async () => {
+  const clock = new SimClock(START);
+  const paces = Array.from({ length: 4 }, () => new Pace(clock, contextUntil(START + 1000)));
+  const order: (number | "turn")[] = [];
+  const work = paces.map(async (pace, i) => {
+    for (let slice = 0; slice < 2; slice++) {
+      await pace.rest();
+      order.push(i);
+    }
+  });
+  let goesOn = true;
+  const turns = (async () => {
+    while (goesOn) {
+      await new Promise((resolve) => setImmediate(resolve));
+      order.push("turn");
+    }
+  })();
+  await Promise.all(work);
+  goesOn = false;
+  await turns;
+  expect(order.filter((one) => one !== "turn")).toEqual([0, 1, 2, 3, 0, 1, 2, 3]);
+  for (let i = 1; i < order.length; i++) expect([order[i - 1], order[i]]).toContain("turn");
+});
+
 test("who can wait rests until it needn't give way; its slice begins then", async () => {
   const clock = new SimClock(START);
   let hasRested = false;
