@@ -267,13 +267,13 @@ function finalNames(columns: readonly Column[], delayedNames: boolean): readonly
   return mergeSameLabels(named);
 }
 
-/** Whether anything in the query orders its results. */
+/** Whether anything in the query orders its results. What a subquery orders is out of order again. */
 function isOrdered(expr: Expr): boolean {
   let found = false;
   walk(expr, (node) => {
     const name = node.kind === "call" ? node.func : node.kind === "aggregate" ? node.op : "";
     if (ORDERING.has(name)) found = true;
-    return !found;
+    return !found && node.kind !== "subquery";
   });
   return found;
 }

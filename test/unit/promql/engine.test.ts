@@ -243,6 +243,8 @@ describe("shape of results", () => {
     expect(await order("sort({__name__=~'a|b'})")).toEqual([1, 4, 9]);
     expect(await order("sort_desc({__name__=~'a|b'}) > 0")).toEqual([9, 4, 1]);
     expect(await order("bottomk(2, {__name__=~'a|b'})")).toEqual([1, 4]);
+    // b{x="2"} came first, and b{x="1"} stands first.
+    expect(await order("last_over_time(bottomk(2, b)[5m:1m])")).toEqual([4, 1]);
   });
 
   test("matrices lie on the grid, range vectors carry their times", async () => {
