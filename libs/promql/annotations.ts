@@ -1,5 +1,6 @@
 // libs/promql/annotations.ts: warnings and infos of a query, with Prometheus' texts and positions.
-// Two annotations with the same text are one; the later one's position stays, as in Prometheus.
+// Two annotations with the same text are one; the later one's position stays, as in Prometheus, and the first one's
+// where it says how often.
 import type { Position } from "./ast.ts";
 import { formatGeneral } from "./go-text.ts";
 import { lineAndColumn } from "./parse-error.ts";
@@ -81,8 +82,11 @@ export class Annotations {
       this.#entries.set(key, { ...before, repair: joinRepairs(before.repair, entry.repair) });
       return;
     }
-    const occurrences = entry.text.startsWith(OVERLAP) ? entry.occurrences + (before?.occurrences ?? 0) : 1;
-    this.#entries.set(key, { ...entry, occurrences });
+    if (before !== undefined && entry.text.startsWith(OVERLAP)) {
+      this.#entries.set(key, { ...before, occurrences: before.occurrences + entry.occurrences });
+      return;
+    }
+    this.#entries.set(key, entry);
   }
 }
 

@@ -2,6 +2,7 @@
 // Invariants: values and present have one slot per step; a column is never written after the node that made it has
 // returned it, because several nodes may share it; present = null means that every step has a value.
 import {
+  compareLabels,
   ExecutionError,
   type FloatHistogram,
   type Grid,
@@ -215,6 +216,11 @@ export function hasSameLabels(columns: readonly Column[]): boolean {
     seen.add(key);
   }
   return false;
+}
+
+/** Columns in the order of their labels. */
+export function byLabels<T extends { readonly labels: Labels }>(columns: readonly T[]): T[] {
+  return [...columns].sort((a, b) => compareLabels(a.labels, b.labels));
 }
 
 /** Repeats one-step values over `count` steps. */

@@ -1,11 +1,9 @@
 // libs/promql/engine.ts: the PromQL engine: instant and range queries over any Queryable.
 // Everything is evaluated column-wise over the whole grid: a query of n steps costs n slots per series, not n passes.
 import {
-  compareLabels,
   ExecutionError,
   type Grid,
   InvalidError,
-  type Labels,
   type LevelChoice,
   type Queryable,
   type QueryContext,
@@ -15,7 +13,7 @@ import { Annotations } from "./annotations.ts";
 import type { Expr, ValueType } from "./ast.ts";
 import { asElements, asSeries, kindsOf, mergeEachKind, withTimes } from "./both-kinds.ts";
 import { Budget, type QueryStats } from "./budget.ts";
-import { anyPresent, type Column, columnsOf, dropMetadata, scalarOf } from "./column.ts";
+import { anyPresent, byLabels, type Column, columnsOf, dropMetadata, scalarOf } from "./column.ts";
 import { evaluate, evaluateRoot } from "./evaluate.ts";
 import { insideSubquery } from "./evaluate-leaf.ts";
 import type { Run, Scope } from "./evaluation.ts";
@@ -243,9 +241,9 @@ async function finish(plan: Plan, expr: Expr, scope: Scope, isRange: boolean): P
     return { type: "matrix", grid, columns: [{ labels: [], values: value.values, present: null }] };
   }
   const columns = finalNames(columnsOf(value), scope.run.delayedNames);
-  if (isRange) return { type: "matrix", grid, columns: sortByLabels(asSeries(columns, grid)) };
+  if (isRange) return { type: "matrix", grid, columns: byLabels(asSeries(columns, grid)) };
   const elements = asElements(columns);
-  return { type: "vector", timeMs, columns: isOrdered(expr) ? elements : sortByLabels(elements) };
+  return { type: "vector", timeMs, columns: isOrdered(expr) ? elements : byLabels(elements) };
 }
 
 /** Drops the names that were left for the end. Errors: ExecutionError when series become equal and overlap. */
@@ -258,17 +256,13 @@ function finalNames(columns: readonly Column[], delayedNames: boolean): readonly
   return mergeEachKind(named);
 }
 
-function sortByLabels<T extends { readonly labels: Labels }>(columns: readonly T[]): T[] {
-  return [...columns].sort((a, b) => compareLabels(a.labels, b.labels));
-}
-
-/** Whether anything in the query orders its results. */
+/** Whether anything in the query orders its results. What a subquery orders is out of order again. */
 function isOrdered(expr: Expr): boolean {
   let found = false;
   walk(expr, (node) => {
     const name = node.kind === "call" ? node.func : node.kind === "aggregate" ? node.op : "";
     if (ORDERING.has(name)) found = true;
-    return !found;
+    return !found && node.kind !== "subquery";
   });
   return found;
 }
@@ -306,7 +300,7 @@ async function rawSamples(plan: MatrixPlan, scope: Scope): Promise<QueryValue> {
   }
   const points = columns.reduce((sum, { values }) => sum + values.length, 0);
   scope.counts?.addAnswer(points);
-  return { type: "matrix", grid: scope.grid, columns: sortByLabels(columns) };
+  return { type: "matrix", grid: scope.grid, columns: byLabels(columns) };
 }
 
 /** A subquery as a query's result: the points of its own grid. */
@@ -319,5 +313,5 @@ async function subqueryPoints(plan: SubqueryPlan, scope: Scope): Promise<QueryVa
   const value = await evaluate(plan.child, { ...scope, ...inside, counts });
   const columns = finalNames(columnsOf(value), scope.run.delayedNames);
   const series = kindsOf(columns).map((kinds) => withTimes(kinds, inner));
-  return { type: "matrix", grid: scope.grid, columns: sortByLabels(series) };
+  return { type: "matrix", grid: scope.grid, columns: byLabels(series) };
 }

@@ -12,11 +12,13 @@ import {
   labelValue,
   METRIC_NAME,
   packHistograms,
+  type StepColumn,
 } from "../model/index.ts";
 import { aggregateSimply } from "./aggregate.ts";
 import { quantileWarning } from "./annotations.ts";
 import {
   anyPresent,
+  byLabels,
   type Column,
   dropMetadata,
   hasFloats,
@@ -34,6 +36,7 @@ import { quote } from "./go-text.ts";
 import { withHint } from "./histogram-arithmetic.ts";
 import { annotate, LeafNotes } from "./leaf-notes.ts";
 import { finishPartials } from "./merge.ts";
+import { metDiscord } from "./partial-histogram.ts";
 import type { LeafPlan, RangePlan, SubqueryPlan } from "./plan-node.ts";
 import { formatFixed } from "./quote.ts";
 import { evaluateRollup } from "./rollup.ts";
@@ -70,7 +73,6 @@ export async function evaluateLeaf(plan: LeafPlan, params: readonly Value[], sco
   const result = await run.leaves.evaluate(leaf);
   if (scope.node !== undefined) traceLeaf(scope.node, result);
   for (const warning of result.warnings) notes.addStorageWarning(warning);
-  noteSamples(plan, result, scope);
   if (plan.rollup === "double_exponential_smoothing") await checkFactors(leaf, scope);
   let columns: Column[];
   if (plan.aggregation === undefined) columns = seriesOf(plan, result, scope);
@@ -95,22 +97,25 @@ function windowOf({ atMs, func, constants, rangeMs, offsetMs }: LeafPlan, { atSh
   return { rangeMs: Math.max(0, rangeMs - Math.abs(atShiftMs)), offsetMs: offsetMs + Math.max(0, -atShiftMs) };
 }
 
-/** What the storages noted about samples, with places in the query. */
-function noteSamples(plan: LeafPlan, { notes }: LeafResult, scope: Scope): void {
-  if (notes === undefined) return;
-  // What only turned up when partials were merged is about no series of one storage: all that is known is the selector.
-  const name = plan.keepsName || scope.run.delayedNames ? plan.name : "";
-  const named = notes.map((note) =>
-    note.kind === "mixed_schemas" && note.aggregated && note.metric === "" ? { ...note, metric: name } : note,
-  );
-  annotate(named, plan.pos, plan.aggregatedPos, plan.aggregation?.op ?? "", scope.notes);
+/** What was noted about samples, with places in the query. */
+function noteSamples(plan: LeafPlan, noted: LeafResult["notes"], scope: Scope): void {
+  annotate(noted ?? [], plan.pos, plan.aggregatedPos, plan.aggregation?.op ?? "", scope.notes);
 }
 
-/** Columns of series, names as the storage sent them. */
+/**
+ * Columns of series, names as the storage sent them. With histograms they come in the order of their labels: what is
+ * said of those that do not go together depends on it.
+ */
 function seriesOf(plan: LeafPlan, result: LeafResult, scope: Scope): Column[] {
+  noteSamples(plan, result.notes, scope);
+  const columns = asColumns(plan, result.columns, scope);
+  return columns.some(({ histograms }) => histograms !== undefined) ? byLabels(columns) : columns;
+}
+
+function asColumns(plan: LeafPlan, found: readonly StepColumn[], scope: Scope): Column[] {
   const dropName = !plan.keepsName && scope.run.delayedNames;
   const out: Column[] = [];
-  for (const { labels, values, present, histograms } of result.columns) {
+  for (const { labels, values, present, histograms } of found) {
     if (!anyPresent(present)) continue;
     if (histograms === undefined) out.push({ labels, values, present, dropName });
     else out.push({ labels, values, present, dropName, histograms });
@@ -119,16 +124,18 @@ function seriesOf(plan: LeafPlan, result: LeafResult, scope: Scope): Column[] {
 }
 
 /**
- * Columns of groups. Partial sums of an average can overflow where Prometheus' incremental mean does not: such a leaf
- * is asked for again without the aggregation.
+ * Columns of groups. A leaf is asked for again without the aggregation where partials cannot tell all: the partial sums
+ * of an average can overflow where Prometheus' incremental mean does not, and the order of what does not go together counts.
  */
 async function groupsOf(plan: LeafPlan, leaf: Leaf, result: LeafResult, scope: Scope): Promise<Column[]> {
   const { op, without, labels: grouping } = plan.aggregation!;
   const noted = new LeafNotes();
-  const finished = finishPartials(op, result.columns, noted);
-  const columns = seriesOf(plan, { ...result, columns: [...finished] }, scope);
-  annotate(noted.list(), plan.pos, plan.aggregatedPos, op, scope.notes);
-  if (op !== "avg" || columns.every(allFinite)) return columns;
+  const columns = asColumns(plan, finishPartials(op, result.columns, noted), scope);
+  if (!result.columns.some(metDiscord) && (op !== "avg" || columns.every(allFinite))) {
+    noteSamples(plan, result.notes, scope);
+    noteSamples(plan, noted.list(), scope);
+    return columns;
+  }
   const { aggregation: _, ...plain } = leaf;
   const series = seriesOf(plan, await scope.run.leaves.evaluate(plain), scope);
   const place = { pos: plan.aggregatedPos, notes: scope.notes };

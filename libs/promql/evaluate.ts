@@ -239,9 +239,9 @@ async function evaluateAggregate(plan: AggregatePlan, scope: Scope): Promise<Val
   const { count } = scope.grid;
   const { notes } = scope;
   if (FLOATS_ONLY.has(expr.op)) {
-    const ofGroups = expr.op === "topk" || expr.op === "bottomk";
-    if (histogramColumns(columns).length > 0)
-      notes.info(ignoredText(expr.op), ofGroups ? expr.pos : withoutParens(expr.expr).pos);
+    const k = expr.op === "topk" || expr.op === "bottomk" ? scalarOf(values[0]!) : undefined;
+    if (meetsAny(histogramColumns(columns), k))
+      notes.info(ignoredText(expr.op), k === undefined ? withoutParens(expr.expr).pos : expr.pos);
     columns = floatsOf(columns);
   }
   switch (expr.op) {
@@ -273,18 +273,24 @@ async function evaluateAggregate(plan: AggregatePlan, scope: Scope): Promise<Val
   }
 }
 
+/** Whether an aggregation meets any of these points: with a k, Prometheus does not look where none is to be kept. */
+function meetsAny(columns: readonly Column[], k: Float64Array | undefined): boolean {
+  if (k === undefined) return columns.length > 0;
+  return k.some((size, step) => size >= 1 && columns.some(({ present }) => hasPoint(present, step)));
+}
+
 function warnAboutQuantiles(expr: Aggregate, phi: Float64Array, scope: Scope): void {
-  const { min, max } = extremes(phi);
+  const { min, max, hasNan } = extremes(phi);
   const { pos } = withoutParens(expr.param!);
-  if (Number.isNaN(max)) scope.notes.warn(quantileWarning(Number.NaN), pos);
+  if (hasNan) scope.notes.warn(quantileWarning(Number.NaN), pos);
   if (max > 1) scope.notes.warn(quantileWarning(max), pos);
   if (min < 0) scope.notes.warn(quantileWarning(min), pos);
 }
 
 function limitRatio(expr: Aggregate, columns: readonly Column[], ratio: Float64Array, scope: Scope): Column[] {
-  const { min, max } = extremes(ratio);
+  const { min, max, hasNan } = extremes(ratio);
   if (min === 0 && max === 0) return [];
-  if (Number.isNaN(max)) throw new ExecutionError("Ratio value is NaN");
+  if (hasNan) throw new ExecutionError("Ratio value is NaN");
   const { pos } = withoutParens(expr.param!);
   const text = "ratio value should be between -1 and 1, got";
   if (max > 1) scope.notes.warn(`${text} ${formatGeneral(max)}, capping to 1`, pos);

@@ -71,7 +71,7 @@ interface Input {
 
 /** histogram_quantile(φ, v), histogram_quantiles(v, label, φ…), histogram_fraction(lower, upper, v). */
 export function callHistogram(plan: CallPlan, args: readonly Value[], scope: Scope): readonly Column[] {
-  const { notes } = scope;
+  const { notes, run } = scope;
   const several = plan.func === "histogram_quantiles";
   const at = several ? 0 : args.length - 1;
   const { pos } = withoutParens(plan.call.args[at]!);
@@ -84,24 +84,22 @@ export function callHistogram(plan: CallPlan, args: readonly Value[], scope: Sco
   }
   const input = divide(columnsOf(args[at]!), pos, scope);
   if (plan.func === "histogram_fraction") {
-    return joined(fractions(input, phis[0]!, scalarOf(args[1]!), scope), scope);
+    return joined(dropNames(fractions(input, phis[0]!, scalarOf(args[1]!), scope), run.delayedNames), scope);
   }
-  const out: Column[] = [];
-  for (const phi of phis) {
-    const columns = quantiles(input, phi, scope);
-    if (several) for (const column of columns) out.push(...labelledByQuantile(column, args[1]!, phi));
-    else out.push(...columns);
-  }
+  // Names go before the label comes, which may be the name's own.
+  const out = phis.flatMap((phi) => {
+    const columns = dropNames(quantiles(input, phi, scope), run.delayedNames);
+    return several ? columns.flatMap((column) => labelledByQuantile(column, args[1]!, phi)) : columns;
+  });
   return joined(out, scope);
 }
 
 /**
- * Results without their names. A classic and a native histogram of the same labels at different times are one series; only
- * in an instant query with delayed names, equal label sets are found when the names go.
+ * A classic and a native histogram of the same labels at different times are one series; only in an instant query with delayed
+ * names, equal label sets are found when the names go.
  */
 function joined(columns: readonly Column[], { run, ranged }: Scope): readonly Column[] {
-  const named = dropNames(columns, run.delayedNames);
-  return ranged || !run.delayedNames ? mergeSameLabels(named) : named;
+  return ranged || !run.delayedNames ? mergeSameLabels(columns) : columns;
 }
 
 /** Where a classic and a native histogram have the same labels, neither counts. */

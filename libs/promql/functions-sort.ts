@@ -2,14 +2,17 @@
 import { compareLabels, labelValue } from "../model/index.ts";
 import type { Column } from "./column.ts";
 
-/** By value, NaN last in both directions. Equal values keep their order. */
+/** By value, NaN last in both directions. Equal values by labels, and NaNs against them, as Prometheus' sort leaves them. */
 export function sortByValue(columns: readonly Column[], descending: boolean): Column[] {
   const sign = descending ? -1 : 1;
   return [...columns].sort((a, b) => {
     const x = a.values[0]!;
     const y = b.values[0]!;
-    if (Number.isNaN(x) || Number.isNaN(y)) return Number(Number.isNaN(x)) - Number(Number.isNaN(y));
-    return x === y ? 0 : sign * (x < y ? -1 : 1);
+    if (x < y) return -sign;
+    if (x > y) return sign;
+    const byLabels = compareLabels(a.labels, b.labels);
+    if (x === y) return byLabels;
+    return Number(Number.isNaN(x)) - Number(Number.isNaN(y)) || -byLabels;
   });
 }
 

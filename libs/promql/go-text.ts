@@ -39,11 +39,11 @@ export function formatGeneral(value: number, precision?: number): string {
   return `${mantissa}e${exponent < 0 ? "-" : "+"}${size}`;
 }
 
-/** OpenMetrics' form of a float, used for quantile labels: integers get a ".0". */
+/** OpenMetrics' form of a float, used for quantile labels: integers get a ".0", and -0 is 0. */
 export function formatOpenMetrics(value: number): string {
   const odd = special(value);
   if (odd !== undefined) return odd;
-  const text = formatGeneral(value);
+  const text = formatGeneral(value === 0 ? 0 : value);
   return /[.e]/.test(text) ? text : `${text}.0`;
 }
 

@@ -40,12 +40,17 @@ export function nativeQuantile(phi: number, histogram: FloatHistogram): Estimate
   }
   const inside = upwards ? rank - (count - bucket.count) : count - rank;
   let nans: NanEffect = "none";
+  let divided: Bucket = { ...bucket, lower };
   if (mayHaveNans) {
     let all = count;
-    for (let i = found + 1; i < buckets.length; i++) all += buckets[i]!.count;
+    // Prometheus forgets the bucket that it has found when it counts the others, and divides the last one instead.
+    for (let i = found + 1; i < buckets.length; i++) {
+      divided = buckets[i]!;
+      all += divided.count;
+    }
     if (all < total) nans = "skew";
   }
-  return { value: interpolate({ ...bucket, lower }, inside / bucket.count, custom), nans };
+  return { value: interpolate(divided, inside / divided.count, custom), nans };
 }
 
 /** The bucket in which the rank is reached, and the count up to it; the last bucket when none does. */

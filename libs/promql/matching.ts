@@ -2,6 +2,7 @@
 // Series are matched once by their labels; what depends on the step is only who is present. One group holds all series
 // of both sides that share a signature. In a group at most one series of the "one" side may be present per step.
 import {
+  compareLabels,
   ExecutionError,
   type FloatHistogram,
   type Labels,
@@ -17,10 +18,12 @@ import type { BinaryOp, Position, VectorMatching } from "./ast.ts";
 import {
   anyPresent,
   bothPresent,
+  byLabels,
   type Column,
   dropMetadata,
   hasPoint,
   histogramOf,
+  METADATA_LABELS,
   normalizePresent,
   withHistograms,
 } from "./column.ts";
@@ -86,18 +89,35 @@ export function matchVectors(
   if (!filled && (many.length === 0 || one.length === 0)) return { columns: [], distinct: true };
   const groups = groupBySignature(matching, many, one);
   rejectDuplicates(operation, groups, many, filled);
+  const lost = namesLost(operation);
   const out: Column[] = [];
   const slab = new Slab(operation.count, many.length);
   const sink = { out, slab, notes: new StepNotes(), orderOf: new Map(many.map((column, i) => [column, i])) };
-  // One-to-one results carry their group's signature, so only results of one group can be equal.
+  // One-to-one results carry their group's signature, so only results of one group can be equal; unless they have lost
+  // a part of it.
   let distinct = matching.card === "one-to-one";
   for (const group of groups.values()) {
     const before = out.length;
     combineGroup(operation, group, swapped, sink);
     if (out.length - before > 1) distinct = false;
+    const { labels } = (group.many[0] ?? group.one[0])!;
+    if (lost.some((name) => labelValue(labels, name) !== "")) distinct = false;
   }
   sink.notes.report(notes, operation.pos);
   return { columns: out, distinct };
+}
+
+/** The labels that go with the name of a metric although they are matched by. */
+function namesLost(operation: VectorOperation): readonly string[] {
+  if (!dropsMetadata(operation)) return [];
+  const { on, labels } = operation.matching;
+  return METADATA_LABELS.filter((name) =>
+    on ? labels.includes(name) : name !== METRIC_NAME && !labels.includes(name),
+  );
+}
+
+function dropsMetadata({ op, bool, delayedNames }: VectorOperation): boolean {
+  return (!isComparison(op) && !isTrim(op)) || (bool && !delayedNames);
 }
 
 /** Where results and notes go. */
@@ -131,27 +151,40 @@ function groupFor(groups: Map<string, Group>, key: string): Group {
   return group;
 }
 
-/** Two series of the "one" side with one signature at one step are an error, unless the other side is empty there. */
+/**
+ * Two series of the "one" side with one signature at one step are an error, unless the other side is empty there. Of
+ * several pairs Prometheus names the one whose second series comes first, at the first such step.
+ */
 function rejectDuplicates(
   operation: VectorOperation,
   groups: Map<string, Group>,
   many: readonly Column[],
   filled: boolean,
 ): void {
-  let occupied: Uint8Array | undefined;
-  for (const group of groups.values()) {
-    if (group.one.length < 2) continue;
-    occupied ??= filled ? new Uint8Array(operation.count).fill(1) : unionOf(many, operation.count);
-    for (let s = 0; s < operation.count; s++) {
-      if (occupied[s] === 0) continue;
-      let first: Column | undefined;
-      for (const column of group.one) {
-        if (!hasPoint(column.present, s)) continue;
-        if (first !== undefined) throw duplicateError(operation.matching, first, column);
-        first = column;
-      }
+  const crowded = [...groups.values()].filter(({ one }) => one.length > 1);
+  if (crowded.length === 0) return;
+  const occupied = filled ? undefined : unionOf(many, operation.count);
+  for (let s = 0; s < operation.count; s++) {
+    if (occupied?.[s] === 0) continue;
+    let found: readonly [Column, Column] | undefined;
+    for (const { one } of crowded) {
+      if (!isTwice(one, s)) continue;
+      const [first, second] = byLabels(one.filter(({ present }) => hasPoint(present, s))) as [Column, Column];
+      if (found === undefined || compareLabels(second.labels, found[1].labels) < 0) found = [first, second];
     }
+    if (found !== undefined) throw duplicateError(operation.matching, ...found);
   }
+}
+
+/** Whether two of the columns are present at a step. */
+function isTwice(columns: readonly Column[], step: number): boolean {
+  let seen = false;
+  for (const { present } of columns) {
+    if (!hasPoint(present, step)) continue;
+    if (seen) return true;
+    seen = true;
+  }
+  return false;
 }
 
 /** The steps where any column is present. */
@@ -323,10 +356,8 @@ function combineElementwise(
 
 /** The labels of a result: those of the "many" side, less or more what operator and matching say. */
 function resultLabels(operation: VectorOperation, many: Labels, one: Labels): Labels {
-  const { matching, op } = operation;
-  let labels = many;
-  const changes = !isComparison(op) && !isTrim(op);
-  if (changes || (operation.bool && !operation.delayedNames)) labels = dropMetadata(labels);
+  const { matching } = operation;
+  let labels = dropsMetadata(operation) ? dropMetadata(many) : many;
   if (matching.card === "one-to-one") {
     const names = new Set(matching.labels);
     labels = matching.on ? onlyLabels(labels, names) : withoutLabels(labels, names);

@@ -1,7 +1,7 @@
 // libs/promql/operators.ts: arithmetic and comparison of two columns of numbers, element by element.
 // HOT: bench test/bench/operators.bench.ts, twin test/unit/promql/operators-twin.test.ts. Scalars are columns too, so one
 // loop serves scalars, vectors and their mixtures.
-import { InternalError } from "../model/index.ts";
+import { ExecutionError, InternalError } from "../model/index.ts";
 import type { BinaryOp } from "./ast.ts";
 
 const COMPARISONS: ReadonlySet<string> = new Set(["==", "!=", "<", "<=", ">", ">="]);
@@ -36,7 +36,10 @@ export function minGo(a: number, b: number): number {
   return a === -Infinity || b === -Infinity ? -Infinity : Math.min(a, b);
 }
 
-/** a op b for every step of an arithmetic operator. Returns `out`, which is as long. */
+/**
+ * a op b for every step of an arithmetic operator. Returns `out`, which is as long. Errors: ExecutionError with
+ * Prometheus' text for trims, which numbers do not know.
+ */
 export function arithmetic(
   op: BinaryOp,
   a: Float64Array,
@@ -67,7 +70,7 @@ export function arithmetic(
       for (let s = 0; s < n; s++) out[s] = Math.atan2(a[s]!, b[s]!);
       return out;
     default:
-      throw new InternalError(`cannot compute operator: got ${JSON.stringify(op)}; want an arithmetic one`);
+      throw new ExecutionError(`operator ${JSON.stringify(op)} not allowed for Scalar operations`);
   }
 }
 

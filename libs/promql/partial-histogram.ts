@@ -36,7 +36,8 @@ export class HistogramGroup {
 
   /**
    * Takes the histograms of a series where they are present. Behind a float, as `floats` tells, a step's first histogram
-   * is not looked at: the step is lost already.
+   * is not looked at: the step is lost already. Behind histograms that do not go together nothing is, so a step is mixed
+   * besides only when a float came before.
    */
   add(
     histograms: HistogramColumn,
@@ -48,13 +49,18 @@ export class HistogramGroup {
     for (let s = 0; s < this.seen.length; s++) {
       if (histograms.layoutOf[s]! < 0 || (present !== null && present[s] === 0)) continue;
       this.seen[s] = this.seen[s]! + 1;
-      if (this.#adds && (this.#sums[s] !== undefined || !floats(s)))
-        this.addOne(s, histogramAt(histograms, s)!, metric, notes);
+      if (!this.#adds || this.#isIncompatible(s) || (this.#sums[s] === undefined && floats(s))) continue;
+      this.addOne(s, histogramAt(histograms, s)!, metric, notes);
+      if (this.#isIncompatible(s) && floats(s)) this.states[s]! |= PARTIAL_MIXED;
     }
   }
 
+  #isIncompatible(step: number): boolean {
+    return (this.states[step]! & PARTIAL_INCOMPATIBLE) !== 0;
+  }
+
   addOne(step: number, histogram: FloatHistogram, metric: string, notes: LeafNotes): void {
-    if ((this.states[step]! & PARTIAL_INCOMPATIBLE) !== 0) return;
+    if (this.#isIncompatible(step)) return;
     this.states[step]! |= stateOf(histogram);
     const sum = this.#sums[step];
     if (sum === undefined) {
@@ -104,7 +110,8 @@ export function mixedPartial(
   const weights = new Float64Array(count);
   for (let s = 0; s < count; s++) {
     const histograms = group.seen[s]!;
-    if (floats[s]! > 0 && histograms > 0) group.states[s]! |= PARTIAL_MIXED;
+    const mixed = floats[s]! > 0 && histograms > 0;
+    if (mixed && (group.states[s]! & PARTIAL_INCOMPATIBLE) === 0) group.states[s]! |= PARTIAL_MIXED;
     weights[s] = floats[s]! + histograms;
     present[s] = weights[s]! > 0 ? 1 : 0;
   }
@@ -121,6 +128,14 @@ export function mixedPartial(
 }
 
 /**
+ * Whether a partial met what does not go together. What is to be said of that depends on the order of the series, which
+ * partials do not know.
+ */
+export function metDiscord({ states }: StepColumn): boolean {
+  return states?.some((state) => (state & (PARTIAL_MIXED | PARTIAL_INCOMPATIBLE)) !== 0) ?? false;
+}
+
+/**
  * Turns a merged partial with histograms into values: steps that met what does not go together are left out, means are
  * divided, empty buckets go.
  */
@@ -134,7 +149,7 @@ export function finishMixed(op: PartialOp, column: StepColumn, notes: LeafNotes)
     if (present[s] === 0) continue;
     const state = states?.[s] ?? 0;
     if ((state & (PARTIAL_MIXED | PARTIAL_INCOMPATIBLE)) !== 0) {
-      if ((state & PARTIAL_INCOMPATIBLE) === 0) notes.add("mixed_aggregation", "", true);
+      if ((state & PARTIAL_MIXED) !== 0) notes.add("mixed_aggregation", "", true);
       present[s] = 0;
       continue;
     }

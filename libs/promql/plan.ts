@@ -14,7 +14,7 @@ import {
   TIME_DEPENDENT,
 } from "./function-names.ts";
 import { absentLabels } from "./functions-absent.ts";
-import { isSetOperator, scalarResult } from "./operators.ts";
+import { isSetOperator, isTrim, scalarResult } from "./operators.ts";
 import { withoutParens } from "./parens.ts";
 import type { ChainLink, LeafPlan, MatrixPlan, Plan, RangePlan, SubqueryPlan } from "./plan-node.ts";
 import { children } from "./walk.ts";
@@ -222,7 +222,9 @@ class Planner {
   /** `current op right`: folded for numbers, else one more link of the chain. */
   #link(current: Planned, node: Binary): Planned {
     const right = this.plan(node.right);
-    if (current.plan.kind === "number" && right.plan.kind === "number" && !isSetOperator(node.op)) {
+    // A trim of numbers fails where it is evaluated, and only there.
+    const folds = !isSetOperator(node.op) && !isTrim(node.op);
+    if (current.plan.kind === "number" && right.plan.kind === "number" && folds) {
       const value = scalarResult(node.op, current.plan.value, right.plan.value);
       return { plan: { kind: "number", value }, invariant: true, wrap: false };
     }

@@ -15,8 +15,6 @@ const BASE_MS = 1_700_000_000_000 - (1_700_000_000_000 % 60_000);
 const RELATIVE = 1e-12;
 /** Their results depend on the order of additions. */
 const ADDING = /\b(?:sum|avg|stddev|stdvar)\b/;
-/** Of several ambiguities it is open which one is found first. */
-const AMBIGUOUS = /^(?:found duplicate series|multiple matches for labels)/;
 
 interface Side {
   readonly name: string;
@@ -60,7 +58,7 @@ async function ask(
     return { answer: JSON.parse(json), notes: [...warnings, ...infos].sort() };
   } catch (error) {
     if (!(error instanceof AppError || error instanceof ParseError)) throw error;
-    return { error: AMBIGUOUS.test(error.message) ? "ambiguous" : error.message };
+    return { error: error.message };
   }
 }
 

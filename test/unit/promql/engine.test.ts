@@ -193,6 +193,44 @@ describe("names in the stock mode", () => {
   });
 });
 
+describe("equal series in the stock mode", () => {
+  const storage = storageOf(MINUTE, [
+    'h{__type__="counter",i="1"} 0+20x5',
+    'h{__type__="gauge",i="1"} 0+20x5',
+    'b_bucket{le="1"} 1+1x5',
+    'b_bucket{le="+Inf"} 1+2x5',
+  ]);
+  const engine = new Engine({ now: () => 0 });
+  const both = (query: string) =>
+    Promise.all([
+      engine.instant(storage, query, MINUTE, context()).then(shape),
+      engine.range(storage, query, MINUTE, MINUTE, MINUTE, context()).then(shape),
+    ]);
+
+  test.each([
+    "h * fill_right(1) nope",
+    "nope * fill_left(1) h",
+    "h * h",
+    "h * on (__type__) h",
+    'histogram_quantiles(rate(b_bucket[2m]), "q", 0.1, 0.1)',
+    'sum(histogram_quantiles(b_bucket, "q", 0, -0))',
+  ])("%s fails", async (query) => {
+    const failure = new ExecutionError("vector cannot contain metrics with the same labelset");
+    await expect(engine.instant(storage, query, MINUTE, context())).rejects.toThrow(failure);
+    await expect(engine.range(storage, query, 0, MINUTE, MINUTE, context())).rejects.toThrow(failure);
+  });
+
+  test("quantiles may take the place of the name", async () => {
+    const answers = await both('histogram_quantiles(b_bucket, "__name__", 0.25, 0.5)');
+    const want = { '["__name__","0.25"]': [0.375], '["__name__","0.5"]': [0.75] };
+    expect(answers).toEqual([want, want]);
+  });
+
+  test("type and unit keep series apart where the name stays", async () => {
+    expect(Object.keys((await both("h > fill_right(1) nope"))[0] as object)).toHaveLength(2);
+  });
+});
+
 describe("shape of results", () => {
   const engine = new Engine({ now: () => 0 });
   const storage = storageOf(MINUTE, ['b{x="2"} 1 2 3', 'b{x="1"} 4 _ 6', "a 9"]);
@@ -206,6 +244,8 @@ describe("shape of results", () => {
     expect(await order("sort({__name__=~'a|b'})")).toEqual([1, 4, 9]);
     expect(await order("sort_desc({__name__=~'a|b'}) > 0")).toEqual([9, 4, 1]);
     expect(await order("bottomk(2, {__name__=~'a|b'})")).toEqual([1, 4]);
+    // b{x="2"} came first, and b{x="1"} stands first.
+    expect(await order("last_over_time(bottomk(2, b)[5m:1m])")).toEqual([4, 1]);
   });
 
   test("matrices lie on the grid, range vectors carry their times", async () => {
@@ -397,6 +437,29 @@ describe("native histograms", () => {
       );
       expect(answers[0]!.value).toEqual(answers[1]!.value);
       expect(answers[0]!.infos).toEqual(answers[1]!.infos);
+    }
+  });
+
+  test("tell what does not go together in the order of labels, wherever they are", async () => {
+    const discord = [
+      'd{i="0"} {{schema:0 count:2 sum:1 buckets:[1 1]}}x5',
+      'd{i="1"} 1x5',
+      'd{i="2"} {{schema:-53 count:2 sum:1 custom_values:[1 5] buckets:[1 1]}}x5',
+    ];
+    for (const order of [
+      [0, 1, 2],
+      [2, 1, 0],
+      [1, 2, 0],
+    ]) {
+      for (const pushDown of [true, false]) {
+        const engine = new Engine({ now: () => 0, pushDown });
+        const sharded = new ShardedQueryable(order.map((i) => stored([discord[i]!]).storage));
+        const { warnings } = await engine.range(sharded, "sum(rate(d[2m]))", MINUTE, 2 * MINUTE, MINUTE, context());
+        expect([...warnings].sort()).toEqual([
+          "PromQL warning: encountered a mix of histograms and floats for aggregation (1:5)",
+          'PromQL warning: vector contains a mix of histograms with exponential and custom buckets schemas for metric name "" (1:5)',
+        ]);
+      }
     }
   });
 
