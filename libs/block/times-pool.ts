@@ -47,9 +47,9 @@ export class TimesPool {
     else alike.splice(alike.indexOf(shared), 1);
   }
 
-  /** One user's share of what an array takes, in bytes. */
+  /** One user's share of what an array takes, in whole bytes. */
   bytesOf(times: Float64Array): number {
-    return times.byteLength / (this.byArray.get(times)?.users ?? 1);
+    return Math.ceil(times.byteLength / (this.byArray.get(times)?.users ?? 1));
   }
 }
 

@@ -33,6 +33,8 @@ test("users share the bytes", () => {
   expect(pool.bytesOf(times)).toBe(16);
   pool.take(Float64Array.of(1, 2));
   expect(pool.bytesOf(times)).toBe(8);
+  pool.take(Float64Array.of(1, 2));
+  expect(pool.bytesOf(times)).toBe(6);
   expect(pool.bytesOf(Float64Array.of(1))).toBe(8);
 });
 
