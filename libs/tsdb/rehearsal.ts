@@ -7,6 +7,8 @@ import type { StoredBlock } from "./stored-block.ts";
 /** Of how many metrics, steps of the answers, windows. */
 const METRICS_MAX = 12;
 const STEPS = 100;
+/** What half of the questions leave out at both ends. */
+const INNER_STEPS = 15;
 const RANGE_MS = 300_000;
 const LONG_RANGE_MS = 1_800_000;
 /** Questions about each metric. */
@@ -27,14 +29,17 @@ export async function questionsOf(block: StoredBlock, tenant: string, pace: Pace
     const { minMs, maxMs } = block.reader.footer;
     const stepMs = Math.max(1, Math.ceil((maxMs - minMs) / STEPS));
     const all = { grid: { startMs: minMs + 1, stepMs, count: STEPS }, rangeMs: RANGE_MS, offsetMs: 0, args: [] };
+    // Code that has only met whole columns is thrown away when it meets a part of one.
+    const inner = { ...all, grid: { startMs: minMs + INNER_STEPS * stepMs, stepMs, count: STEPS - 2 * INNER_STEPS } };
     const every = Math.max(1, Math.floor(metrics.length / METRICS_MAX));
     const leaves = metrics
       .filter((_, i) => i % every === 0)
       .slice(0, METRICS_MAX)
-      .flatMap((value): Leaf[] => {
+      .flatMap((value, i): Leaf[] => {
         const metric = { type: "=", name: METRIC_NAME, value } as const;
-        const one = { ...all, matchers: [metric] };
-        const ofTarget = { ...all, matchers: [metric, { type: "=", ...target } as const] };
+        const over = i % 2 === 0 ? inner : all;
+        const one = { ...over, matchers: [metric] };
+        const ofTarget = { ...over, matchers: [metric, { type: "=", ...target } as const] };
         const letters = escapeRegex(Array.from(value).slice(0, PREFIX_LETTERS).join(""));
         const prefix = { type: "=~", name: METRIC_NAME, value: `${letters}.*` } as const;
         return [
@@ -44,7 +49,7 @@ export async function questionsOf(block: StoredBlock, tenant: string, pace: Pace
           { ...one, rangeMs: LONG_RANGE_MS, rollup: "max_over_time", dropName: true, ...by("max", target.name) },
           { ...ofTarget, rollup: "rate", dropName: true },
           { ...ofTarget, rollup: "rate", dropName: true, ...by("sum", METRIC_NAME) },
-          { ...all, matchers: [prefix], rollup: "last", dropName: false, ...by("sum", METRIC_NAME) },
+          { ...over, matchers: [prefix], rollup: "last", dropName: false, ...by("sum", METRIC_NAME) },
         ];
       });
     const anything = [{ type: "!=", name: METRIC_NAME, value: "" } as const];

@@ -48,6 +48,8 @@ const QUERIES = [
   "1 - warm_gauge_1_bytes / warm_gauge_2_bytes",
   // Of many series: what goes through them at each step becomes fast.
   "topk(3, rate(warm_cpu_seconds_total[1m]))",
+  // Equal values are ranked in another way.
+  "bottomk(3, count_over_time(warm_cpu_seconds_total[1m]))",
   // Of more than a few values: these are searched in another way.
   'quantile(0.9, {__name__=~"warm_gauge_[1-4]_bytes"})',
   "max by (instance) (max_over_time(warm_gauge_4_bytes[2m]))",
