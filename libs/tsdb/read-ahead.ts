@@ -87,7 +87,10 @@ export class ReadAhead {
   private async readNew(): Promise<void> {
     while (this.hasNew && !this.stopping.signal.aborted) {
       this.hasNew = false;
-      await this.read(this.within(this.budgetMs, true));
+      const time = this.within(this.budgetMs, true);
+      await this.read(time);
+      // A storage that began without blocks has not asked any yet.
+      await this.rehearse(time);
     }
   }
 

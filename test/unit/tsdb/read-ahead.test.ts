@@ -240,6 +240,18 @@ test("blocks that come later are read, too: once there are queries, and not whil
   await settled(clock, db.close());
 });
 
+test("a storage that begins without blocks rehearses on the first that come", async () => {
+  const { db, clock } = await opened(new SimFileSystem());
+  await settled(clock, db.readAheadBesideQueries(1000));
+  expect(db.report().readAhead).toMatchObject({ blocks: 0, questions: 0, isRunning: false });
+  await write(db, rowsOf(3 * HOUR));
+  await settled(clock, db.flush());
+  for (let turn = 0; turn < 1000 && db.report().readAhead.isRunning; turn++) await clock.advance(20);
+  expect(db.report().readAhead.blocks).toBe(db.report().blocks.count);
+  expect(db.report().readAhead.questions).toBeGreaterThan(0);
+  await settled(clock, db.close());
+});
+
 test("it ends with the storage, wherever it is", async () => {
   const { fs } = await disk();
   for (const turns of [0, 1, 3, 6]) {
