@@ -168,6 +168,7 @@ export class HeaderPage {
   private readonly firstColumn: number;
   private readonly payloadOffset: number;
   private readonly countOf: ((times: number) => number) | undefined;
+  private readonly onGrowth: (() => void) | undefined;
   /** On a page that has them. */
   private readonly counts: Uint32Array | undefined;
   private readonly entries: (StoredColumn | undefined)[];
@@ -183,7 +184,7 @@ export class HeaderPage {
 
   /**
    * Takes the bytes of a page of columns numbered from `firstColumn`. `countOf` gives the count of a value column from its time column;
-   * without it the page has counts.
+   * without it the page has counts. `onGrowth` hears when keptBytes has become more.
    */
   constructor(
     source: ByteSource,
@@ -191,6 +192,7 @@ export class HeaderPage {
     firstColumn: number,
     place: { readonly path: string; readonly offset: number; readonly payloadOffset: number },
     countOf?: (times: number) => number,
+    onGrowth?: () => void,
   ) {
     const lengths = STREAMS.map(() => source.uvarint());
     this.streams = Object.fromEntries(
@@ -204,6 +206,7 @@ export class HeaderPage {
     this.firstColumn = firstColumn;
     this.payloadOffset = place.payloadOffset;
     this.countOf = countOf;
+    this.onGrowth = onGrowth;
     this.counts = countOf === undefined ? new Uint32Array(columns) : undefined;
     this.entries = new Array<StoredColumn | undefined>(columns).fill(undefined);
     const { times, odd } = this.streams;
@@ -225,9 +228,14 @@ export class HeaderPage {
 
   /** What decoding values takes. */
   get codings(): PageCodings {
-    const { streams, entries, firstColumn, payloadOffset } = this;
-    this.knownCodings ??= new PageCodings(streams, entries.length, firstColumn, payloadOffset, (i) => this.countAt(i));
+    this.knownCodings ??= this.readCodings();
     return this.knownCodings;
+  }
+
+  private readCodings(): PageCodings {
+    const { streams, entries, firstColumn, payloadOffset } = this;
+    this.onGrowth?.();
+    return new PageCodings(streams, entries.length, firstColumn, payloadOffset, (i) => this.countAt(i));
   }
 
   /** How many values a column has. */
@@ -242,6 +250,7 @@ export class HeaderPage {
       entry = this.decode(i);
       this.entries[i] = entry;
       this.read++;
+      this.onGrowth?.();
     }
     return entry;
   }

@@ -38,9 +38,11 @@ export class BlockReader {
   private timePages: readonly HeaderPage[] | undefined;
   private readonly timeColumns: (Float64Array | undefined)[] = [];
   private readonly timesPool: TimesPool;
-  /** Whether countedBytes is what is kept: pages grow while they are used. */
-  private isCounted = false;
-  private countedBytes = 0;
+  /** What is kept, once it is counted; forgotten when something is added. */
+  private countedBytes: number | undefined;
+  private readonly grown = (): void => {
+    this.countedBytes = undefined;
+  };
   /** What was prefetched last: the first `size` bytes of a buffer. */
   private span = { start: 0, size: 0, bytes: NOTHING as Uint8Array };
 
@@ -73,7 +75,7 @@ export class BlockReader {
 
   /** Forgets the pages and times that were read. */
   forget(): void {
-    this.isCounted = false;
+    this.grown();
     this.keyPages.clear();
     this.labelPages.clear();
     this.headerPages.clear();
@@ -89,7 +91,7 @@ export class BlockReader {
 
   /** Forgets the keys that were read: who has numbered the series needs them no more. */
   forgetKeys(): void {
-    this.isCounted = false;
+    this.grown();
     this.keyPages.clear();
   }
 
@@ -97,21 +99,18 @@ export class BlockReader {
   forgetPayloads(): void {
     const { bytes } = this.span;
     if (bytes.length === 0) return;
-    this.isCounted = false;
     this.span = { start: 0, size: 0, bytes: NOTHING };
     giveBuffer(bytes);
   }
 
-  /** Memory of the pages, times and payloads that are kept, about. Counted again when anybody has asked for some of them since. */
+  /** Memory of the pages and times that are kept, about. */
   get keptBytes(): number {
-    if (this.isCounted) return this.countedBytes;
-    this.countedBytes = this.countBytes();
-    this.isCounted = true;
+    this.countedBytes ??= this.countBytes();
     return this.countedBytes;
   }
 
   private countBytes(): number {
-    let bytes = this.span.bytes.length;
+    let bytes = 0;
     for (const page of this.timePages ?? []) bytes += page.keptBytes;
     for (const keys of this.keyPages.values()) bytes += keys.length * KEY_BYTES;
     for (const page of this.labelPages.values()) bytes += page.keptBytes;
@@ -142,9 +141,9 @@ export class BlockReader {
 
   /** The keys of a page. */
   keysOfPage(number: number): readonly Uint8Array[] {
-    this.isCounted = false;
     let keys = this.keyPages.get(number);
     if (keys === undefined) {
+      this.grown();
       const page = this.footer.seriesPages[number]!;
       const bytes = readPage(this.file, page, `series page ${number}`);
       const source = new ByteSource(bytes, `series page ${number}`, this.path, page.offset);
@@ -172,9 +171,9 @@ export class BlockReader {
   }
 
   private labelsOfPage(number: number): LabelPage {
-    this.isCounted = false;
     let labels = this.labelPages.get(number);
     if (labels === undefined) {
+      this.grown();
       const page = this.footer.seriesPages[number]!;
       const bytes = readPage(this.file, page, `series page ${number}`);
       const source = new ByteSource(bytes, `series page ${number}`, this.path, page.offset);
@@ -240,7 +239,6 @@ export class BlockReader {
   }
 
   headersOfPage(number: number): HeaderPage {
-    this.isCounted = false;
     let headers = this.headerPages.get(number);
     if (headers === undefined) {
       const page = this.footer.headerPages[number]!;
@@ -259,7 +257,8 @@ export class BlockReader {
   private readHeaders(page: PageEntry, what: string, countOf?: (times: number) => number): HeaderPage {
     const { file, path } = this;
     const source = new ByteSource(readPage(file, page, what), what, path, page.offset);
-    return new HeaderPage(source, page.count, page.first, { ...page, path }, countOf);
+    this.grown();
+    return new HeaderPage(source, page.count, page.first, { ...page, path }, countOf, this.grown);
   }
 
   private get timeColumnCount(): number {
@@ -268,7 +267,6 @@ export class BlockReader {
   }
 
   private timeHeaders(): readonly HeaderPage[] {
-    this.isCounted = false;
     this.timePages ??= this.footer.timePages.map((page, number) => this.readHeaders(page, `time page ${number}`));
     return this.timePages;
   }
@@ -311,7 +309,7 @@ export class BlockReader {
   }
 
   private decodeTimes(timeColumn: number): Float64Array {
-    this.isCounted = false;
+    this.grown();
     const { timePages } = this.footer;
     const number = pageOf(timePages, timeColumn);
     const page = this.timeHeaders()[number]!;
@@ -343,7 +341,6 @@ export class BlockReader {
    * columns. Series of one metric are neighbours.
    */
   prefetch(first: number, count: number): void {
-    this.isCounted = false;
     if (count < 1) return;
     const { start, end } = this.payloadSpan(first, count);
     const size = end - start;

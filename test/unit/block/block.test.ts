@@ -69,6 +69,43 @@ describe("what was written is read", () => {
     expect(reader.labels(reader.find(series[700]!.key))).toEqual(["__name__", "m", "i", "700"]);
   });
 
+  test("what is kept in memory is counted whenever it has become more, and no more when it is forgotten", () => {
+    const fs = newDisk();
+    const series = Array.from({ length: 40 }, (_, i) => ({
+      key: keyOf("default", { __name__: "m", i: String(i) }),
+      times: Float64Array.from({ length: 50 }, (_, k) => 1 + 100 * i + k),
+      columns: [Float64Array.from({ length: 50 }, (_, k) => i + k * k)],
+    }));
+    writeBlock(fs, "/b", series);
+    const reader = openBlock(fs, "/b");
+    let before = reader.keptBytes;
+    const out = new Float64Array(50);
+    const steps = {
+      labels: () => reader.rowsOfPage(0),
+      headers: () => reader.headersOfPage(0),
+      "a time column": () => reader.times(3),
+      values: () => reader.readColumn(reader.headersOfPage(0), 3, out),
+      "an entry": () => reader.headersOfPage(0).at(5),
+      "its neighbour": () => reader.headersOfPage(0).at(6),
+      keys: () => reader.keysOfPage(0),
+    };
+    expect(before).toBe(0);
+    for (const [what, step] of Object.entries(steps)) {
+      step();
+      const now = reader.keptBytes;
+      expect(now, what).toBeGreaterThan(before);
+      step();
+      expect(reader.keptBytes, what).toBe(now);
+      before = now;
+    }
+    reader.prefetch(0, 40);
+    expect(reader.keptBytes).toBe(before);
+    reader.forgetKeys();
+    expect(reader.keptBytes).toBeLessThan(before);
+    reader.forget();
+    expect(reader.keptBytes).toBe(0);
+  });
+
   test("what the maker says, and each tenant's series", () => {
     const one = (tenant: string, n: number) => ({
       key: keyOf(tenant, { __name__: `m${n}` }),
