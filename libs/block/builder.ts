@@ -1,7 +1,7 @@
 // libs/block/builder.ts: builds and merges blocks away from the event loop, in a worker thread; or in this thread, for simulations.
 // Jobs run one after another, in the order in which they came. A job leaves a whole, durable block, or nothing.
 import { type MessagePort, Worker } from "node:worker_threads";
-import { errorText, type FileSystem, packageRoot } from "../env/index.ts";
+import { type Clock, errorText, type FileSystem, packageRoot, type Timer } from "../env/index.ts";
 import type { PieceValue } from "../index/index.ts";
 import { ColumnKernel } from "../kernel/index.ts";
 import { InternalError, InvalidError } from "../model/index.ts";
@@ -10,6 +10,9 @@ import { BuildRun, type BuildTask, canceled, type MergeTask, runIndex, runMerge 
 import { type BuilderReply, type BuilderRequest, errorFrom } from "./job-messages.ts";
 import { type BlockPiece, transferOf } from "./piece.ts";
 import type { BlockSummary } from "./writer.ts";
+
+/** A cut or a merge has many jobs, one soon after the other. */
+const IDLE_MS = 30_000;
 
 export interface BuildJob extends BuildTask {
   /**
@@ -174,6 +177,11 @@ export class ChannelBlockBuilder implements BlockBuilder {
     this.send({ kind: "close" });
   }
 
+  /** Whether the far end is gone. */
+  get isDead(): boolean {
+    return this.failure !== undefined;
+  }
+
   /** The far end is gone. */
   protected die(reason: string): void {
     this.failure ??= new InternalError(`cannot build block: got the worker's end (${reason}); want it running`);
@@ -248,8 +256,8 @@ export class ChannelBlockBuilder implements BlockBuilder {
   }
 }
 
-/** Builds on the real file system in a worker thread. */
-export class WorkerBlockBuilder extends ChannelBlockBuilder {
+/** A worker thread that builds on the real file system. */
+class BuilderThread extends ChannelBlockBuilder {
   private readonly exited: Promise<void>;
 
   constructor() {
@@ -268,5 +276,65 @@ export class WorkerBlockBuilder extends ChannelBlockBuilder {
   override async close(): Promise<void> {
     await super.close();
     await this.exited;
+  }
+}
+
+/** Builds on the real file system in a worker thread, which is there while there is work: it takes some 10 MB. */
+export class WorkerBlockBuilder implements BlockBuilder {
+  private readonly clock: Clock;
+  private readonly idleMs: number;
+  private thread: BuilderThread | undefined;
+  private jobs = 0;
+  private ending: Timer | undefined;
+  private isClosed = false;
+
+  /** The thread ends after `idleMs` without a job. */
+  constructor(clock: Clock, idleMs = IDLE_MS) {
+    this.clock = clock;
+    this.idleMs = idleMs;
+  }
+
+  build(job: BuildJob): Promise<BlockSummary> {
+    return this.run((thread) => thread.build(job));
+  }
+
+  merge(job: MergeJob): Promise<BlockSummary> {
+    return this.run((thread) => thread.merge(job));
+  }
+
+  index(path: string): Promise<PieceValue[]> {
+    return this.run((thread) => thread.index(path));
+  }
+
+  async close(): Promise<void> {
+    this.isClosed = true;
+    this.ending?.cancel();
+    await this.thread?.close();
+  }
+
+  /** Whether there is a thread. */
+  get isRunning(): boolean {
+    return this.thread !== undefined;
+  }
+
+  private async run<Result>(work: (thread: BuilderThread) => Promise<Result>): Promise<Result> {
+    if (this.isClosed) throw canceled();
+    this.ending?.cancel();
+    this.thread ??= new BuilderThread();
+    this.jobs++;
+    try {
+      return await work(this.thread);
+    } finally {
+      if (--this.jobs === 0) this.ending = this.clock.after(this.idleMs, () => this.endThread());
+    }
+  }
+
+  /** One that died stays: whoever asks is told so. */
+  private endThread(): void {
+    const { thread } = this;
+    if (thread === undefined || thread.isDead || this.isClosed) return;
+    this.thread = undefined;
+    // It has no job, so that nobody waits for its end.
+    void thread.close();
   }
 }

@@ -347,7 +347,7 @@ export class Db {
       state.sources = { ...state.sources, blocks: [...stored.values()] };
       await pieces.compare([...stored.values()].map(({ reader }) => reader.footer));
       const failure = new Promise<Error>((resolve) => {
-        const builder = options.walMode === "worker" ? new WorkerBlockBuilder() : new InlineBlockBuilder(fs);
+        const builder = options.walMode === "worker" ? new WorkerBlockBuilder(clock) : new InlineBlockBuilder(fs);
         const { windowMs = WINDOW_MS, lateWindowMs = LATE_WINDOW_MS } = options;
         const { retentionBytes = Number.POSITIVE_INFINITY, onNotice = () => {} } = options;
         cutter = new Cutter({

@@ -17,7 +17,15 @@ import {
   verifyBlock,
   WorkerBlockBuilder,
 } from "../../../libs/block/index.ts";
-import { type FileSystem, NodeFileSystem, readWhole, SimCrash, SimFileSystem } from "../../../libs/env/index.ts";
+import {
+  type FileSystem,
+  NodeFileSystem,
+  nodeClock,
+  readWhole,
+  SimClock,
+  SimCrash,
+  SimFileSystem,
+} from "../../../libs/env/index.ts";
 import {
   CanceledError,
   CorruptionError,
@@ -64,7 +72,7 @@ const PLACES = {
   channel: () => simulated(overChannel),
   worker: () => {
     const folder = mkdtempSync(join(scratch, "blocks-"));
-    return { fs: new NodeFileSystem(), folder, builder: new WorkerBlockBuilder() };
+    return { fs: new NodeFileSystem(), folder, builder: new WorkerBlockBuilder(nodeClock) };
   },
 };
 
@@ -425,6 +433,32 @@ test("no more than two pieces are ahead of the far end", async () => {
   await builder.build(jobOf("/b", pieces, { next }));
   expect(Math.max(...ahead)).toBe(2);
   await builder.close();
+});
+
+test("the thread is there while there is work, and for a while after it", async () => {
+  const folder = mkdtempSync(join(scratch, "blocks-"));
+  const clock = new SimClock(1_000_000);
+  const builder = new WorkerBlockBuilder(clock, 1000);
+  const build = async (name: string): Promise<void> => {
+    const job = builder.build(jobOf(`${folder}/${name}`, piecesOf(series, 5)));
+    expect(builder.isRunning).toBe(true);
+    await job;
+  };
+  const idle = async (ms: number, isRunning: boolean): Promise<void> => {
+    await clock.advance(ms);
+    expect(builder.isRunning).toBe(isRunning);
+  };
+  expect(builder.isRunning).toBe(false);
+  await build("a");
+  await idle(999, true);
+  await build("b");
+  await idle(999, true);
+  await idle(1, false);
+  await build("c");
+  await idle(1000, false);
+  await builder.close();
+  await expect(builder.index(`${folder}/a`)).rejects.toThrow(CanceledError);
+  expect(builder.isRunning).toBe(false);
 });
 
 test("a crash of a simulated process is no error of the disk", async () => {
