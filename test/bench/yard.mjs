@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process";
 import { closeSync, existsSync, fdatasyncSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { capture, generate, replay, STEP_MS, SYSTEMS, stopAll, untilOk, work, yard } from "./peers.mjs";
 
-/** Named sizes; `goal` is the least ratio of samples per CPU-second against VictoriaMetrics, warm, `storagePeak` the most of a storage's peak memory. */
+/** Named sizes; `goal` is the least ratio of samples per CPU-second against VictoriaMetrics, warm, `storagePeak` the most of a storage's peak memory after two spans. */
 const SCENARIOS = {
   small: { targets: 20, scrapes: 480, mode: "", goal: 4, cluster: 3 },
   main: { targets: 100, scrapes: 240, mode: "", goal: 4, cluster: 3, storagePeak: 1 },
@@ -81,16 +81,21 @@ async function runScenario(name, failures) {
     }
     const sync = bareSyncP99();
     const spans = Object.fromEntries(wanted.map((kind) => [kind, []]));
-    for (const file of files) for (const kind of wanted) spans[kind].push(replay(file, systems[kind]));
+    for (const file of files) {
+      for (const kind of wanted) {
+        const span = replay(file, systems[kind]);
+        const { storagePid } = systems[kind];
+        spans[kind].push(storagePid === undefined ? span : { ...span, storagePeakMB: peakMBOf(storagePid) });
+      }
+    }
     for (const kind of wanted) {
       const [first, ...others] = spans[kind];
       const warm = summary(others);
-      rows[kind] = { first, warm, sync };
+      rows[kind] = { first, warm, sync, spans: spans[kind] };
       console.log(
         `${kind.padEnd(8)} first ${fmt(first.perCpuSec)}/cpu-s  warm ${fmt(warm.perCpuSec)}/cpu-s  p50 ${warm.p50ms} p99 ${warm.p99ms} ms (bare fdatasync p99 ${sync.toFixed(1)})  peak ${warm.peakMB} MB`,
       );
     }
-    if (rows.cluster) rows.cluster.storagePeakMB = peakMBOf(systems.cluster.storagePid);
     for (const kind of wanted.filter((one) => one !== "all" && one !== "vm")) {
       await stopAll({ [kind]: systems[kind] });
       delete systems[kind];
@@ -150,8 +155,13 @@ function check(rows, scenario, name, failures) {
       true,
     );
     const { storagePeak } = scenario;
-    const peak = cluster.storagePeakMB / vm.warm.peakMB;
-    if (storagePeak !== undefined) want("storage alone / VictoriaMetrics, peak memory", peak, storagePeak, false);
+    if (storagePeak === undefined) return;
+    for (const [i, { samples, storagePeakMB }] of cluster.spans.entries()) {
+      const peak = storagePeakMB / vm.spans[i].peakMB;
+      const what = `storage alone / VictoriaMetrics, peak memory after ${((samples * (i + 1)) / 1e6).toFixed(1)} M samples`;
+      if (i === 1) want(what, peak, storagePeak, false);
+      else console.log(`       ${what}: ${peak.toFixed(2)} (${storagePeakMB.toFixed(0)} MB)`);
+    }
   }
 }
 
