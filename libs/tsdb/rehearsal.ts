@@ -7,10 +7,10 @@ import type { StoredBlock } from "./stored-block.ts";
 /** Of how many metrics, steps of the answers, windows. */
 const METRICS_MAX = 12;
 const STEPS = 100;
-/** What half of the questions leave out at both ends. */
-const INNER_STEPS = 15;
 const RANGE_MS = 300_000;
 const LONG_RANGE_MS = 1_800_000;
+/** Steps that half of the questions leave out at both ends. */
+const INNER_STEPS = 15;
 /** Questions about each metric. */
 const FORMS = 7;
 /** Metrics whose names share so many first letters are asked for together. */
