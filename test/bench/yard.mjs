@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process";
 import { closeSync, existsSync, fdatasyncSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { capture, generate, replay, STEP_MS, SYSTEMS, stopAll, untilOk, work, yard } from "./peers.mjs";
 
-/** Named sizes; `goal` is the least ratio of samples per CPU-second against VictoriaMetrics, warm, `storagePeak` the most of a storage's peak memory after two spans. */
+/** Named sizes; `goal` is the least ratio of samples per CPU-second against VictoriaMetrics, warm, `storagePeak` the most of a storage's peak memory, after two spans and after each later one. */
 const SCENARIOS = {
   small: { targets: 20, scrapes: 480, mode: "", goal: 4, cluster: 3 },
   main: { targets: 100, scrapes: 240, mode: "", goal: 4, cluster: 3, storagePeak: 1 },
@@ -158,9 +158,9 @@ function check(rows, scenario, name, failures) {
     if (storagePeak === undefined) return;
     for (const [i, { samples, storagePeakMB }] of cluster.spans.entries()) {
       const peak = storagePeakMB / vm.spans[i].peakMB;
-      const what = `storage alone / VictoriaMetrics, peak memory after ${((samples * (i + 1)) / 1e6).toFixed(1)} M samples`;
-      if (i === 1) want(what, peak, storagePeak, false);
-      else console.log(`       ${what}: ${peak.toFixed(2)} (${storagePeakMB.toFixed(0)} MB)`);
+      const what = `storage alone / VictoriaMetrics, peak memory after ${((samples * (i + 1)) / 1e6).toFixed(1)} M samples (${storagePeakMB.toFixed(0)} MB)`;
+      // Its goal is for 24.3 M samples: before, what a process has from the start counts most.
+      if (i > 0) want(what, peak, storagePeak, false);
     }
   }
 }
