@@ -26,9 +26,18 @@ export function createExtrapolation(): Extrapolation {
   return { sampled: none, toStart: none, toEnd: none, factor: none, rateFactor: none, zeroRatio: none };
 }
 
+/** Buffers of steps have room for a multiple of this: a pool of them then serves questions of about as many steps. */
+const ROOM_STEPS = 128;
+
+/** How many steps a buffer for `count` of them should have room for. */
+export function roomFor(count: number): number {
+  return Math.ceil(count / ROOM_STEPS) * ROOM_STEPS;
+}
+
 /** Makes room for so many steps; what is there may go. */
-export function reserveSteps(one: Extrapolation, count: number): void {
-  if (one.sampled.length >= count) return;
+export function reserveSteps(one: Extrapolation, steps: number): void {
+  if (one.sampled.length >= steps) return;
+  const count = roomFor(steps);
   one.sampled = new Float64Array(count);
   one.toStart = new Float64Array(count);
   one.toEnd = new Float64Array(count);

@@ -4,7 +4,7 @@
 // Invariants: from and to never decrease from step to step; a window is the half-open index range [from, to), its
 // time range is left-open: (end - rangeMs, end] with end = step time - offsetMs.
 import type { Grid } from "../model/index.ts";
-import { createExtrapolation, type Extrapolation, extrapolateStep, reserveSteps } from "./extrapolation.ts";
+import { createExtrapolation, type Extrapolation, extrapolateStep, reserveSteps, roomFor } from "./extrapolation.ts";
 
 /** Window bounds of every step for one (timestamp column, grid, range, offset). Reusable: planWindows overwrites it. */
 export interface WindowPlan {
@@ -74,8 +74,8 @@ export function planWindows(
 ): WindowPlan {
   const count = grid.count;
   if (plan.from.length < count) {
-    plan.from = new Int32Array(count);
-    plan.to = new Int32Array(count);
+    plan.from = new Int32Array(roomFor(count));
+    plan.to = new Int32Array(roomFor(count));
   }
   plan.n = n;
   plan.startMs = grid.startMs;

@@ -57,6 +57,7 @@ import { openIndex } from "./index-folder.ts";
 import { MetadataStore } from "./metadata-store.ts";
 import { openBlocks } from "./open-blocks.ts";
 import type { PieceIndex, PieceStats } from "./piece-index.ts";
+import { PlanPool } from "./plan-pool.ts";
 import { Quarantine } from "./quarantine.ts";
 import { DbQuerier } from "./querier.ts";
 import { ReadAhead, type ReadAheadStats } from "./read-ahead.ts";
@@ -223,8 +224,9 @@ export class Db {
       state.reserve.look();
       cutter.tick();
     });
-    this.queryable = new DbQuerier(state);
-    this.readAhead = new ReadAhead(state);
+    const plans = new PlanPool();
+    this.queryable = new DbQuerier(state, plans);
+    this.readAhead = new ReadAhead(state, plans);
     state.onBlocks = () => {
       this.readAhead.blocksCame().catch((error: unknown) => onProblem(`cannot read blocks ahead: ${String(error)}`));
     };

@@ -77,10 +77,11 @@ class TextSet extends Set<string> {
 
 export class DbQuerier implements Queryable {
   private readonly state: QuerierState;
-  private readonly plans = new PlanPool();
+  private readonly plans: PlanPool;
 
-  constructor(state: QuerierState) {
+  constructor(state: QuerierState, plans = new PlanPool()) {
     this.state = state;
+    this.plans = plans;
   }
 
   async evaluate(leaf: Leaf, context: QueryContext): Promise<LeafResult> {

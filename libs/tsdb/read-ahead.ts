@@ -6,7 +6,7 @@ import { setImmediate as breathe } from "node:timers/promises";
 import { CanceledError, type QueryContext, TimeoutError } from "../model/index.ts";
 import { evaluateLeaf } from "./evaluate.ts";
 import { Pace } from "./pace.ts";
-import { PlanPool } from "./plan-pool.ts";
+import type { PlanPool } from "./plan-pool.ts";
 import { questionsOf } from "./rehearsal.ts";
 import type { DbState } from "./state.ts";
 import type { StoredBlock } from "./stored-block.ts";
@@ -41,6 +41,8 @@ type ReadAheadState = Pick<
 export class ReadAhead {
   readonly stats: ReadAheadStats = { blocks: 0, questions: 0, workedMs: 0, isRunning: false };
   private readonly state: ReadAheadState;
+  /** Those of queries: they find what the rehearsal has made. */
+  private readonly plans: PlanPool;
   private readonly stopping = new AbortController();
   private readonly seen = new WeakSet<StoredBlock>();
   private running: Promise<void> | undefined;
@@ -48,8 +50,9 @@ export class ReadAhead {
   private budgetMs = 0;
   private hasNew = false;
 
-  constructor(state: ReadAheadState) {
+  constructor(state: ReadAheadState, plans: PlanPool) {
     this.state = state;
+    this.plans = plans;
   }
 
   /**
@@ -162,7 +165,6 @@ export class ReadAhead {
   private async rehearse(time: WorkTime): Promise<void> {
     const { clock, selector, side, quarantine } = this.state;
     if (!(await time.canGoOn())) return;
-    const plans = new PlanPool();
     try {
       // Blocks of rows may be empty: no series' rows paid.
       const block = newestFirst(this.state.sources.blocks).find(({ reader }) => reader.seriesCount > 0);
@@ -173,7 +175,7 @@ export class ReadAhead {
         const context = time.context(tenant);
         const leaf = leaves[this.stats.questions++ % leaves.length]!;
         const pace = new Pace(clock, context, () => time.giveWay());
-        await time.measure(() => evaluateLeaf(leaf, context, selector, this.state.sources, side, pace, plans));
+        await time.measure(() => evaluateLeaf(leaf, context, selector, this.state.sources, side, pace, this.plans));
       }
     } catch (error) {
       const isOver = error instanceof CanceledError || error instanceof TimeoutError;
