@@ -25,7 +25,7 @@ const GOALS = { each: 1.6, median: 0.6, cpu: 0.6 };
 /** The first answers of a process that has just begun, against later ones. */
 const COLD_GOAL = 2;
 const WARM_RUNS = 10;
-const COLD_ROUNDS = 5;
+const COLD_ROUNDS = 7;
 /** Before each question, the first one as well: right after itself one takes half as long, as the processor's caches still hold all of it. */
 const PAUSE_MS = 50;
 /** After a flush and a merge. */
