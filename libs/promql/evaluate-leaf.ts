@@ -147,7 +147,10 @@ function allFinite({ values, present, histograms }: Column): boolean {
     const { counts, sums, zeroCounts, buckets } = histograms;
     for (const numbers of [counts, sums, zeroCounts, buckets]) if (!numbers.every(Number.isFinite)) return false;
   }
-  for (let s = 0; s < values.length; s++) if (!Number.isFinite(values[s]!) && hasPoint(present, s)) return false;
+  for (let s = 0; s < values.length; s++) {
+    const value = values[s]!;
+    if (value - value !== 0 && hasPoint(present, s)) return false;
+  }
   return true;
 }
 

@@ -108,11 +108,6 @@ function mergeGroup(op: PartialOp, group: readonly StepColumn[]): StepColumn {
   return op === "avg" ? { ...merged, weights } : merged;
 }
 
-/** A sum with what rounding took from it. */
-function settled({ values, lost }: Pick<StepColumn, "values" | "lost">, step: number): number {
-  return lost === undefined ? values[step]! : values[step]! + lost[step]!;
-}
-
 /** Turns merged partials into values: divides the sums of "avg" by their weights; most others are values already. */
 export function finishPartials(
   op: PartialOp,
@@ -129,21 +124,26 @@ export function finishPartials(
 }
 
 function finishFloats(op: PartialOp, columns: readonly StepColumn[]): readonly StepColumn[] {
-  if (op === "avg") {
-    const slab = new Slab(columns[0]?.values.length ?? 0, columns.length);
-    return columns.map((column) => {
-      const { labels, present, weights } = column;
-      const means = slab.next();
-      for (let s = 0; s < means.length; s++) if (hasPoint(present, s)) means[s] = settled(column, s) / weights![s]!;
-      return { labels, values: means, present };
-    });
-  }
-  if (op !== "sum") return columns;
+  if (op !== "avg" && op !== "sum") return columns;
+  const slab = new Slab(columns[0]?.values.length ?? 0, columns.length);
   return columns.map((column) => {
-    if (column.lost === undefined) return column;
-    const { labels, present } = column;
-    return { labels, values: column.values.map((_, s) => settled(column, s)), present };
+    const { labels, present, values, weights, lost } = column;
+    // Where there is nothing to be done the column stays as it is.
+    const sums = lost === undefined ? values : addLosses(values, lost, slab.next());
+    if (op === "sum") return lost === undefined ? column : { labels, values: sums, present };
+    return { labels, values: divide(sums, weights!, lost === undefined ? slab.next() : sums), present };
   });
+}
+
+function addLosses(values: Float64Array, lost: Float64Array, out: Float64Array): Float64Array {
+  for (let s = 0; s < out.length; s++) out[s] = values[s]! + lost[s]!;
+  return out;
+}
+
+/** Zero where there is no weight, as no value has come there. `out` may be `sums`. */
+function divide(sums: Float64Array, weights: Float64Array, out: Float64Array): Float64Array {
+  for (let s = 0; s < out.length; s++) out[s] = weights[s] === 0 ? 0 : sums[s]! / weights[s]!;
+  return out;
 }
 
 /**
