@@ -222,7 +222,7 @@ function keepPerStep(
     const masks: (Uint8Array | undefined)[] = new Array(members.length);
     const chosen = new Int32Array(members.length);
     const choose = chooserOf(members);
-    let order: number[] = [];
+    let order = new Int32Array(0);
     for (let s = 0; s < count; s++) {
       const size = Math.min(Math.trunc(k[s]!), members.length);
       if (!(size >= 1)) continue;
@@ -232,9 +232,9 @@ function keepPerStep(
         masks[chosen[i]!] = mask;
         mask[s] = 1;
       }
-      if (count === 1) order = Array.from(chosen.subarray(0, kept));
+      if (count === 1) order = chosen.slice(0, kept);
     }
-    if (count > 1) order = members.map((_, i) => i);
+    if (count > 1) order = chosen.map((_, i) => i);
     for (const m of order) {
       const mask = masks[m];
       if (mask !== undefined) out.push({ ...members[m]!, present: normalizePresent(mask) });
