@@ -1,6 +1,6 @@
 // services/cli/warm-up-traffic.ts: what the warm-up writes: scrapes of a few hosts as remote-write messages, as varied as real ones, since code
 // that V8 has compiled for one kind of data is thrown away when the first of another kind comes: times that jitter, values that go at their own
-// speeds, a host that is away at times, pods whose series are new.
+// speeds, hosts that are away at times or begin anew, pods whose series are new.
 import type { ExposedFamily } from "../../libs/runtime/index.ts";
 import { encodeSamples } from "./remote-write-message.ts";
 
@@ -10,6 +10,8 @@ const CPUS = 2;
 const MODES = ["idle", "iowait", "irq", "nice", "softirq", "steal", "system", "user"];
 const BOUNDS = ["0.1", "0.5", "2.5", "+Inf"];
 const GAUGES = 14;
+/** Each host begins anew every so many scrapes. */
+const RESTART_EVERY = 60;
 const COUNTERS = CPUS * MODES.length + BOUNDS.length;
 /** Every so many scrapes other pods, with so many series; so many times. */
 const PODS_EVERY = 8;
@@ -45,6 +47,7 @@ export class Traffic {
     for (const [host, report] of this.hosts.entries()) {
       // Host 9 misses every seventh scrape; the times of each host stray by some milliseconds.
       if (host === 9 && this.count % 7 === 0) continue;
+      if ((this.count + 7 * host) % RESTART_EVERY === 0) report.restart();
       const jitterMs = host < 5 ? 0 : (this.count * host) % 3;
       report.advance(this.timeMs - host * 20 + jitterMs, this.count, host);
       parts.push(report.message);
@@ -87,6 +90,11 @@ class Report {
       this.message.writeDoubleLE(this.values[i]!, place);
       this.message.set(stamp, place + VALUE_BYTES);
     }
+  }
+
+  /** Counters begin at zero. */
+  restart(): void {
+    this.values.fill(0, 0, COUNTERS);
   }
 
   /** Makes all of its series those of other pods. */

@@ -2,6 +2,7 @@
 // a small storage in memory over its own HTTP, for some tenths of a second. JavaScript is slow until it has run for a while: without
 // this the first dashboard costs ten times the CPU time that the next one does. Nothing of it stays, and nothing of it is in the metrics.
 import { Agent, request } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 import { compressSync } from "snappy";
 import { cryptoRandom, nodeClock, nodeProcesses, SimFileSystem } from "../../libs/env/index.ts";
 import { InternalError, type Queryable } from "../../libs/model/index.ts";
@@ -27,47 +28,72 @@ export interface WarmUpOptions {
 
 const MIB = 1024 * 1024;
 const HEAD_BYTES = 32 * MIB;
-/** Scrapes at most, and those that queries look at. */
+/** Scrapes at most, and steps of a query. */
 const SCRAPES_MAX = 3000;
 const STEPS = 360;
+/** Some steps for each scrape, so that few scrapes make long answers. */
+const QUERY_STEP_MS = STEP_MS / 4;
+/** What most of the queries' windows see. */
+const WINDOW_MS = 25_000;
 /** What each round takes of the budget. */
 const ROUND_SHARES = [0.4, 0.6];
 /** Of a round, writes are over by this, and queries on the head by that; the rest is for queries on blocks. */
 const WRITES_SHARE = 0.4;
 const HEAD_SHARE = 0.65;
 
+/** What makes V8 collect: bytes, so often, with so much time to work in between. */
+const COLLECT_BYTES = 128 * MIB;
+const COLLECT_ROUNDS = 8;
+const COLLECT_PAUSE_MS = 5;
+
 /** Then the next connection is opened. */
 const REQUESTS_PER_CONNECTION = 32;
 
 /** Forms that dashboards are made of. */
 const QUERIES = [
-  'rate(warm_cpu_seconds_total{instance="host-3",mode="user"}[1m])',
-  'sum by (mode) (rate(warm_cpu_seconds_total{instance="host-3"}[1m]))',
-  '100 - avg by (instance) (rate(warm_cpu_seconds_total{mode="idle"}[1m])) * 100',
-  "sum by (mode) (rate(warm_cpu_seconds_total[1m]))",
+  'rate(warm_cpu_seconds_total{instance="host-3",mode="user"}[20s])',
+  'sum by (mode) (rate(warm_cpu_seconds_total{instance="host-3"}[20s]))',
+  '100 - avg by (instance) (rate(warm_cpu_seconds_total{mode="idle"}[20s])) * 100',
+  "sum by (mode) (rate(warm_cpu_seconds_total[20s]))",
   "1 - warm_gauge_1_bytes / warm_gauge_2_bytes",
   // Of many series: what goes through them at each step becomes fast.
-  "topk(3, rate(warm_cpu_seconds_total[1m]))",
+  "topk(3, rate(warm_cpu_seconds_total[20s]))",
   // Where some values are equal, ranks are found in another way.
   "topk(5, round(warm_gauge_1_bytes, 4096))",
   // Of more than a few values: these are searched in another way.
   'quantile(0.9, {__name__=~"warm_gauge_[1-4]_bytes"})',
-  "max by (instance) (max_over_time(warm_gauge_4_bytes[2m]))",
+  "max by (instance) (max_over_time(warm_gauge_4_bytes[1m]))",
   'sum by (__name__) ({__name__=~"warm_gauge_.*_bytes"})',
   'count({job="warm"})',
   // More than a socket takes at once.
   '{__name__=~"warm_gauge_[1-4]_bytes"}',
-  "histogram_quantile(0.9, sum by (le) (rate(warm_latency_seconds_bucket[1m])))",
-  "avg_over_time(warm_gauge_5_bytes[1m]) > 8192",
+  "histogram_quantile(0.9, sum by (le) (rate(warm_latency_seconds_bucket[20s])))",
+  "avg_over_time(warm_gauge_5_bytes[20s]) > 8192",
 ];
 
 /** Works on storages of its own until the budget is used up. Never rejects: a process that is not warm is ready all the same. */
 export async function warmUp(options: WarmUpOptions): Promise<void> {
   // Code that V8 compiles for the functions of one storage and one server is thrown away when it meets those of another: so it meets two.
   for (const share of ROUND_SHARES) await warmUpOnce({ ...options, budgetMs: options.budgetMs * share });
-  // What is left is mostly memory outside the heap, which V8 is in no hurry to collect: all that follows would come on top of it. Where real
-  // blocks are read ahead next it stays: V8 would throw away some of what it compiled, too, and the first queries on them would pay for that.
-  if (options.budgetMs > 0 && options.asksBlocks) globalThis.gc?.();
+  // Where real blocks are read ahead next, memory goes on being used: the first queries on them would pay for getting it back.
+  if (options.asksBlocks) await collect(options.budgetMs);
+}
+
+/**
+ * Lets V8 collect what the warm-up leaves: mostly memory outside the heap, which V8 is in no hurry about, and all that follows would come on top of
+ * it. Not by gc(): that throws away code that V8 has compiled for objects of which there are none at this moment. Bytes that nobody touches cost
+ * nothing, but make V8 begin by itself.
+ */
+async function collect(budgetMs: number): Promise<void> {
+  const rounds = Math.min(COLLECT_ROUNDS, budgetMs / COLLECT_PAUSE_MS);
+  try {
+    for (let i = 0; i < rounds; i++) {
+      new ArrayBuffer(COLLECT_BYTES);
+      await sleep(COLLECT_PAUSE_MS);
+    }
+  } catch {
+    // No room for even that: V8 will collect soon.
+  }
 }
 
 async function warmUpOnce(options: WarmUpOptions): Promise<void> {
@@ -151,18 +177,26 @@ async function run(
   ends.push(() => server.close(0));
   const client = new Client(server.address.port);
   ends.push(() => client.close());
-  const traffic = new Traffic(nodeClock.nowMs() - SCRAPES_MAX * STEP_MS);
+  const startMs = nodeClock.nowMs() - SCRAPES_MAX * STEP_MS;
+  const traffic = new Traffic(startMs);
   while (traffic.count < SCRAPES_MAX && isWithin(WRITES_SHARE)) {
     await client.exchange("POST", "/api/v1/write", compressSync(traffic.next()));
   }
   const endMs = traffic.timeMs;
-  const range = `start=${(endMs - STEPS * STEP_MS) / 1000}&end=${endMs / 1000}&step=1`;
+  // Windows that all have samples, as most have, and one time in four some from before there were any.
+  const spanMs = STEPS * QUERY_STEP_MS;
+  const wholeMs = Math.min(spanMs, Math.max(QUERY_STEP_MS, endMs - startMs - WINDOW_MS));
+  const rangeOf = (fromMs: number, toMs: number): string => {
+    return `start=${fromMs / 1000}&end=${toMs / 1000}&step=${QUERY_STEP_MS / 1000}`;
+  };
+  const whole = rangeOf(endMs - wholeMs, endMs);
+  const ranges = [whole, whole, whole, rangeOf(startMs - spanMs / 2, startMs + spanMs / 2)];
   const ask = async (share: number): Promise<void> => {
-    while (isWithin(share)) {
+    for (let asked = 0; isWithin(share); asked++) {
       for (const query of QUERIES) {
         if (!isWithin(share)) return;
         const text = encodeURIComponent(query);
-        await client.exchange("GET", `/api/v1/query_range?query=${text}&${range}`);
+        await client.exchange("GET", `/api/v1/query_range?query=${text}&${ranges[asked % ranges.length]}`);
         await client.exchange("GET", `/api/v1/query?query=${text}&time=${endMs / 1000}`);
       }
     }
