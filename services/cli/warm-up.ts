@@ -2,7 +2,6 @@
 // a small storage in memory over its own HTTP, for some tenths of a second. JavaScript is slow until it has run for a while: without
 // this the first dashboard costs ten times the CPU time that the next one does. Nothing of it stays, and nothing of it is in the metrics.
 import { Agent, request } from "node:http";
-import { setTimeout as sleep } from "node:timers/promises";
 import { compressSync } from "snappy";
 import { cryptoRandom, nodeClock, nodeProcesses, SimFileSystem } from "../../libs/env/index.ts";
 import { InternalError, type Queryable } from "../../libs/model/index.ts";
@@ -36,15 +35,10 @@ const QUERY_STEP_MS = STEP_MS / 4;
 /** What most of the queries' windows see. */
 const WINDOW_MS = 25_000;
 /** What each round takes of the budget. */
-const ROUND_SHARES = [0.4, 0.6];
+const ROUND_SHARES = [0.4, 0.6] as const;
 /** Of a round, writes are over by this, and queries on the head by that; the rest is for queries on blocks. */
 const WRITES_SHARE = 0.4;
 const HEAD_SHARE = 0.65;
-
-/** What makes V8 collect: bytes, so often, with so much time to work in between. */
-const COLLECT_BYTES = 128 * MIB;
-const COLLECT_ROUNDS = 8;
-const COLLECT_PAUSE_MS = 5;
 
 /** Then the next connection is opened. */
 const REQUESTS_PER_CONNECTION = 32;
@@ -74,26 +68,12 @@ const QUERIES = [
 /** Works on storages of its own until the budget is used up. Never rejects: a process that is not warm is ready all the same. */
 export async function warmUp(options: WarmUpOptions): Promise<void> {
   // Code that V8 compiles for the functions of one storage and one server is thrown away when it meets those of another: so it meets two.
-  for (const share of ROUND_SHARES) await warmUpOnce({ ...options, budgetMs: options.budgetMs * share });
-  // Where real blocks are read ahead next, memory goes on being used: the first queries on them would pay for getting it back.
-  if (options.asksBlocks) await collect(options.budgetMs);
-}
-
-/**
- * Lets V8 collect what the warm-up leaves: mostly memory outside the heap, which V8 is in no hurry about, and all that follows would come on top of
- * it. Not by gc(): that throws away code that V8 has compiled for objects of which there are none at this moment. Bytes that nobody touches cost
- * nothing, but make V8 begin by itself.
- */
-async function collect(budgetMs: number): Promise<void> {
-  const rounds = Math.min(COLLECT_ROUNDS, budgetMs / COLLECT_PAUSE_MS);
-  try {
-    for (let i = 0; i < rounds; i++) {
-      new ArrayBuffer(COLLECT_BYTES);
-      await sleep(COLLECT_PAUSE_MS);
-    }
-  } catch {
-    // No room for even that: V8 will collect soon.
-  }
+  const [firstShare, secondShare] = ROUND_SHARES;
+  await warmUpOnce({ ...options, budgetMs: options.budgetMs * firstShare });
+  // What is left is mostly memory outside the heap, which V8 is in no hurry to collect: all that follows would come on top of it. V8 throws away
+  // some of what it compiled, too: so this is done while the second round is still to come, and not where real blocks are read ahead after it.
+  if (options.budgetMs > 0 && options.asksBlocks) globalThis.gc?.();
+  await warmUpOnce({ ...options, budgetMs: options.budgetMs * secondShare });
 }
 
 async function warmUpOnce(options: WarmUpOptions): Promise<void> {
