@@ -128,8 +128,8 @@ function finishFloats(op: PartialOp, columns: readonly StepColumn[]): readonly S
   const slab = new Slab(columns[0]?.values.length ?? 0, columns.length);
   return columns.map((column) => {
     const { labels, present, values, weights, lost } = column;
-    // Where there is nothing to be done the column stays as it is.
     const sums = lost === undefined ? values : addLosses(values, lost, slab.next());
+    // A sum that has lost nothing stays as it is.
     if (op === "sum") return lost === undefined ? column : { labels, values: sums, present };
     return { labels, values: divide(sums, weights!, lost === undefined ? slab.next() : sums), present };
   });
