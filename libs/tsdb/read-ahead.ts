@@ -170,10 +170,11 @@ export class ReadAhead {
       const block = newestFirst(this.state.sources.blocks).find(({ reader }) => reader.seriesCount > 0);
       if (block === undefined) return;
       const { tenant } = block.reader.footer.tenants.toSorted((a, b) => b.count - a.count)[0]!;
-      const leaves = await questionsOf(block, tenant, new Pace(clock, time.context(tenant)));
+      const questions = await questionsOf(block, tenant, new Pace(clock, time.context(tenant)));
       while (this.stats.questions < QUESTIONS_MAX && (await time.canGoOn())) {
         const context = time.context(tenant);
-        const leaf = leaves[this.stats.questions++ % leaves.length]!;
+        const leaf = questions.next().value;
+        this.stats.questions++;
         const pace = new Pace(clock, context, () => time.giveWay());
         await time.measure(() => evaluateLeaf(leaf, context, selector, this.state.sources, side, pace, this.plans));
       }
