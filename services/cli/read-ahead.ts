@@ -22,9 +22,11 @@ export async function readAhead(engine: Db, budgetMs: number, log: Logger): Prom
   const cutShort = (err: unknown): void => log.error({ err }, "reading blocks ahead was cut short");
   await engine.readAheadOfQueries(budgetMs).catch(cutShort);
   return () => {
-    engine.readAheadBesideQueries(budgetMs * AFTER_FACTOR).then(() => {
+    const done = engine.readAheadBesideQueries(budgetMs * AFTER_FACTOR).then(() => {
       const { blocks, questions, workedMs, keptBytes } = engine.report().readAhead;
       log.debug({ blocks, questions, workedMs: Math.round(workedMs), keptBytes }, "blocks were read ahead");
-    }, cutShort);
+    });
+    // The report fails, too, where the directory has been removed meanwhile.
+    done.catch(cutShort);
   };
 }
