@@ -21,7 +21,7 @@ export interface SeriesAnswer {
 export function rollUpSeries(leaf: Leaf, labels: Labels, samples: SeriesSamples, notes: LeafNotes): SeriesAnswer {
   const { rollup, grid } = leaf;
   let kept = seesStale(rollup) || !hasStale(samples.values, samples.n) ? samples : withoutStale(samples);
-  if (leaf.countsOnly) kept = withoutBuckets(kept, grid.startMs - leaf.offsetMs - leaf.rangeMs);
+  if (leaf.countsOnly) kept = withoutBuckets(kept, leaf);
   if (rollup === "samples") return rawSamples(leaf, labels, kept);
   const plan = planWindows(kept.times, kept.n, grid, leaf.rangeMs, leaf.offsetMs, createWindowPlan());
   const values = new Float64Array(grid.count);

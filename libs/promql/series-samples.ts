@@ -8,6 +8,7 @@ import {
   type HistogramColumn,
   histogramAt,
   histogramsOf,
+  type Leaf,
   packHistograms,
 } from "../model/index.ts";
 import { emptyLike, wasReset } from "./histogram-arithmetic.ts";
@@ -46,21 +47,44 @@ function samplesAt({ times, values, histograms, starts }: SeriesSamples, positio
 }
 
 /**
- * The samples with histograms that have no buckets, for leaves that ask for counts only. A hint tells what the buckets
- * told about a reset since the histogram before, unless that lies at `fromMs` or before it.
+ * The samples with histograms that have no buckets, for a leaf that asks for counts only. A hint tells what the buckets
+ * told about a reset since the histogram before, unless Prometheus does not read that, or reads on from a later window.
  */
-export function withoutBuckets(samples: SeriesSamples, fromMs: number): SeriesSamples {
+export function withoutBuckets(
+  samples: SeriesSamples,
+  leaf: Pick<Leaf, "grid" | "rangeMs" | "offsetMs">,
+): SeriesSamples {
   if (samples.histograms === undefined) return samples;
+  const { times } = samples;
   let previous: FloatHistogram | undefined;
+  let previousMs = Number.NEGATIVE_INFINITY;
   const list = histogramsOf(samples.histograms).map((histogram, i) => {
     if (histogram === undefined) return undefined;
     let { hint } = histogram;
-    if (hint === HINT_UNKNOWN && previous !== undefined) {
+    if (hint === HINT_UNKNOWN && previous !== undefined && readsBoth(previousMs, times[i]!, leaf)) {
       hint = wasReset(histogram, previous) ? HINT_RESET : HINT_NOT_RESET;
     }
-    previous = samples.times[i]! <= fromMs ? undefined : histogram;
+    previous = histogram;
+    previousMs = times[i]!;
     const layout = { ...emptyLike(histogram).layout, bounds: new Float64Array(0) };
     return { ...emptyLike(histogram), layout, hint, count: histogram.count, sum: histogram.sum };
   });
   return { ...samples, histograms: packHistograms(list) };
+}
+
+/** Whether Prometheus reads two samples one after the other. With steps longer than windows it jumps, but not back. */
+function readsBoth(
+  beforeMs: number,
+  timeMs: number,
+  { grid, rangeMs, offsetMs }: Pick<Leaf, "grid" | "rangeMs" | "offsetMs">,
+): boolean {
+  const { startMs, stepMs, count } = grid;
+  const firstMs = startMs - offsetMs - rangeMs;
+  if (beforeMs <= firstMs) return false;
+  if (stepMs <= rangeMs) return true;
+  // The first window that begins behind the earlier sample.
+  const step = Math.floor((beforeMs - firstMs) / stepMs) + 1;
+  const beginMs = firstMs + step * stepMs;
+  if (step >= count || beginMs > timeMs) return true;
+  return beginMs + rangeMs - stepMs > beforeMs;
 }

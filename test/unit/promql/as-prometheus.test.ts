@@ -181,6 +181,24 @@ describe("of several errors the one that comes first when operands are evaluated
   ]);
 });
 
+describe("whether a histogram's counter was reset is not known where steps are longer than windows and it is the first of one", () => {
+  const load = `load 1m
+  h{a="1"} {{schema:0 count:10 buckets:[10]}} _x3 {{schema:0 count:12 buckets:[12]}} _x4 {{schema:0 count:5 buckets:[5]}}
+  h{a="2"} {{schema:0 count:10 buckets:[10]}} _x3 {{schema:0 count:12 buckets:[12]}} _x3 {{schema:0 count:13 buckets:[13]}}x3
+`;
+  const conflict = "PromQL warning: conflicting counter resets during histogram aggregation (1:21)";
+  check(load, BOTH, [
+    { query: "histogram_count(sum(h))", when: [0, 600, 600], want: ["0: 20 600: 18"] },
+    { query: "histogram_count(sum(h))", when: [0, 600, 300], want: ["0: 20 300: 24 600: 18", conflict] },
+    { query: "histogram_count(sum(h))", when: [240, 600, 360], want: ["240: 24 600: 18"] },
+    // The first step has read the sample behind it already.
+    { query: "histogram_count(sum(h))", when: [241, 601, 360], want: ["241: 24 601: 18", conflict] },
+    { query: "histogram_count(sum(h offset -1m))", when: [0, 600, 600], want: ["0: 20 600: 18"] },
+    { query: "histogram_count(sum(last_over_time(h[5m])))", when: [0, 600, 600], want: ["0: 20 600: 18"] },
+    { query: "histogram_count(sum(last_over_time(h[7m])))", when: 600, want: ["18", conflict] },
+  ]);
+});
+
 describe("floats that nothing is made of are noted all the same", () => {
   const load = 'load 1m\n  f{i="0"} 0+10x10\n  f{i="1"} {{schema:0 sum:10 count:10}}x10\n  f{i="2"} 3x2 _x8\n';
   const doubt = (place: string) =>
