@@ -12,6 +12,7 @@ import {
   histogramColumns,
   histogramOf,
   mergeSameLabels,
+  presenceCopy,
   stepTime,
 } from "./column.ts";
 
@@ -24,10 +25,39 @@ export function mergeEachKind(columns: readonly Column[]): readonly Column[] {
     const key = labelsKey(histograms.labels);
     const floats = merged.get(key);
     if (floats === undefined) merged.set(key, histograms);
-    else if (anyPresent(bothPresent(floats.present, histograms.present))) apart.push(histograms);
+    else if (anyPresent(bothPresent(floats.present, histograms.present))) apart.push({ ...histograms, twin: true });
     else merged.set(key, mergeSameLabels([floats, histograms])[0]!);
   }
   return [...merged.values(), ...apart];
+}
+
+/**
+ * As what goes from step to step meets them: of both kinds at a step only the float, and no histogram from there on, since Prometheus
+ * waits at the one that was passed over.
+ */
+export function asMet(columns: readonly Column[]): readonly Column[] {
+  return (
+    pairsOf(columns)?.map(({ column, twin }) =>
+      twin === undefined ? column : mergeSameLabels([column, untilMeeting(twin, column)])[0]!,
+    ) ?? columns
+  );
+}
+
+/** Each column with its histograms where these are another one; undefined when none has any such. */
+export function pairsOf(columns: readonly Column[]): { column: Column; twin: Column | undefined }[] | undefined {
+  if (!columns.some((column) => column.twin)) return undefined;
+  const twins = new Map<string, Column>();
+  for (const column of columns) if (column.twin) twins.set(labelsKey(column.labels), column);
+  const singles = columns.filter((column) => !column.twin);
+  return singles.map((column) => ({ column, twin: twins.get(labelsKey(column.labels)) }));
+}
+
+/** The histograms before the first step that has a float, too. */
+function untilMeeting({ twin: _, ...histograms }: Column, floats: Column): Column {
+  const present = presenceCopy(histograms.present, histograms.values.length);
+  let step = 0;
+  while (present[step] === 0 || !hasPoint(floats.present, step)) step++;
+  return { ...histograms, present: present.fill(0, step) };
 }
 
 function hasHistograms(columns: readonly Column[]): boolean {

@@ -16,6 +16,7 @@ import {
 } from "../model/index.ts";
 import { aggregateSimply } from "./aggregate.ts";
 import { quantileWarning } from "./annotations.ts";
+import { pairsOf } from "./both-kinds.ts";
 import {
   anyPresent,
   byLabels,
@@ -309,15 +310,17 @@ export function evaluateRange(
   const windows = scope.counts === undefined ? undefined : new Float64Array(grid.count);
   const check = rollup === "double_exponential_smoothing" ? factorCheck(args, grid.count) : undefined;
   const columns: Column[] = [];
-  for (const column of series) {
+  for (const { column, twin } of pairsOf(series) ?? series.map((column) => ({ column, twin: undefined }))) {
     const values = new Float64Array(grid.count);
     const present = new Uint8Array(grid.count);
-    const used = column.histograms === undefined && column.present === null ? shared : own;
+    const isMixed = column.histograms !== undefined || twin !== undefined;
+    const used = !isMixed && column.present === null ? shared : own;
     let points: number;
     let histograms: HistogramColumn | undefined;
-    if (column.histograms !== undefined) {
-      const samples = samplesOf(times, column);
+    if (isMixed) {
+      const samples = samplesOf(times, column, twin);
       planWindows(samples.times, samples.n, grid, source.rangeMs, source.offsetMs, own);
+      if (twin !== undefined) withoutTwinsAtEnds(own, samples.times);
       const name = labelValue(column.labels, METRIC_NAME);
       ({ points, histograms } = evaluateSamples(rollup, own, samples, args, values, present, (k) =>
         noted.add(k, name),
@@ -359,19 +362,34 @@ function compact(times: Float64Array, column: Column, outTimes: Float64Array, ou
   return n;
 }
 
-/**
- * The points of a column with histograms as samples. Hints of counter resets are forgotten: a subquery may leave out
- * the sample that a hint refers to, or return one sample several times.
- */
-function samplesOf(gridTimes: Float64Array, column: Column): SeriesSamples {
-  const times = new Float64Array(gridTimes.length);
-  const values = new Float64Array(gridTimes.length);
-  const n = compact(gridTimes, column, times, values);
-  const histograms: (FloatHistogram | undefined)[] = [];
-  for (let s = 0; s < gridTimes.length; s++) {
-    if (!hasPoint(column.present, s)) continue;
-    const histogram = histogramOf(column, s);
-    histograms.push(histogram && (histogram.hint === HINT_GAUGE ? histogram : withHint(histogram, HINT_UNKNOWN)));
+/** Of a float and a histogram at the very end of a window Prometheus reads the float only. */
+function withoutTwinsAtEnds(plan: WindowPlan, times: Float64Array): void {
+  for (let step = 0; step < plan.count; step++) {
+    const last = plan.to[step]! - 1;
+    const endMs = plan.startMs + step * plan.stepMs - plan.offsetMs;
+    if (last > plan.from[step]! && times[last] === endMs && times[last - 1] === endMs) plan.to[step] = last;
   }
-  return { n, times, values, histograms: packHistograms(histograms), starts: undefined };
+}
+
+/**
+ * The points of a column with histograms as samples, and of the other kind behind them. Hints of counter resets are
+ * forgotten: a subquery may leave out the sample that a hint refers to, or return one sample several times.
+ */
+function samplesOf(gridTimes: Float64Array, column: Column, twin: Column | undefined): SeriesSamples {
+  const times: number[] = [];
+  const values: number[] = [];
+  const histograms: (FloatHistogram | undefined)[] = [];
+  const kinds = twin === undefined ? [column] : [column, twin];
+  for (let s = 0; s < gridTimes.length; s++) {
+    for (const kind of kinds) {
+      if (!hasPoint(kind.present, s)) continue;
+      times.push(gridTimes[s]!);
+      values.push(kind.values[s]!);
+      const histogram = histogramOf(kind, s);
+      histograms.push(histogram && (histogram.hint === HINT_GAUGE ? histogram : withHint(histogram, HINT_UNKNOWN)));
+    }
+  }
+  const packed = packHistograms(histograms);
+  const [ownTimes, ownValues] = [Float64Array.from(times), Float64Array.from(values)];
+  return { n: times.length, times: ownTimes, values: ownValues, histograms: packed, starts: undefined };
 }

@@ -5,7 +5,7 @@ import { aggregateQuantile, aggregateSimply, aggregateVariance, countValues } fr
 import { checkCounts, extremes, keepBest, keepFirst, keepRatio } from "./aggregate-k.ts";
 import { Annotations, quantileWarning } from "./annotations.ts";
 import type { Aggregate } from "./ast.ts";
-import { mergeEachKind } from "./both-kinds.ts";
+import { asMet, mergeEachKind } from "./both-kinds.ts";
 import {
   type Column,
   columnsOf,
@@ -111,7 +111,7 @@ async function evaluateNode(plan: Plan, scope: Scope): Promise<Value> {
       const args = await evaluateAll(plan.args, scope);
       release(scope, ...args);
       if (relabel !== undefined) return { kind: "vector", columns: relabel(columnsOf(args[0]!)) };
-      return callFunction(plan, args, scope);
+      return callFunction(plan, args.map(met), scope);
     }
     case "aggregate":
       return evaluateAggregate(plan, scope);
@@ -131,6 +131,11 @@ async function evaluateNode(plan: Plan, scope: Scope): Promise<Value> {
     default:
       throw new InternalError(`cannot evaluate expression: got a range vector; want an instant vector or a scalar`);
   }
+}
+
+/** An operand as what goes from step to step meets it. */
+function met(value: Value): Value {
+  return value.kind === "vector" ? { kind: "vector", columns: asMet(value.columns) } : value;
 }
 
 /** What stands in a call as a text. */
@@ -200,7 +205,7 @@ async function evaluateChain(plan: ChainPlan, scope: Scope): Promise<Value> {
     for (let i = 0; i < batch.length; i++) {
       // What an operator notes comes behind its own operands' annotations and before the next one's.
       const right = take(operands[i]!, scope);
-      const result = evaluateBinary(batch[i]!.node, left, right, scope);
+      const result: Value = evaluateBinary(batch[i]!.node, met(left), met(right), scope);
       scope.run.budget.hold(pointsOf(result));
       release(scope, left, right);
       left = result;
@@ -235,7 +240,7 @@ async function evaluateAggregate(plan: AggregatePlan, scope: Scope): Promise<Val
   }
   const values = await evaluateAll(param === undefined ? [child] : [param, child], scope);
   release(scope, ...values);
-  let columns = columnsOf(values.at(-1)!);
+  let columns = asMet(columnsOf(values.at(-1)!));
   const { count } = scope.grid;
   const { notes } = scope;
   if (FLOATS_ONLY.has(expr.op)) {

@@ -8,7 +8,8 @@ import {
   METRIC_NAME,
   setLabel,
 } from "../model/index.ts";
-import { type Column, mergeSameLabels } from "./column.ts";
+import { mergeEachKind } from "./both-kinds.ts";
+import type { Column } from "./column.ts";
 
 /** A match's groups: by number, and by name ("" for a group that does not exist or did not take part). */
 interface Groups {
@@ -40,7 +41,7 @@ function labelReplace(destination: string, replacement: string, source: string, 
     const groups = match(labelValue(column.labels, source));
     return groups === undefined ? column : relabel(column, destination, expand(replacement, groups));
   };
-  return (columns) => mergeSameLabels(columns.map(replaced));
+  return (columns) => mergeEachKind(columns.map(replaced));
 }
 
 function labelJoin(destination: string, separator: string, sources: readonly string[]): Relabeling {
@@ -51,7 +52,7 @@ function labelJoin(destination: string, separator: string, sources: readonly str
     throw new ExecutionError(`invalid destination label name in label_join(): ${destination}`);
   }
   const joined = (labels: Labels) => sources.map((source) => labelValue(labels, source)).join(separator);
-  return (columns) => mergeSameLabels(columns.map((column) => relabel(column, destination, joined(column.labels))));
+  return (columns) => mergeEachKind(columns.map((column) => relabel(column, destination, joined(column.labels))));
 }
 
 /** Any text is a label name but the empty one and such as no UTF-8 has (whose bytes are unpaired surrogates here). */

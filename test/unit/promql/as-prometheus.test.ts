@@ -122,6 +122,34 @@ describe("a float and a histogram of equal labels are in each other's way only w
     ],
   );
   check(load, ["at once"], [{ query: 'sum_over_time({__name__=~"f|h"}[1m])', when: [0, 60, 60], want: same }]);
+  // What goes from step to step meets the float, and from there on no histogram.
+  const late = 'load 1m\n  f{i="0"} _ 1+1x2 stale\n  h{i="0"} {{schema:0 sum:10 count:10}}x10\n';
+  const kinds = '{__name__=~"f|h"}';
+  check(
+    late,
+    ["at once"],
+    [
+      { query: `(-${kinds}) * 2`, when: 60, want: ["i=0 -2"] },
+      { query: `(-${kinds}) * 2`, when: [0, 300, 60], want: ["i=0 60: -2 120: -4 180: -6 0: histogram of -20"] },
+      { query: `count(-${kinds})`, when: [0, 300, 60], want: ["0: 1 60: 1 120: 1 180: 1"] },
+      { query: `histogram_count(-${kinds})`, when: [0, 300, 60], want: ["i=0 0: -10"] },
+      { query: `limitk(3, -${kinds})`, when: 60, want: ["i=0 -1"] },
+      { query: `f + on (i) (-${kinds})`, when: 60, want: ["i=0 0"] },
+      { query: `(-${kinds}) or vector(1)`, when: 60, want: ["1", "i=0 -1"] },
+      { query: `label_replace(-${kinds}, "i", "1", "", "")`, when: 60, want: ["i=1 histogram of -10"] },
+    ],
+  );
+  // A window of a subquery has both, but at its very end the float only.
+  const mixed = 'PromQL warning: encountered a mix of histograms and floats for metric name "" (1:1)';
+  check(
+    load,
+    ["at once"],
+    [
+      { query: `sum_over_time((-${kinds})[3m:1m])`, when: [0, 180, 60], want: ["i=0 0: -1 60: -3", mixed] },
+      { query: `count_over_time((-${kinds})[3m:1m])`, when: [0, 180, 60], want: ["i=0 0: 1 60: 2 120: 4 180: 5"] },
+      { query: `last_over_time((-${kinds})[3m:1m])`, when: [0, 120, 60], want: ["i=0 0: -1 60: -2 120: -3"] },
+    ],
+  );
 });
 
 describe("what @ fixes is looked up elsewhere where the subquery around it begins at the very start of the evaluation", () => {
