@@ -23,7 +23,7 @@ const READING_SHARE = 0.6;
 /** The rehearsal: how many questions it asks. */
 const QUESTIONS_MAX = 400;
 
-/** See collectSoon. */
+/** Of memory outside its heap, after which V8 collects. */
 const PRESSURE_BYTES = 64 << 20;
 
 export interface ReadAheadStats {
@@ -64,7 +64,8 @@ export class ReadAhead {
    */
   async beforeQueries(budgetMs: number): Promise<void> {
     await this.run(() => this.read(this.within(budgetMs * READING_SHARE, false)));
-    if (budgetMs > 0) collectSoon();
+    // Where nothing was read there is nothing to collect, and who writes next would pay for it.
+    if (this.stats.blocks > 0) collectSoon();
     const leftMs = budgetMs - this.stats.workedMs;
     await this.run(() => this.rehearse(this.within(leftMs, false)));
   }
@@ -175,10 +176,10 @@ export class ReadAhead {
       if (block === undefined) return;
       const { tenant } = block.reader.footer.tenants.toSorted((a, b) => b.count - a.count)[0]!;
       const questions = await questionsOf(block, tenant, new Pace(clock, time.context(tenant)));
-      while (this.stats.questions < QUESTIONS_MAX && (await time.canGoOn())) {
-        const context = time.context(tenant);
-        const leaf = questions.next().value;
+      for (const leaf of questions) {
+        if (this.stats.questions >= QUESTIONS_MAX || !(await time.canGoOn())) return;
         this.stats.questions++;
+        const context = time.context(tenant);
         const pace = new Pace(clock, context, () => time.giveWay());
         await time.measure(() => evaluateLeaf(leaf, context, selector, this.state.sources, side, pace, this.plans));
       }
@@ -276,8 +277,8 @@ class WorkTime {
 }
 
 /**
- * Makes V8 begin a collection now, in the rehearsal, which it else begins in one of the first queries: it does so when PRESSURE_BYTES of memory outside
- * its heap have come since the last one, and what was read is most of that. Unlike gc() this keeps compiled code.
+ * Makes V8 begin its next collection, which the rehearsal then pays for and not one of the first queries: what was read is most of the
+ * PRESSURE_BYTES after which it would come anyway. Unlike gc() this keeps compiled code.
  */
 function collectSoon(): void {
   // Never written to, so it takes no memory.

@@ -20,9 +20,10 @@ const by = (op: LeafAggregation["op"], ...labels: string[]): { aggregation: Leaf
 
 /**
  * Leaves over the time of the block, in rounds without end: all series of a metric, one target's, those of several metrics, and nearly all. Each
- * round asks of other metrics and another target, as what was selected once is only looked up again. Errors: CorruptionError; those of the pace.
+ * round asks of other metrics and another target, as what was selected once is only looked up again. None where no series has a metric's name.
+ * Errors: CorruptionError; those of the pace.
  */
-export async function questionsOf(block: StoredBlock, tenant: string, pace: Pace): Promise<Iterator<Leaf, never>> {
+export async function questionsOf(block: StoredBlock, tenant: string, pace: Pace): Promise<Iterable<Leaf>> {
   block.acquire();
   try {
     const metrics = await block.labelValues(tenant, METRIC_NAME, pace);
@@ -34,6 +35,7 @@ export async function questionsOf(block: StoredBlock, tenant: string, pace: Pace
   }
 }
 
+/** The label that tells targets apart, and its values. */
 interface Targets {
   readonly name: string;
   readonly values: readonly string[];
@@ -44,7 +46,8 @@ function* rounds(
   { name, values }: Targets,
   minMs: number,
   maxMs: number,
-): Generator<Leaf, never> {
+): Generator<Leaf, void, void> {
+  if (metrics.length === 0) return;
   const every = Math.max(1, Math.floor(metrics.length / METRICS_MAX));
   const stepMs = Math.max(1, Math.ceil((maxMs - minMs) / STEPS));
   const all = { grid: { startMs: minMs + 1, stepMs, count: STEPS }, rangeMs: RANGE_MS, offsetMs: 0, args: [] };

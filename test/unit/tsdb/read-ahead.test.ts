@@ -150,6 +150,18 @@ test("any name may be asked for: also one that is no regular expression, or ends
   await settled(clock, db.close());
 });
 
+test("series without a metric's name are nothing to ask about", async () => {
+  const fs = new SimFileSystem();
+  const first = await opened(fs);
+  await write(first.db, [[{ i: "1" }, NOW - HOUR, 1]]);
+  await settled(first.clock, first.db.flush());
+  await settled(first.clock, first.db.close());
+  const { db, clock } = await opened(fs);
+  await settled(clock, db.readAheadOfQueries(1000));
+  expect(db.report().readAhead).toMatchObject({ blocks: 1, questions: 0, isRunning: false });
+  await settled(clock, db.close());
+});
+
 test("no time: nothing is read; memory for blocks: half of it is used at most, by the newest", async () => {
   const { fs, newer } = await disk();
   const idle = await opened(fs);
