@@ -25,7 +25,7 @@ export function mergeEachKind(columns: readonly Column[]): readonly Column[] {
     const key = labelsKey(histograms.labels);
     const floats = merged.get(key);
     if (floats === undefined) merged.set(key, histograms);
-    else if (anyPresent(bothPresent(floats.present, histograms.present))) apart.push({ ...histograms, twin: true });
+    else if (anyPresent(bothPresent(floats.present, histograms.present))) apart.push({ ...histograms, isApart: true });
     else merged.set(key, mergeSameLabels([floats, histograms])[0]!);
   }
   return [...merged.values(), ...apart];
@@ -37,26 +37,27 @@ export function mergeEachKind(columns: readonly Column[]): readonly Column[] {
  */
 export function asMet(columns: readonly Column[]): readonly Column[] {
   return (
-    pairsOf(columns)?.map(({ column, twin }) =>
-      twin === undefined ? column : mergeSameLabels([column, untilMeeting(twin, column)])[0]!,
+    pairsOf(columns)?.map(({ column, apart }) =>
+      apart === undefined ? column : mergeSameLabels([column, untilMeeting(apart, column)])[0]!,
     ) ?? columns
   );
 }
 
-/** Each column with its histograms where these are another one; undefined when none has any such. */
-export function pairsOf(columns: readonly Column[]): { column: Column; twin: Column | undefined }[] | undefined {
-  if (!columns.some((column) => column.twin)) return undefined;
-  const twins = new Map<string, Column>();
-  for (const column of columns) if (column.twin) twins.set(labelsKey(column.labels), column);
-  const singles = columns.filter((column) => !column.twin);
-  return singles.map((column) => ({ column, twin: twins.get(labelsKey(column.labels)) }));
+/** Each column with its histograms where these are apart; undefined when none has any such. */
+export function pairsOf(columns: readonly Column[]): { column: Column; apart: Column | undefined }[] | undefined {
+  if (!columns.some((column) => column.isApart)) return undefined;
+  const apart = new Map<string, Column>();
+  for (const column of columns) if (column.isApart) apart.set(labelsKey(column.labels), column);
+  const others = columns.filter((column) => !column.isApart);
+  return others.map((column) => ({ column, apart: apart.get(labelsKey(column.labels)) }));
 }
 
 /** The histograms before the first step that has a float, too. */
-function untilMeeting({ twin: _, ...histograms }: Column, floats: Column): Column {
-  const present = presenceCopy(histograms.present, histograms.values.length);
+function untilMeeting({ isApart: _, ...histograms }: Column, floats: Column): Column {
+  const count = histograms.values.length;
+  const present = presenceCopy(histograms.present, count);
   let step = 0;
-  while (present[step] === 0 || !hasPoint(floats.present, step)) step++;
+  while (step < count && (present[step] === 0 || !hasPoint(floats.present, step))) step++;
   return { ...histograms, present: present.fill(0, step) };
 }
 

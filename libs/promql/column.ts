@@ -26,7 +26,7 @@ export interface Column {
   /** Histograms, at the steps that have one; values and presence are as in StepColumn. */
   readonly histograms?: HistogramColumn;
   /** Whether it is the histograms of a label set whose floats, at some of these steps, are another column: see both-kinds.ts. */
-  readonly twin?: boolean;
+  readonly isApart?: boolean;
 }
 
 export interface ScalarValue {
@@ -235,8 +235,8 @@ export function replicate(value: Value, count: number): Value {
   for (const column of value.columns) {
     if (!hasPoint(column.present, 0)) continue;
     const values = new Float64Array(count).fill(column.values[0]!);
-    const { labels, dropName, twin } = column;
-    const repeated = { labels, values, present: null, dropName, ...(twin && { twin }) };
+    const { labels, dropName, isApart } = column;
+    const repeated = { labels, values, present: null, dropName, ...(isApart && { isApart }) };
     const histogram = histogramOf(column, 0);
     columns.push(histogram === undefined ? repeated : { ...repeated, histograms: repeatHistogram(histogram, count) });
   }

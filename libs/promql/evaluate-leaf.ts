@@ -310,17 +310,17 @@ export function evaluateRange(
   const windows = scope.counts === undefined ? undefined : new Float64Array(grid.count);
   const check = rollup === "double_exponential_smoothing" ? factorCheck(args, grid.count) : undefined;
   const columns: Column[] = [];
-  for (const { column, twin } of pairsOf(series) ?? series.map((column) => ({ column, twin: undefined }))) {
+  for (const { column, apart } of pairsOf(series) ?? series.map((column) => ({ column, apart: undefined }))) {
     const values = new Float64Array(grid.count);
     const present = new Uint8Array(grid.count);
-    const isMixed = column.histograms !== undefined || twin !== undefined;
+    const isMixed = column.histograms !== undefined || apart !== undefined;
     const used = !isMixed && column.present === null ? shared : own;
     let points: number;
     let histograms: HistogramColumn | undefined;
     if (isMixed) {
-      const samples = samplesOf(times, column, twin);
+      const samples = samplesOf(times, column, apart);
       planWindows(samples.times, samples.n, grid, source.rangeMs, source.offsetMs, own);
-      if (twin !== undefined) withoutTwinsAtEnds(own, samples.times);
+      if (apart !== undefined) withoutPairsAtEnds(own, samples.times);
       const name = labelValue(column.labels, METRIC_NAME);
       ({ points, histograms } = evaluateSamples(rollup, own, samples, args, values, present, (k) =>
         noted.add(k, name),
@@ -363,7 +363,7 @@ function compact(times: Float64Array, column: Column, outTimes: Float64Array, ou
 }
 
 /** Of a float and a histogram at the very end of a window Prometheus reads the float only. */
-function withoutTwinsAtEnds(plan: WindowPlan, times: Float64Array): void {
+function withoutPairsAtEnds(plan: WindowPlan, times: Float64Array): void {
   for (let step = 0; step < plan.count; step++) {
     const last = plan.to[step]! - 1;
     const endMs = plan.startMs + step * plan.stepMs - plan.offsetMs;
@@ -372,14 +372,14 @@ function withoutTwinsAtEnds(plan: WindowPlan, times: Float64Array): void {
 }
 
 /**
- * The points of a column with histograms as samples, and of the other kind behind them. Hints of counter resets are
+ * The points of a column as samples, each before that of its histograms apart. Hints of counter resets are
  * forgotten: a subquery may leave out the sample that a hint refers to, or return one sample several times.
  */
-function samplesOf(gridTimes: Float64Array, column: Column, twin: Column | undefined): SeriesSamples {
+function samplesOf(gridTimes: Float64Array, column: Column, apart: Column | undefined): SeriesSamples {
   const times: number[] = [];
   const values: number[] = [];
   const histograms: (FloatHistogram | undefined)[] = [];
-  const kinds = twin === undefined ? [column] : [column, twin];
+  const kinds = apart === undefined ? [column] : [column, apart];
   for (let s = 0; s < gridTimes.length; s++) {
     for (const kind of kinds) {
       if (!hasPoint(kind.present, s)) continue;
