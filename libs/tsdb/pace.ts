@@ -5,26 +5,33 @@ import { CanceledError, type QueryContext, TimeoutError } from "../model/index.t
 /** The longest stretch of work before other events get their turn. */
 const SLICE_MS = 1;
 
+/** Of so many turns of the loop, queries have one. */
+const TURNS = 4;
+
 /**
- * The work that rests, in the order in which it came. In every second turn of the loop one goes on: a write passes some four turns on its way, and
- * meets two slices, however many queries are at work.
+ * The work that rests, in the order in which it came. In every fourth turn of the loop one goes on: a write passes some four turns on its way, and
+ * meets one slice, however many queries are at work.
  */
 class Turns {
   private readonly waiting: (() => void)[] = [];
+  private passed = 0;
 
   /** Settles when it is its caller's turn. */
   next(): Promise<void> {
     return new Promise((resolve) => {
       this.waiting.push(resolve);
-      if (this.waiting.length === 1) setImmediate(this.pass);
+      if (this.waiting.length === 1) setImmediate(this.turn);
     });
   }
 
-  private readonly pass = (): void => void setImmediate(this.take);
-
-  private readonly take = (): void => {
+  private readonly turn = (): void => {
+    if (++this.passed < TURNS) {
+      setImmediate(this.turn);
+      return;
+    }
+    this.passed = 0;
     const goOn = this.waiting.shift()!;
-    if (this.waiting.length > 0) setImmediate(this.pass);
+    if (this.waiting.length > 0) setImmediate(this.turn);
     goOn();
   };
 }
