@@ -16,6 +16,7 @@ import {
   NOW,
   openDb,
   type Row,
+  settled,
   TENANT,
 } from "./db-fixture.ts";
 
@@ -23,20 +24,6 @@ const MINUTE = 60_000;
 const STALE = 0x7ff0000000000002n;
 const series = (i: number) => ({ __name__: `m${i % 7}`, instance: `host${i % 3}`, job: "node", i: `${i}` });
 const OPTIONS = { retentionMs: 24 * 30 * HOUR, headMemoryBytes: 4 << 20 };
-
-/** Lets the work of a storage go on until it settles. */
-async function settle<T>(clock: SimClock, work: Promise<T>): Promise<T> {
-  let done = false;
-  const mark = work.finally(() => {
-    done = true;
-  });
-  mark.catch(() => undefined);
-  for (let turn = 0; !done; turn++) {
-    if (turn > 5000) throw new Error("the work does not end");
-    await clock.advance(1);
-  }
-  return mark;
-}
 
 const segments = (fs: SimFileSystem): string[] => fs.list(`${DATA_DIR}/wal`);
 const blockFiles = (fs: SimFileSystem): string[] =>
@@ -60,7 +47,7 @@ test("a flush moves all samples into blocks; reads, restarts and repetitions not
   rows.push([series(3), NOW - HOUR, 5]);
   const before = contents(db);
   expect(before).toEqual(lines(rows));
-  const report = await settle(clock, db.flush());
+  const report = await settled(clock, db.flush());
   expect(report.samples).toBe(rows.length);
   expect(report.blocks).toBeGreaterThan(1);
   expect(contents(db)).toEqual(before);
@@ -90,7 +77,7 @@ test("statistics count series in blocks, but no samples of theirs", async () => 
     return [seriesCount, chunkCount, minMs, maxMs];
   };
   expect(await chunks()).toEqual([1, 1, NOW - 60_000, NOW - 60_000]);
-  await settle(clock, db.flush());
+  await settled(clock, db.flush());
   expect(await chunks()).toEqual([1, 0, Infinity, -Infinity]);
   await db.close();
 });
@@ -103,7 +90,7 @@ test("a backfill is not cut again and again, but once its first sample is as old
   const feed = new Feed(db);
   const rows: Row[] = [[series(1), NOW, 1]];
   await feed.append(rows);
-  await settle(clock, db.flush());
+  await settled(clock, db.flush());
   await clock.advance(16 * MINUTE);
   const before = db.report().cuts.blocks;
   for (let minute = 0; minute < 14; minute++) {
@@ -177,8 +164,8 @@ test("pieces of the index come with blocks, go with them, and are made again whe
     await clock.advance(HOUR);
     await feed.append(Array.from({ length: 20 }, (_, i): Row => [series(i + hour), clock.nowMs(), hour]));
   }
-  await settle(clock, db.flush());
-  await settle(clock, db.compact());
+  await settled(clock, db.flush());
+  await settled(clock, db.compact());
   const state = () => {
     const { blocks, index } = db.report();
     return { blocks: blocks.count, ...index };
@@ -250,7 +237,7 @@ test("an index that a full disk has kept from writing is opened anew when there 
   // No room to open it anew.
   fs.capacityBytes = fs.usedBytes + (2 << 20);
   await clock.advance(5000);
-  await settle(clock, db.flush());
+  await settled(clock, db.flush());
   const state = () => db.report().index;
   expect(state().missing).toBe(db.report().blocks.count);
   await clock.advance(60_000);
@@ -263,7 +250,7 @@ test("an index that a full disk has kept from writing is opened anew when there 
   await clock.advance(10_000);
   expect(state()).toMatchObject({ missing: 0, indexed: db.report().blocks.count });
   expect(problems.length).toBe(1);
-  await settle(clock, db.close());
+  await settled(clock, db.close());
 });
 
 test("days are merged, old blocks expire, and the answer stays what retention says", async () => {
@@ -279,7 +266,7 @@ test("days are merged, old blocks expire, and the answer stays what retention sa
     rows.push(...more);
     await feed.append(more);
   }
-  await settle(clock, db.compact());
+  await settled(clock, db.compact());
   const { cuts, blocks } = db.report();
   expect(cuts.merged).toBeGreaterThan(10);
   expect(cuts.expired).toBeGreaterThan(0);
@@ -312,11 +299,11 @@ test("a window ends while the cut of the one before waits for room: both are cut
   }
   expect(db.report().cuts.blocks).toBe(0);
   fs.faults = () => undefined;
-  await settle(clock, db.flush());
+  await settled(clock, db.flush());
   expect(failure).toBeUndefined();
   expect(contents(db)).toEqual(lines(rows));
   expect(db.report().blocks.samples).toBe(rows.length);
-  await settle(clock, db.close());
+  await settled(clock, db.close());
 });
 
 test("a full disk postpones a cut; a restart forgets half of one", async () => {
@@ -328,23 +315,23 @@ test("a full disk postpones a cut; a restart forgets half of one", async () => {
   const rows = Array.from({ length: 300 }, (_, i): Row => [series(i), NOW, i + 1 / 3]);
   await feed.append(rows);
   fs.faults = (call) => (call.path.endsWith(".tmp") && call.kind === "write" ? "ENOSPC" : undefined);
-  await expect(settle(clock, db.flush())).rejects.toThrow(UnavailableError);
+  await expect(settled(clock, db.flush())).rejects.toThrow(UnavailableError);
   expect(problems.length).toBeGreaterThan(0);
   expect(blockFiles(fs)).toEqual([]);
   // Blocks that were written before the disk was full, and a list that no room is left for.
   let drafts = 0;
   fs.faults = (call) => (call.path.endsWith(".tmp") && call.kind === "open" && ++drafts > 2 ? "ENOSPC" : undefined);
-  await expect(settle(clock, db.flush())).rejects.toThrow(UnavailableError);
+  await expect(settled(clock, db.flush())).rejects.toThrow(UnavailableError);
   expect([drafts > 2, blockFiles(fs)]).toEqual([true, []]);
   fs.faults = (call) => (call.path.includes("registry.json") && call.kind === "write" ? "ENOSPC" : undefined);
-  await expect(settle(clock, db.flush())).rejects.toThrow(UnavailableError);
+  await expect(settled(clock, db.flush())).rejects.toThrow(UnavailableError);
   expect(blockFiles(fs)).toEqual([]);
   fs.faults = () => undefined;
   await feed.append([[series(1), NOW + 1, 2]]);
   const all = lines([...rows, [series(1), NOW + 1, 2]]);
   expect(contents(db)).toEqual(all);
   fs.faults = () => undefined;
-  const report = await settle(clock, db.flush());
+  const report = await settled(clock, db.flush());
   expect(report.samples).toBe(301);
   expect(contents(db)).toEqual(all);
   await db.close();
@@ -395,8 +382,8 @@ describe("random lives", () => {
             if (wins) want.set(key, text);
           }
         }
-        if (random.chance(0.05)) await settle(clock, db.flush());
-        if (random.chance(0.05)) await settle(clock, db.compact());
+        if (random.chance(0.05)) await settled(clock, db.flush());
+        if (random.chance(0.05)) await settled(clock, db.compact());
         if (random.chance(0.06)) {
           if (random.chance(0.5)) await db.close();
           else {

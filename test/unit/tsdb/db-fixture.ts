@@ -53,8 +53,8 @@ export async function openDb(
   return done;
 }
 
-/** Lets the work of a storage go on until it settles. */
-export async function settled<T>(clock: SimClock, work: Promise<T>): Promise<T> {
+/** Lets the work of a storage go on until it settles, or until the process whose files these are has died. */
+export async function settled<T>(clock: SimClock, work: Promise<T>, fs?: SimFileSystem): Promise<T> {
   let done = false;
   const mark = work.finally(() => {
     done = true;
@@ -63,6 +63,7 @@ export async function settled<T>(clock: SimClock, work: Promise<T>): Promise<T> 
   for (let turn = 0; !done; turn++) {
     if (turn > 5000) throw new Error("the work does not end");
     await clock.advance(turn < 100 ? 0 : 1);
+    if (!done && fs?.crashed) throw new Error("the process died");
   }
   return mark;
 }

@@ -6,7 +6,7 @@ import { InvalidError, type LevelChoice, labelsKey, type QueryContext } from "..
 import { Engine } from "../../../libs/promql/index.ts";
 import type { Db, DbOptions } from "../../../libs/tsdb/index.ts";
 import { fanOutDeletions } from "../../../services/select/index.ts";
-import { Feed, HOUR, openDb, type Row, TENANT } from "./db-fixture.ts";
+import { Feed, HOUR, openDb, type Row, settled, TENANT } from "./db-fixture.ts";
 
 const DAY = 24 * HOUR;
 const MINUTE = 60_000;
@@ -42,19 +42,6 @@ const ROWS: readonly Row[] = (() => {
   return rows;
 })();
 
-async function settle<T>(clock: SimClock, work: Promise<T>, fs?: SimFileSystem): Promise<T> {
-  let done = false;
-  const mark = work.finally(() => {
-    done = true;
-  });
-  mark.catch(() => undefined);
-  while (!done) {
-    await clock.advance(0);
-    if (!done && fs?.crashed) throw new Error("the process died");
-  }
-  return mark;
-}
-
 async function append(db: Db, rows: readonly Row[]): Promise<void> {
   const feed = new Feed(db);
   const sorted = [...rows].sort((a, b) => a[1] - b[1]);
@@ -80,8 +67,8 @@ class Life {
   async filled(): Promise<this> {
     await this.open();
     await append(this.db, ROWS);
-    await this.settle(this.db.flush());
-    await this.settle(this.db.compact());
+    await this.settled(this.db.flush());
+    await this.settled(this.db.compact());
     expect(this.db.report().cuts.rows).toBeGreaterThan(0);
     return this;
   }
@@ -91,17 +78,17 @@ class Life {
     await this.db.close();
     this.clock = new SimClock(nowMs);
     await this.open(options);
-    await this.settle(this.db.compact());
+    await this.settled(this.db.compact());
   }
 
-  settle<T>(work: Promise<T>): Promise<T> {
-    return settle(this.clock, work, this.fs);
+  settled<T>(work: Promise<T>): Promise<T> {
+    return settled(this.clock, work, this.fs);
   }
 
   remove(i: number, minMs: number, maxMs: number) {
     const id = (++this.ids).toString(16).padStart(16, "0");
     const sets = [[{ type: "=", name: "i", value: `${i}` } as const]];
-    return this.settle(
+    return this.settled(
       this.db.deletable.deleteSeries({ id, tenant: TENANT, sets, selectors: [`{i="${i}"}`], minMs, maxMs }),
     );
   }
@@ -172,7 +159,7 @@ describe("while the samples are there", () => {
     await expectAll(life.db, left);
     await life.later(END + 3 * HOUR);
     await expectAll(life.db, left);
-    await life.settle(life.db.deletable.undelete(TENANT, made!.id));
+    await life.settled(life.db.deletable.undelete(TENANT, made!.id));
     await expectAll(life.db, whole);
     await life.remove(0, FROM, TO);
     await life.later(END + 2 * DAY);
@@ -233,11 +220,11 @@ describe("where rows are all there is", () => {
     await expectAll(life.db, left, ["auto", "1h"]);
     await life.later(END + 12 * DAY + HOUR, { retentionMs: 2 * DAY });
     await expectAll(life.db, left, ["auto", "1h"]);
-    await life.settle(life.db.deletable.undelete(TENANT, made!.id));
+    await life.settled(life.db.deletable.undelete(TENANT, made!.id));
     await expectAll(life.db, whole, ["auto", "1h"]);
     await life.remove(0, from, to);
     expect(life.registry).toContain('"tombstones"');
-    await life.settle(life.db.deletable.cleanTombstones());
+    await life.settled(life.db.deletable.cleanTombstones());
     expect(life.registry).not.toContain('"tombstones"');
     expect(await life.db.deletable.deletions(TENANT)).toEqual([]);
     await expectAll(life.db, left, ["auto", "1h"]);
@@ -279,14 +266,14 @@ describe("where rows are all there is", () => {
       async () => {
         const all = await life.db.deletable.deletions(TENANT);
         expect(await answers(life.db, "auto")).toEqual(all.length > 0 ? left : whole);
-        for (const one of all) await life.settle(life.db.deletable.undelete(TENANT, one.id));
+        for (const one of all) await life.settled(life.db.deletable.undelete(TENANT, one.id));
       },
     );
     expect(await answers(life.db, "auto")).toEqual(left);
     const undone = await crashing(
       async () => {
         const [one] = await life.db.deletable.deletions(TENANT);
-        if (one !== undefined) await life.settle(life.db.deletable.undelete(TENANT, one.id));
+        if (one !== undefined) await life.settled(life.db.deletable.undelete(TENANT, one.id));
       },
       async () => {
         const all = await life.db.deletable.deletions(TENANT);
@@ -296,7 +283,7 @@ describe("where rows are all there is", () => {
     expect([await answers(life.db, "auto"), id]).toEqual([whole, expect.stringMatching(/^[0-9a-f]{16}$/)]);
     await life.remove(0, from, to);
     const applied = await crashing(
-      () => life.settle(life.db.deletable.cleanTombstones()),
+      () => life.settled(life.db.deletable.cleanTombstones()),
       async () => expect(await answers(life.db, "auto")).toEqual(left),
     );
     expect(life.registry).not.toContain('"tombstones"');
@@ -333,11 +320,11 @@ describe("where rows are all there is", () => {
     const life = await alone();
     for (const i of [0, 1, 2, 3]) expect(await life.remove(i, -FOREVER, FOREVER)).toMatchObject({ series: 1 });
     const range = { minMs: 0, maxMs: FOREVER };
-    expect(await life.settle(life.db.queryable.series([], range, 0, context))).toEqual([]);
+    expect(await life.settled(life.db.queryable.series([], range, 0, context))).toEqual([]);
     expect(life.registry).toContain('"tombstones"');
-    await life.settle(life.db.deletable.cleanTombstones());
+    await life.settled(life.db.deletable.cleanTombstones());
     expect(life.registry).not.toContain('"tombstones"');
-    expect(await life.settle(life.db.queryable.series([], range, 0, context))).toEqual([]);
+    expect(await life.settled(life.db.queryable.series([], range, 0, context))).toEqual([]);
     await life.db.close();
   });
 });

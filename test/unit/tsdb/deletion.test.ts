@@ -17,6 +17,7 @@ import {
   NOW,
   openDb,
   type Row,
+  settled,
   TENANT,
 } from "./db-fixture.ts";
 
@@ -29,19 +30,6 @@ const series = (i: number): LabelRecord => ({
   job: "node",
   i: `${i}`,
 });
-
-async function settle<T>(clock: SimClock, work: Promise<T>): Promise<T> {
-  let done = false;
-  const mark = work.finally(() => {
-    done = true;
-  });
-  mark.catch(() => undefined);
-  for (let turn = 0; !done; turn++) {
-    if (turn > 5000) throw new Error("the work does not end");
-    await clock.advance(1);
-  }
-  return mark;
-}
 
 const named = (name: string): Matcher[] => [{ type: "=", name: "__name__", value: name }];
 const one = (i: number): Matcher[] => [{ type: "=", name: "i", value: `${i}` }];
@@ -102,12 +90,12 @@ class Life {
     await this.open();
   }
 
-  settle<T>(work: Promise<T>): Promise<T> {
-    return settle(this.clock, work);
+  settled<T>(work: Promise<T>): Promise<T> {
+    return settled(this.clock, work);
   }
 
   remove(...args: Parameters<typeof remove> extends [Db, ...infer Rest] ? Rest : never) {
-    return this.settle(remove(this.db, ...args));
+    return this.settled(remove(this.db, ...args));
   }
 
   files(): string[] {
@@ -150,7 +138,7 @@ describe("a deletion", () => {
     expect(contents(life.db)).toEqual(want);
     await life.kill();
     expect(contents(life.db)).toEqual(want);
-    await life.settle(life.db.flush());
+    await life.settled(life.db.flush());
     expect(contents(life.db)).toEqual(want);
     await life.kill();
     expect(contents(life.db)).toEqual(want);
@@ -160,7 +148,7 @@ describe("a deletion", () => {
   test("hides what blocks have; later samples stay, through merges and restarts", async () => {
     const life = await new Life().open();
     const rows = await filled(life);
-    await life.settle(life.db.flush());
+    await life.settled(life.db.flush());
     await life.remove(named("m1"));
     const left = rows.filter(([labels]) => labels.__name__ !== "m1");
     expect(contents(life.db)).toEqual(lines(left));
@@ -170,9 +158,9 @@ describe("a deletion", () => {
     expect(contents(life.db)).toEqual(want);
     await life.kill();
     expect(contents(life.db)).toEqual(want);
-    await life.settle(life.db.flush());
+    await life.settled(life.db.flush());
     await life.clock.advance(3 * DAY);
-    await life.settle(life.db.compact());
+    await life.settled(life.db.compact());
     expect(contents(life.db)).toEqual(want);
     const { blocks } = life.db.report();
     expect(blocks.samples).toBe(left.length + again.length);
@@ -202,7 +190,7 @@ describe("a deletion", () => {
     expect(contents(life.db, [], "other")).toEqual(lines([row]));
     expect(await life.db.deletable.deletions("other")).toEqual([]);
     const { id } = (await life.db.deletable.deletions(TENANT))[0]!;
-    await expect(life.settle(life.db.deletable.undelete("other", id))).rejects.toThrow(InvalidError);
+    await expect(life.settled(life.db.deletable.undelete("other", id))).rejects.toThrow(InvalidError);
     await life.db.close();
   });
 
@@ -213,7 +201,7 @@ describe("a deletion", () => {
         const rows = await filled(life);
         await life.feed.append([[series(2), NOW - 2 * HOUR, 9]]);
         rows.push([series(2), NOW - 2 * HOUR, 9]);
-        if (cutBefore) await life.settle(life.db.flush());
+        if (cutBefore) await life.settled(life.db.flush());
         const { id } = (await life.remove(one(2)))!;
         expect(contents(life.db)).toEqual(lines(not(rows, 2)));
         // Smaller than what is hidden at that time: wins as long as that is.
@@ -223,20 +211,20 @@ describe("a deletion", () => {
         ];
         for (const row of later) await life.feed.append([row]);
         expect(contents(life.db)).toEqual(lines([...not(rows, 2), ...later]));
-        if (cutBetween) await life.settle(life.db.flush());
+        if (cutBetween) await life.settled(life.db.flush());
         await life.kill();
         expect(contents(life.db)).toEqual(lines([...not(rows, 2), ...later]));
         expect((await life.db.deletable.deletions(TENANT)).map((one) => one.id)).toEqual([id]);
-        await life.settle(life.db.deletable.undelete(TENANT, id));
+        await life.settled(life.db.deletable.undelete(TENANT, id));
         const want = lines([...rows, later[1]!]);
         expect(contents(life.db)).toEqual(want);
         await life.kill();
         expect(contents(life.db)).toEqual(want);
-        await life.settle(life.db.flush());
+        await life.settled(life.db.flush());
         await life.clock.advance(2 * DAY);
-        await life.settle(life.db.compact());
+        await life.settled(life.db.compact());
         expect(contents(life.db)).toEqual(want);
-        await expect(life.settle(life.db.deletable.undelete(TENANT, id))).rejects.toThrow(
+        await expect(life.settled(life.db.deletable.undelete(TENANT, id))).rejects.toThrow(
           /cannot undo deletion: got "[0-9a-f]{16}"/,
         );
         await life.db.close();
@@ -251,11 +239,11 @@ describe("a deletion", () => {
       const first = (await life.remove(one(2)))!;
       await life.feed.append([[series(2), NOW - 10 * MINUTE, 7]]);
       const second = (await life.remove(one(2), NOW - 50 * MINUTE, NOW))!;
-      if (cut) await life.settle(life.db.flush());
-      await life.settle(life.db.deletable.undelete(TENANT, first.id));
+      if (cut) await life.settled(life.db.flush());
+      await life.settled(life.db.deletable.undelete(TENANT, first.id));
       const early = rows.filter(([labels, time]) => labels.i !== "2" || time < NOW - 50 * MINUTE);
       expect(contents(life.db)).toEqual(lines(early));
-      await life.settle(life.db.deletable.undelete(TENANT, second.id));
+      await life.settled(life.db.deletable.undelete(TENANT, second.id));
       expect(contents(life.db)).toEqual(lines([...rows, [series(2), NOW - 10 * MINUTE, 7]]));
       await life.db.close();
     }
@@ -271,20 +259,20 @@ describe("a deletion", () => {
     expect((await life.db.deletable.deletions(TENANT)).length).toBe(1);
     await life.clock.advance(1);
     expect(await life.db.deletable.deletions(TENANT)).toEqual([]);
-    await expect(life.settle(life.db.deletable.undelete(TENANT, id))).rejects.toThrow(InvalidError);
+    await expect(life.settled(life.db.deletable.undelete(TENANT, id))).rejects.toThrow(InvalidError);
     await life.db.close();
   });
 
   test("is left alone by merges until it is due, then its samples leave the disk", async () => {
     const life = await new Life({ deleteUndoMs: 3 * DAY }).open();
     const rows = await filled(life);
-    await life.settle(life.db.flush());
+    await life.settled(life.db.flush());
     await life.remove(one(2));
     await life.clock.advance(2 * DAY);
-    await life.settle(life.db.compact());
+    await life.settled(life.db.compact());
     expect(life.db.report().blocks.samples).toBe(rows.length);
     await life.clock.advance(DAY);
-    await life.settle(life.db.compact());
+    await life.settled(life.db.compact());
     expect(life.db.report().blocks.samples).toBe(rows.length - 40);
     expect(contents(life.db)).toEqual(lines(not(rows, 2)));
     await life.db.close();
@@ -293,18 +281,18 @@ describe("a deletion", () => {
   test("that is due takes its samples even when another one of the block is not", async () => {
     const life = await new Life({ deleteUndoMs: DAY }).open();
     const rows = await filled(life);
-    await life.settle(life.db.flush());
+    await life.settled(life.db.flush());
     await life.remove(named("m1"));
     await life.clock.advance(DAY / 2);
     const second = (await life.remove(named("m2"), NOW - 55 * MINUTE))!;
     await life.clock.advance(DAY / 2);
-    await life.settle(life.db.compact());
+    await life.settled(life.db.compact());
     const left = rows.filter(([labels]) => labels.__name__ !== "m1");
     expect(life.db.report().blocks.samples).toBe(left.length);
     const isHidden = ([labels, time]: Row): boolean => labels.__name__ === "m2" && time >= NOW - 55 * MINUTE;
     expect(contents(life.db)).toEqual(lines(left.filter((row) => !isHidden(row))));
     await life.kill();
-    await life.settle(life.db.deletable.undelete(TENANT, second.id));
+    await life.settled(life.db.deletable.undelete(TENANT, second.id));
     expect(contents(life.db)).toEqual(lines(left));
     await life.db.close();
   });
@@ -312,10 +300,10 @@ describe("a deletion", () => {
   test("of all there is leaves no block", async () => {
     const life = await new Life({ deleteUndoMs: 1 }).open();
     await filled(life);
-    await life.settle(life.db.flush());
+    await life.settled(life.db.flush());
     await life.remove([{ type: "!=", name: "i", value: "" }]);
     await life.clock.advance(1);
-    await life.settle(life.db.compact());
+    await life.settled(life.db.compact());
     expect([life.files(), life.db.report().blocks.count]).toEqual([[], 0]);
     await life.kill();
     expect(contents(life.db)).toEqual([]);
@@ -325,13 +313,13 @@ describe("a deletion", () => {
   test("cleaned away is off the disk at once and can't be undone", async () => {
     const life = await new Life().open();
     const rows = await filled(life, 0, 20);
-    await life.settle(life.db.flush());
+    await life.settled(life.db.flush());
     rows.push(...(await filled(life, 20, 40)));
     const { id } = (await life.remove(one(2)))!;
-    await life.settle(life.db.deletable.cleanTombstones());
+    await life.settled(life.db.deletable.cleanTombstones());
     expect(life.db.report().blocks.samples).toBe(rows.length - 40);
     expect(await life.db.deletable.deletions(TENANT)).toEqual([]);
-    await expect(life.settle(life.db.deletable.undelete(TENANT, id))).rejects.toThrow(InvalidError);
+    await expect(life.settled(life.db.deletable.undelete(TENANT, id))).rejects.toThrow(InvalidError);
     await life.kill();
     expect(contents(life.db)).toEqual(lines(not(rows, 2)));
     await life.db.close();
@@ -340,7 +328,7 @@ describe("a deletion", () => {
   test("that the disk has no room to be applied stays in effect, can still be undone, and is applied later", async () => {
     const life = await new Life().open();
     const rows = await filled(life);
-    await life.settle(life.db.flush());
+    await life.settled(life.db.flush());
     const { id } = (await life.remove(one(2)))!;
     // From the first merged block on.
     const full = (): void => {
@@ -351,17 +339,17 @@ describe("a deletion", () => {
       };
     };
     full();
-    await expect(life.settle(life.db.deletable.cleanTombstones())).rejects.toThrow("ENOSPC");
+    await expect(life.settled(life.db.deletable.cleanTombstones())).rejects.toThrow("ENOSPC");
     expect(contents(life.db)).toEqual(lines(not(rows, 2)));
     life.fs.faults = () => undefined;
     expect((await life.db.deletable.deletions(TENANT)).map((one) => one.id)).toEqual([id]);
-    await life.settle(life.db.deletable.undelete(TENANT, id));
+    await life.settled(life.db.deletable.undelete(TENANT, id));
     expect(contents(life.db)).toEqual(lines(rows));
     await life.remove(one(2));
     full();
-    await expect(life.settle(life.db.deletable.cleanTombstones())).rejects.toThrow("ENOSPC");
+    await expect(life.settled(life.db.deletable.cleanTombstones())).rejects.toThrow("ENOSPC");
     life.fs.faults = () => undefined;
-    await life.settle(life.db.deletable.cleanTombstones());
+    await life.settled(life.db.deletable.cleanTombstones());
     expect(contents(life.db)).toEqual(lines(not(rows, 2)));
     await life.kill();
     expect(contents(life.db)).toEqual(lines(not(rows, 2)));
@@ -381,7 +369,7 @@ describe("a deletion", () => {
     await life.feed.append([[{ __name__: "odd", strange: "x" }, NOW, 1]]);
     await life.remove([{ type: "=", name: "strange", value: "x" }]);
     expect(await asked()).toEqual(before);
-    await life.settle(life.db.flush());
+    await life.settled(life.db.flush());
     await life.remove(one(2));
     const without = {
       ...before,
@@ -390,7 +378,7 @@ describe("a deletion", () => {
       one: 0,
     };
     expect(await asked()).toEqual(without);
-    await life.settle(life.db.deletable.cleanTombstones());
+    await life.settled(life.db.deletable.cleanTombstones());
     expect(await asked()).toEqual(without);
     await life.kill();
     expect(await asked()).toEqual(without);
@@ -401,7 +389,7 @@ describe("a deletion", () => {
     const problems: string[] = [];
     const life = await new Life({ onProblem: (problem) => problems.push(problem) }).open();
     const rows = await filled(life);
-    await life.settle(life.db.flush());
+    await life.settled(life.db.flush());
     life.fs.faults = (call) => (call.path.includes("registry.json") && call.kind === "write" ? "ENOSPC" : undefined);
     await life.remove(one(2));
     expect(problems.length).toBe(1);
@@ -419,19 +407,19 @@ describe("a deletion", () => {
   test("and undoings, several of which the registry was not told of, are all told to blocks at a start", async () => {
     const life = await new Life({}).open();
     const rows = await filled(life);
-    await life.settle(life.db.flush());
+    await life.settled(life.db.flush());
     life.fs.faults = (call) => (call.path.includes("registry.json") && call.kind === "write" ? "ENOSPC" : undefined);
     await life.remove(one(1));
     await life.remove(one(2));
     const undone = await life.remove(one(3));
-    await life.settle(life.db.deletable.undelete(TENANT, undone!.id));
+    await life.settled(life.db.deletable.undelete(TENANT, undone!.id));
     const left = lines(rows.filter(([labels]) => labels.i !== "1" && labels.i !== "2"));
     expect(contents(life.db)).toEqual(left);
     life.fs.faults = () => undefined;
     await life.kill();
     expect(contents(life.db)).toEqual(left);
     // The registry takes it all.
-    await life.settle(life.db.flush());
+    await life.settled(life.db.flush());
     await life.kill();
     expect(contents(life.db)).toEqual(left);
     await life.db.close();
@@ -531,16 +519,16 @@ describe("random lives", () => {
         for (const { id } of listed) expect(twin.open.has(id)).toBe(true);
         if (listed.length > 0 && random.chance(0.1)) {
           const { id } = random.pick(listed);
-          await life.settle(life.db.deletable.undelete(TENANT, id));
+          await life.settled(life.db.deletable.undelete(TENANT, id));
           twin.undo(id);
           counts.undone++;
           check(`step ${step}, undone`);
         }
-        if (random.chance(0.06)) await life.settle(life.db.flush());
-        if (random.chance(0.08)) await life.settle(life.db.compact());
+        if (random.chance(0.06)) await life.settled(life.db.flush());
+        if (random.chance(0.08)) await life.settled(life.db.compact());
         counts.applied = Math.max(counts.applied, life.db.report().cuts.merged);
         if (random.chance(0.01)) {
-          await life.settle(life.db.deletable.cleanTombstones());
+          await life.settled(life.db.deletable.cleanTombstones());
           expect(await life.db.deletable.deletions(TENANT)).toEqual([]);
         }
         if (random.chance(0.06)) {

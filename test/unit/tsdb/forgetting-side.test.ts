@@ -8,7 +8,7 @@ import { isEmptySide, mergeSide, NO_SIDE, type SideSeries } from "../../../libs/
 import type { Db } from "../../../libs/tsdb/index.ts";
 import type { DbState } from "../../../libs/tsdb/state.ts";
 import { anySide } from "../side/any-side.ts";
-import { Feed, HOUR, type LabelRecord, line, NOW, openDb, type Row, TENANT } from "./db-fixture.ts";
+import { Feed, HOUR, type LabelRecord, line, NOW, openDb, type Row, settled, TENANT } from "./db-fixture.ts";
 import { appendSide } from "./side-fixture.ts";
 
 const MINUTE = 60_000;
@@ -20,17 +20,6 @@ const SEEDS = Number(process.env.FUZZ_RUNS ?? 6);
 
 const pod = (i: number): LabelRecord => ({ __name__: `m${i % 3}`, pod: `pod-${i}` });
 const stateOf = (db: Db): DbState => (db as unknown as { readonly state: DbState }).state;
-
-/** Waits for work on the storage while its simulated time goes on. */
-async function during<T>(clock: SimClock, work: Promise<T>): Promise<T> {
-  let settled = false;
-  const done = work.finally(() => {
-    settled = true;
-  });
-  done.catch(() => {});
-  while (!settled) await clock.advance(1);
-  return done;
-}
 
 /** Moved into the hour before a time. */
 function before({ histograms, exemplars, starts }: SideSeries, nowMs: number): SideSeries {
@@ -95,10 +84,10 @@ test(`${SEEDS} lives: series keep their side data, and their numbers, while thos
         const labels: Labels = labelsFromRecord(pod(Math.max(0, i)));
         const news = before(random.pick(sides), clock.nowMs());
         const whole = mergeSide([side.get(labelsKey(labels)) ?? NO_SIDE, news]);
-        expect(await during(clock, appendSide(db, [[labels, news]])), about).toEqual({ rejections: [] });
+        expect(await settled(clock, appendSide(db, [[labels, news]])), about).toEqual({ rejections: [] });
         if (!isEmptySide(whole)) side.set(labelsKey(labels), whole);
       }
-      if (random.chance(0.05)) await during(clock, db.compact());
+      if (random.chance(0.05)) await settled(clock, db.compact());
       // As when memory is short.
       if (random.chance(0.02)) for (const file of stateOf(db).side.files) if (!file.isInUse) file.drop();
       if (random.chance(0.03)) {
@@ -131,7 +120,7 @@ test("a series stays as long as memory knows it by its number, and comes back wi
     { seed: 1, numRuns: 1 },
   );
   const wanted = before(sample!, NOW);
-  await during(clock, appendSide(db, [[labels, wanted]]));
+  await settled(clock, appendSide(db, [[labels, wanted]]));
   const churn = async (minutes: number): Promise<void> => {
     for (let minute = 0; minute < minutes; minute++) {
       await clock.advance(MINUTE);

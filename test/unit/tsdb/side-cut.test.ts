@@ -8,7 +8,7 @@ import { isEmptySide, mergeSide, NO_SIDE, type SideSeries } from "../../../libs/
 import type { Db } from "../../../libs/tsdb/index.ts";
 import type { DbState } from "../../../libs/tsdb/state.ts";
 import { anySide } from "../side/any-side.ts";
-import { DATA_DIR, HOUR, NOW, openDb } from "./db-fixture.ts";
+import { DATA_DIR, HOUR, NOW, openDb, settled } from "./db-fixture.ts";
 import { appendSide, sideOf } from "./side-fixture.ts";
 
 const SERIES = ["a", "b", "c"].map((name) => labelsFromRecord({ __name__: name, job: "j", instance: name }));
@@ -16,17 +16,6 @@ const stateOf = (db: Db): DbState => (db as unknown as { readonly state: DbState
 const clockOf = (db: Db): SimClock => stateOf(db).clock as SimClock;
 const files = (fs: SimFileSystem): string[] =>
   fs.stat(`${DATA_DIR}/side`) === undefined ? [] : fs.list(`${DATA_DIR}/side`);
-
-/** Waits for work on the storage while its simulated time goes on. */
-async function during<T>(db: Db, work: Promise<T>): Promise<T> {
-  let settled = false;
-  const done = work.finally(() => {
-    settled = true;
-  });
-  done.catch(() => {});
-  while (!settled) await clockOf(db).advance(1);
-  return done;
-}
 
 /** Moved to times that a storage takes: before NOW, over some hours around midnight. */
 function shifted({ histograms, exemplars, starts }: SideSeries, hours: number): SideSeries {
@@ -52,8 +41,8 @@ test("what was put is there after cuts, merges and restarts, once", async () => 
         let db = await openDb(fs, OPTIONS);
         const wanted = new Map<Labels, SideSeries>();
         for (const step of steps) {
-          if (step === "flush") await during(db, db.flush());
-          else if (step === "compact") await during(db, db.compact());
+          if (step === "flush") await settled(clockOf(db), db.flush());
+          else if (step === "compact") await settled(clockOf(db), db.compact());
           else if (step === "restart") {
             await db.close();
             db = await openDb(fs, OPTIONS);
@@ -62,13 +51,13 @@ test("what was put is there after cuts, merges and restarts, once", async () => 
           } else {
             const labels = SERIES[step[0]]!;
             const side = shifted(step[1], step[2]);
-            expect(await during(db, appendSide(db, [[labels, side]]))).toEqual({ rejections: [] });
+            expect(await settled(clockOf(db), appendSide(db, [[labels, side]]))).toEqual({ rejections: [] });
             wanted.set(labels, mergeSide([wanted.get(labels) ?? NO_SIDE, side]));
           }
           for (const [labels, side] of wanted) expect(sideOf(db, labels)).toEqual(side);
         }
-        await during(db, db.flush());
-        await during(db, db.compact());
+        await settled(clockOf(db), db.flush());
+        await settled(clockOf(db), db.compact());
         const { side } = stateOf(db);
         expect(side.windows.stores).toEqual([]);
         // Days that are over have a file for each shard.
@@ -89,10 +78,10 @@ test("the log of what is in files goes, and histograms that came late are cut wi
   const fs = new SimFileSystem();
   const db = await openDb(fs, OPTIONS);
   await appendSide(db, [[SERIES[0]!, one(NOW - 1000)]]);
-  await during(db, db.flush());
+  await settled(clockOf(db), db.flush());
   const count = files(fs).length;
-  await during(db, appendSide(db, [[SERIES[0]!, one(NOW - 2000)]]));
-  for (let i = 0; i < 6; i++) await during(db, db.flush());
+  await settled(clockOf(db), appendSide(db, [[SERIES[0]!, one(NOW - 2000)]]));
+  for (let i = 0; i < 6; i++) await settled(clockOf(db), db.flush());
   expect(files(fs).length).toBe(count + 1);
   expect(fs.list(`${DATA_DIR}/wal`)[0]).not.toBe("00000001.wal");
   await db.close();
@@ -115,10 +104,10 @@ test("files expire with raw samples", async () => {
   const fs = new SimFileSystem();
   const db = await openDb(fs, { retentionMs: 24 * HOUR });
   await appendSide(db, [[SERIES[0]!, one(NOW - 20 * HOUR)]]);
-  await during(db, db.flush());
+  await settled(clockOf(db), db.flush());
   expect(files(fs).length).toBe(1);
   await clockOf(db).advance(49 * HOUR);
-  await during(db, db.compact());
+  await settled(clockOf(db), db.compact());
   expect(files(fs)).toEqual([]);
   await db.close();
 });
@@ -126,13 +115,13 @@ test("files expire with raw samples", async () => {
 test("on a small disk the oldest files go, and what is as old is seen no more", async () => {
   const fs = new SimFileSystem();
   let db = await openDb(fs, OPTIONS);
-  for (const hours of [60, 30, 1]) await during(db, appendSide(db, [[SERIES[0]!, one(NOW - hours * HOUR)]]));
-  await during(db, db.flush());
+  for (const hours of [60, 30, 1]) await settled(clockOf(db), appendSide(db, [[SERIES[0]!, one(NOW - hours * HOUR)]]));
+  await settled(clockOf(db), db.flush());
   expect(files(fs).length).toBe(3);
   const { sizeBytes } = db.report().side;
   await db.close();
   db = await openDb(fs, { ...OPTIONS, retentionBytes: sizeBytes - 1 });
-  await during(db, db.compact());
+  await settled(clockOf(db), db.compact());
   expect(sideOf(db, SERIES[0]!).histograms.map(({ timeMs }) => timeMs)).toEqual([NOW - 30 * HOUR, NOW - HOUR]);
   expect([files(fs).length, db.report().cuts.shrunk]).toEqual([2, 1]);
   expect(db.report().cutoffMs).toBeLessThan(NOW - 30 * HOUR);
@@ -144,9 +133,9 @@ test("a damaged file is told of, and the rest is served; drafts and merged files
   const fs = new SimFileSystem();
   let db = await openDb(fs, OPTIONS);
   await appendSide(db, [[SERIES[0]!, one(NOW - 1000)]]);
-  await during(db, db.flush());
-  await during(db, appendSide(db, [[SERIES[0]!, one(NOW - 2000)]]));
-  await during(db, db.flush());
+  await settled(clockOf(db), db.flush());
+  await settled(clockOf(db), appendSide(db, [[SERIES[0]!, one(NOW - 2000)]]));
+  await settled(clockOf(db), db.flush());
   const [first, second] = files(fs);
   await db.close();
   const path = `${DATA_DIR}/side/${first}`;
