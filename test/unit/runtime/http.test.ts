@@ -226,6 +226,40 @@ test("a refused body is read away, and the connection serves the next request", 
   expect(answer).toContain("plain\n");
 });
 
+test.each([
+  ["declared", "Content-Length: 99999999999\r\n", (piece: Buffer) => piece],
+  [
+    "in chunks",
+    "Transfer-Encoding: chunked\r\n",
+    (piece: Buffer) => Buffer.concat([Buffer.from("10000\r\n"), piece, Buffer.from("\r\n")]),
+  ],
+])("a refused body that does not end is cut off, %s; the client sees the answer", async (_, header, framed) => {
+  const socket = connect(server.address.port, "127.0.0.1");
+  let answer = "";
+  socket.on("data", (data) => {
+    answer += data.toString();
+  });
+  let sent = 0;
+  const isClosed = new Promise<void>((resolve) => {
+    socket.on("close", () => resolve());
+    socket.on("error", () => undefined);
+  });
+  socket.write(post(header));
+  const piece = framed(Buffer.alloc(0x10000, 120));
+  const more = (): void => {
+    while (!socket.destroyed && sent < 1 << 28) {
+      sent += piece.length;
+      if (!socket.write(piece)) return;
+    }
+  };
+  socket.on("drain", more);
+  more();
+  await isClosed;
+  expect(answer).toContain("HTTP/1.1 413");
+  // What the systems on both sides take in beside the limit, and no more.
+  expect(sent).toBeLessThan(1 << 26);
+});
+
 test("a body in many pieces is whole", async () => {
   const body = Buffer.from(Array.from({ length: 90_000 }, (_, i) => 97 + (i % 26)));
   for (const headers of [{ "Content-Length": `${body.length}` }, undefined]) {
