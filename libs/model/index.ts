@@ -15,3 +15,4 @@ export * from "./series-placer.ts";
 export * from "./stale.ts";
 export * from "./statistics.ts";
 export * from "./tenant.ts";
+export * from "./turns.ts";

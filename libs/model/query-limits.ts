@@ -16,7 +16,7 @@ export function tooManySeries(got: number, max: number): LimitError {
 }
 
 export function tooManyBytes(max: number): LimitError {
-  const text = `cannot evaluate query: got more than ${max} bytes of points; want fewer series or steps (--query-bytes-max)`;
+  const text = `cannot evaluate query: got more than ${max} bytes of points and labels; want fewer series or steps (--query-bytes-max)`;
   return new LimitError("query-bytes-max", text);
 }
 

@@ -10,6 +10,9 @@ import { maxGo, minGo } from "./operators.ts";
 
 const INT64_LIMIT = 2 ** 63;
 
+/** Of so many at most the best are found by putting each into its place: moving those behind it takes longer than sorting when there are more. */
+const INSERTED_MAX = 64;
+
 /** Checks k of topk, bottomk and limitk. Errors: ExecutionError with Prometheus' texts. */
 export function checkCounts(counts: Float64Array): "none" | "some" {
   const { min, max, hasNan } = extremes(counts);
@@ -33,8 +36,11 @@ export function extremes(values: Float64Array): { min: number; max: number; hasN
   return { min, max, hasNan };
 }
 
+/** Work, a step at a time, that ends with the columns that are kept. */
+type Keeping = Generator<void, Column[]>;
+
 /** topk and bottomk: NaNs only where nothing else is left; of equal values those that Prometheus' heap keeps. */
-export function keepBest(expr: Aggregation, columns: readonly Column[], k: Float64Array, count: number): Column[] {
+export function keepBest(expr: Aggregation, columns: readonly Column[], k: Float64Array, count: number): Keeping {
   return keepPerStep(groupColumns(expr, columns), k, count, (members) => {
     const contest = new Contest(members, expr.op === "topk", count === 1);
     return (step, size, chosen) => contest.best(step, size, chosen);
@@ -65,7 +71,9 @@ class Contest {
 
   /** Writes the best members at a step, `size` at most; returns how many. */
   best(step: number, size: number, chosen: Int32Array): number {
-    const kept = this.order === undefined ? this.rank(step, size, chosen) : undefined;
+    if (!this.isOrdered && size === this.members.length) return this.all(step, chosen);
+    const rank = size <= INSERTED_MAX ? this.insert : this.sortAll;
+    const kept = this.order === undefined ? rank.call(this, step, size, chosen) : undefined;
     if (kept !== undefined) return kept;
     this.order ??= orderOf(this.members);
     const heaped = this.heap(this.order, step, size, chosen);
@@ -73,8 +81,26 @@ class Contest {
     return heaped;
   }
 
-  /** The best in their order; undefined when two have the same value. */
-  private rank(step: number, size: number, chosen: Int32Array): number | undefined {
+  /** All that have a value, which nobody has to compare. */
+  private all(step: number, chosen: Int32Array): number {
+    const { members } = this;
+    let kept = 0;
+    for (let m = 0; m < members.length; m++) if (hasPoint(members[m]!.present, step)) chosen[kept++] = m;
+    return kept;
+  }
+
+  /** The best in their order, for many: all of them sorted; undefined when the same value is there twice among the best or right behind them. */
+  private sortAll(step: number, size: number, chosen: Int32Array): number | undefined {
+    const { members, values, sign } = this;
+    const found = this.all(step, chosen);
+    for (let i = 0; i < found; i++) values[chosen[i]!] = sign * members[chosen[i]!]!.values[step]!;
+    chosen.subarray(0, found).sort((a, b) => Number(this.isLess(a, b)) - Number(this.isLess(b, a)));
+    for (let i = 1; i < Math.min(found, size + 1); i++) if (!this.isLess(chosen[i]!, chosen[i - 1]!)) return undefined;
+    return Math.min(found, size);
+  }
+
+  /** The best in their order, for few; undefined when two have the same value. */
+  private insert(step: number, size: number, chosen: Int32Array): number | undefined {
     const { members, values, sign } = this;
     let kept = 0;
     for (let m = 0; m < members.length; m++) {
@@ -178,7 +204,7 @@ function orderOf(members: readonly Column[]): Uint32Array {
 }
 
 /** limitk: the first k series of each group by labels. */
-export function keepFirst(expr: Aggregation, columns: readonly Column[], k: Float64Array, count: number): Column[] {
+export function keepFirst(expr: Aggregation, columns: readonly Column[], k: Float64Array, count: number): Keeping {
   return keepPerStep(groupColumns(expr, byLabels(columns)), k, count, (members) => (step, size, chosen) => {
     let kept = 0;
     for (let m = 0; m < members.length && kept < size; m++) {
@@ -211,12 +237,12 @@ type Choose = (step: number, size: number, chosen: Int32Array) => number;
  * Runs what `chooserOf` makes for each group at every step. With a single step the result is ordered by that, group after group; else columns
  * keep the order of the groups.
  */
-function keepPerStep(
+function* keepPerStep(
   groups: readonly ColumnGroup[],
   k: Float64Array,
   count: number,
   chooserOf: (members: readonly Column[]) => Choose,
-): Column[] {
+): Keeping {
   const out: Column[] = [];
   for (const { members } of count === 1 ? groupsByLabels(groups) : groups) {
     const masks: (Uint8Array | undefined)[] = new Array(members.length);
@@ -233,6 +259,7 @@ function keepPerStep(
         mask[s] = 1;
       }
       if (count === 1) order = chosen.slice(0, kept);
+      yield;
     }
     if (count > 1) order = chosen.map((_, i) => i);
     for (const m of order) {

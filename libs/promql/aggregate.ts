@@ -205,15 +205,15 @@ export function aggregateQuantile(
 
 /**
  * count_values(label, …): one series per group and distinct value, which becomes a label. The label set of the group is
- * found after the value has been set, so that the value's label may be among those grouped by, or replace one.
+ * found after the value has been set, so that the value's label may be among those grouped by, or replace one. A step of the work is a column.
  */
-export function countValues(
+export function* countValues(
   expr: Aggregation,
   label: string,
   columns: readonly Column[],
   count: number,
   budget: Budget,
-): Column[] {
+): Generator<void, Column[]> {
   const grouping = new Grouping(expr.without, expr.without ? expr.grouping : [...expr.grouping, label]);
   const counts: Float64Array[] = [];
   const groupOf = (labels: Labels, text: string): number => {
@@ -241,6 +241,7 @@ export function countValues(
       const into = counts[group]!;
       into[s] = into[s]! + 1;
     }
+    yield;
   }
   budget.release(counts.length * count);
   return counts.map((values, i) => {

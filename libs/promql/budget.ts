@@ -5,6 +5,7 @@ import {
   checkSeries,
   columnBytes,
   type LeafResult,
+  nextTurn,
   type QueryContext,
   TimeoutError,
   tooManyBytes,
@@ -25,20 +26,24 @@ export interface QueryStats {
 /** What a point takes while it is held: its value. */
 const POINT_BYTES = 8;
 
+/** The longest stretch of work before other events get their turn, if steps are short. */
+const SLICE_MS = 1;
+
 /** Checked between nodes. Every error names what the operator or the client can change. */
 export class Budget {
   readonly #context: QueryContext;
   readonly #now: () => number;
   readonly #progress: QueryProgress;
-  readonly #pointsMax: number;
+  readonly #bytesMax: number;
   #points = 0;
+  #textBytes = 0;
 
   /** @param now wall-clock ms, of the same clock as the context's deadline */
   constructor(context: QueryContext, now: () => number, progress = new QueryProgress()) {
     this.#context = context;
     this.#now = now;
     this.#progress = progress;
-    this.#pointsMax = (context.bytesMax ?? Number.POSITIVE_INFINITY) / POINT_BYTES;
+    this.#bytesMax = context.bytesMax ?? Number.POSITIVE_INFINITY;
   }
 
   /** Errors: CanceledError, TimeoutError, or whatever AppError the signal was aborted with. */
@@ -64,16 +69,32 @@ export class Budget {
     return Math.max(0, this.#context.samplesMax - this.#progress.samplesRead);
   }
 
-  /** Reserves room for points before they are computed. Errors: LimitError. */
-  hold(points: number): void {
-    this.#points += points;
-    if (this.#points > this.#progress.peakPoints) this.#progress.peakPoints = this.#points;
-    if (this.#points > this.#context.samplesMax) throw tooManySamples();
-    if (this.#points > this.#pointsMax) throw tooManyBytes(this.#context.bytesMax!);
+  /**
+   * Does all steps of work that may be long, a slice at a time: what they return. Errors: as check, and whatever a step throws.
+   */
+  async inSlices<T>(steps: Generator<void, T>): Promise<T> {
+    for (let until = this.#now() + SLICE_MS; ; ) {
+      const { done, value } = steps.next();
+      if (done === true) return value;
+      if (this.#now() < until) continue;
+      await nextTurn();
+      this.check();
+      until = this.#now() + SLICE_MS;
+    }
   }
 
-  release(points: number): void {
+  /** Reserves room for points, and for texts of labels, before they are made. Errors: LimitError. */
+  hold(points: number, textBytes = 0): void {
+    this.#points += points;
+    this.#textBytes += textBytes;
+    if (this.#points > this.#progress.peakPoints) this.#progress.peakPoints = this.#points;
+    if (this.#points > this.#context.samplesMax) throw tooManySamples();
+    if (this.#points * POINT_BYTES + this.#textBytes > this.#bytesMax) throw tooManyBytes(this.#bytesMax);
+  }
+
+  release(points: number, textBytes = 0): void {
     this.#points -= points;
+    this.#textBytes -= textBytes;
   }
 
   stats(): QueryStats {

@@ -36,6 +36,8 @@ export interface ScalarValue {
 export interface VectorValue {
   readonly kind: "vector";
   readonly columns: readonly Column[];
+  /** Memory of texts that were made for labels of these columns; absent for none. */
+  readonly textBytes?: number;
 }
 export interface StringValue {
   readonly kind: "string";

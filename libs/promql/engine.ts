@@ -204,6 +204,7 @@ export class Engine {
         times.stepMs > 0,
       );
       await counts?.settle(queryable, { ...context, signal });
+      budget.check();
       const text = typeof query === "string" ? query : "";
       return {
         value,

@@ -59,7 +59,7 @@ export async function evaluateRoot(plan: Plan, scope: Scope): Promise<Value> {
   const { budget } = scope.run;
   budget.check();
   const value = await evaluateNode(plan, scope);
-  budget.hold(pointsOf(value));
+  hold(scope, value);
   return value;
 }
 
@@ -77,9 +77,18 @@ function histogramPoints({ layoutOf, buckets }: HistogramColumn): number {
   return HISTOGRAM_POINTS * layoutOf.length + Math.ceil(buckets.length / 2);
 }
 
+/** Tells the budget of a value. Errors: LimitError. */
+function hold(scope: Scope, value: Value): void {
+  scope.run.budget.hold(pointsOf(value), textBytesOf(value));
+}
+
 /** Tells the budget that operands have been used. */
 function release(scope: Scope, ...values: Value[]): void {
-  for (const value of values) scope.run.budget.release(pointsOf(value));
+  for (const value of values) scope.run.budget.release(pointsOf(value), textBytesOf(value));
+}
+
+function textBytesOf(value: Value): number {
+  return value.kind === "vector" ? (value.textBytes ?? 0) : 0;
 }
 
 async function evaluateNode(plan: Plan, scope: Scope): Promise<Value> {
@@ -109,9 +118,10 @@ async function evaluateNode(plan: Plan, scope: Scope): Promise<Value> {
     case "call": {
       const relabel = relabelingOf(plan.func, textsOf(plan.args));
       const args = await evaluateAll(plan.args, scope);
+      const { budget } = scope.run;
+      const relabeled = relabel && (await budget.inSlices(relabel(columnsOf(args[0]!), budget)));
       release(scope, ...args);
-      if (relabel !== undefined) return { kind: "vector", columns: relabel(columnsOf(args[0]!)) };
-      return callFunction(plan, args.map(met), scope);
+      return relabeled ?? callFunction(plan, args.map(met), scope);
     }
     case "aggregate":
       return evaluateAggregate(plan, scope);
@@ -206,7 +216,7 @@ async function evaluateChain(plan: ChainPlan, scope: Scope): Promise<Value> {
       // What an operator notes comes behind its own operands' annotations and before the next one's.
       const right = take(operands[i]!, scope);
       const result: Value = evaluateBinary(batch[i]!.node, met(left), met(right), scope);
-      scope.run.budget.hold(pointsOf(result));
+      hold(scope, result);
       release(scope, left, right);
       left = result;
     }
@@ -243,6 +253,7 @@ async function evaluateAggregate(plan: AggregatePlan, scope: Scope): Promise<Val
   let columns = asMet(columnsOf(values.at(-1)!));
   const { count } = scope.grid;
   const { notes } = scope;
+  const { budget } = scope.run;
   if (FLOATS_ONLY.has(expr.op)) {
     const k = expr.op === "topk" || expr.op === "bottomk" ? scalarOf(values[0]!) : undefined;
     if (meetsAny(histogramColumns(columns), k))
@@ -259,14 +270,14 @@ async function evaluateAggregate(plan: AggregatePlan, scope: Scope): Promise<Val
       return { kind: "vector", columns: aggregateQuantile(expr, columns, phi, count) };
     }
     case "count_values":
-      return { kind: "vector", columns: countValues(expr, label, columns, count, scope.run.budget) };
+      return { kind: "vector", columns: await budget.inSlices(countValues(expr, label, columns, count, budget)) };
     case "topk":
     case "bottomk":
     case "limitk": {
       const k = scalarOf(values[0]!);
       if (checkCounts(k) === "none") return { kind: "vector", columns: [] };
       const keep = expr.op === "limitk" ? keepFirst : keepBest;
-      return { kind: "vector", columns: keep(expr, columns, k, count) };
+      return { kind: "vector", columns: await budget.inSlices(keep(expr, columns, k, count)) };
     }
     case "limit_ratio":
       return { kind: "vector", columns: limitRatio(expr, columns, scalarOf(values[0]!), scope) };

@@ -9,7 +9,8 @@ import {
   setLabel,
 } from "../model/index.ts";
 import { mergeEachKind } from "./both-kinds.ts";
-import type { Column } from "./column.ts";
+import type { Budget } from "./budget.ts";
+import type { Column, VectorValue } from "./column.ts";
 
 /** A match's groups: by number, and by name ("" for a group that does not exist or did not take part). */
 interface Groups {
@@ -17,8 +18,16 @@ interface Groups {
   byName(name: string): string;
 }
 
-/** Changes labels. Errors: ExecutionError when series become equal that overlap; others that do are joined. */
-export type Relabeling = (columns: readonly Column[]) => readonly Column[];
+/**
+ * Changes labels, a column in each step. Errors: ExecutionError when series become equal that overlap, others that do are joined; LimitError when the
+ * new texts are more than the budget has room for.
+ */
+export type Relabeling = (columns: readonly Column[], budget: Budget) => Generator<void, VectorValue>;
+
+/** What a text takes beside its characters: the string, its place among the labels. */
+const TEXT_BYTES = 32;
+/** Characters of a text are held twice: in the label, and in the key by which equal label sets are found. */
+const COPIES = 2;
 
 /**
  * What label_replace or label_join with these texts does to a vector; undefined for other functions. Texts are checked before
@@ -37,11 +46,12 @@ function labelReplace(destination: string, replacement: string, source: string, 
   if (!isLabelName(destination)) {
     throw new ExecutionError(`invalid destination label name in label_replace(): ${destination}`);
   }
-  const replaced = (column: Column): Column => {
-    const groups = match(labelValue(column.labels, source));
-    return groups === undefined ? column : relabel(column, destination, expand(replacement, groups));
-  };
-  return (columns) => mergeEachKind(columns.map(replaced));
+  const template = new Template(replacement);
+  return (columns, budget) =>
+    relabelEach(columns, budget, destination, "", (labels) => {
+      const groups = match(labelValue(labels, source));
+      return groups && template.expand(groups);
+    });
 }
 
 function labelJoin(destination: string, separator: string, sources: readonly string[]): Relabeling {
@@ -51,8 +61,37 @@ function labelJoin(destination: string, separator: string, sources: readonly str
   if (!isLabelName(destination)) {
     throw new ExecutionError(`invalid destination label name in label_join(): ${destination}`);
   }
-  const joined = (labels: Labels) => sources.map((source) => labelValue(labels, source)).join(separator);
-  return (columns) => mergeEachKind(columns.map((column) => relabel(column, destination, joined(column.labels))));
+  const partsOf = (labels: Labels) => sources.map((source) => labelValue(labels, source));
+  return (columns, budget) => relabelEach(columns, budget, destination, separator, partsOf);
+}
+
+/** Sets a label to the parts of its text, joined; undefined parts leave it as it is. */
+function* relabelEach(
+  columns: readonly Column[],
+  budget: Budget,
+  name: string,
+  separator: string,
+  partsOf: (labels: Labels) => readonly string[] | undefined,
+): Generator<void, VectorValue> {
+  const out: Column[] = [];
+  let textBytes = 0;
+  for (const column of columns) {
+    const parts = partsOf(column.labels);
+    if (parts === undefined) out.push(column);
+    else {
+      // A text that cannot be held is refused before it is built.
+      let length = separator.length * (parts.length - 1);
+      for (const part of parts) length += part.length;
+      const bytes = COPIES * length + TEXT_BYTES;
+      budget.hold(0, bytes);
+      textBytes += bytes;
+      out.push(relabel(column, name, parts.join(separator)));
+    }
+    yield;
+  }
+  // The result is counted by whoever asked for it.
+  budget.release(0, textBytes);
+  return { kind: "vector", columns: mergeEachKind(out), textBytes };
 }
 
 /** Any text is a label name but the empty one and such as no UTF-8 has (whose bytes are unpaired surrogates here). */
@@ -88,11 +127,31 @@ function matcherOf(pattern: string): (text: string) => Groups | undefined {
 // $$, $name and ${name}; a name is as long as it can be, so `$1x` is the group "1x".
 const REFERENCE = /\$(?:(\$)|([\p{L}\p{Nd}_]+)|\{([\p{L}\p{Nd}_]+)\})/gu;
 
-/** Go's Regexp.Expand. A reference to a group that does not exist is empty; a lone $ stands for itself. */
-function expand(template: string, groups: Groups): string {
-  return template.replace(REFERENCE, (_, dollar: string | undefined, bare?: string, braced?: string) => {
-    if (dollar !== undefined) return "$";
-    const name = bare ?? braced!;
-    return /^\d+$/.test(name) ? groups.byNumber(Number(name)) : groups.byName(name);
-  });
+/** What Go's Regexp.Expand expands. A reference to a group that does not exist is empty; a lone $ stands for itself. */
+class Template {
+  /** Text, or the place of a reference among the references. */
+  private readonly parts: (string | number)[] = [];
+  /** Names and numbers of groups, each once. */
+  private readonly references: string[] = [];
+
+  constructor(text: string) {
+    const places = new Map<string, number>();
+    let end = 0;
+    for (const { 0: found, 1: dollar, 2: bare, 3: braced, index } of text.matchAll(REFERENCE)) {
+      if (index > end) this.parts.push(text.slice(end, index));
+      end = index + found.length;
+      const name = bare ?? braced!;
+      if (dollar === undefined && !places.has(name)) places.set(name, this.references.push(name) - 1);
+      this.parts.push(dollar ?? places.get(name)!);
+    }
+    if (end < text.length) this.parts.push(text.slice(end));
+  }
+
+  /** Parts of the text, in order. */
+  expand(groups: Groups): string[] {
+    const found = this.references.map((name) =>
+      /^\d+$/.test(name) ? groups.byNumber(Number(name)) : groups.byName(name),
+    );
+    return this.parts.map((part) => (typeof part === "string" ? part : found[part]!));
+  }
 }

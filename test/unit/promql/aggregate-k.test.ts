@@ -2,6 +2,7 @@
 // first, and of equal values the same whichever way the members come.
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { SeededRandom } from "../../../libs/env/index.ts";
 import { keepBest } from "../../../libs/promql/aggregate-k.ts";
 import type { Column } from "../../../libs/promql/column.ts";
 
@@ -22,6 +23,14 @@ function isBefore(op: string, a: number, b: number): number {
   return op === "topk" ? -order : order;
 }
 
+/** What is left when all steps of a work are done. */
+function done<T>(work: Generator<void, T>): T {
+  for (;;) {
+    const step = work.next();
+    if (step.done === true) return step.value;
+  }
+}
+
 test("each group keeps its best at each step, NaNs last", () => {
   fc.assert(
     fc.property(
@@ -39,7 +48,9 @@ test("each group keeps its best at each step, NaNs last", () => {
         for (const column of columns) if (!mixed.includes(column)) mixed.push(column);
         const expr = { op, grouping: ["group"], without: false } as const;
         const keptOf = (all: readonly Column[], step: number) =>
-          keepBest(expr, all, Float64Array.from(ks), STEPS).filter(({ present }) => present === null || present[step]);
+          done(keepBest(expr, all, Float64Array.from(ks), STEPS)).filter(
+            ({ present }) => present === null || present[step],
+          );
         for (let step = 0; step < STEPS; step++) {
           const inGroup = (all: readonly Column[], group: string) =>
             all.filter(({ labels, present }) => labels[1] === group && present?.[step] !== 0);
@@ -58,4 +69,31 @@ test("each group keeps its best at each step, NaNs last", () => {
     ),
     { numRuns: 2000 },
   );
+});
+
+test("of many the best are those that sorting puts first, whether values tie or not, and in an instant query in this order", () => {
+  const random = new SeededRandom(11);
+  for (const distinct of [50, 1e9]) {
+    const columns = Array.from({ length: 500 }, (_, i): Column => {
+      const value = i % 50 === 0 ? Number.NaN : Math.floor((random.u32() / 2 ** 32) * distinct);
+      const labels = ["i", String(i).padStart(3, "0")];
+      return { labels, values: Float64Array.of(value, -value), present: null, dropName: false };
+    });
+    for (const op of ["topk", "bottomk"] as const) {
+      for (const k of [1, 64, 65, 300, 489, 490, 495, 499, 500, 1e18]) {
+        const expr = { op, grouping: [], without: false } as const;
+        const sorted = (step: number) => columns.map(({ values }) => values[step]!).sort((a, b) => isBefore(op, a, b));
+        const instant = columns.map((column) => ({ ...column, values: column.values.subarray(0, 1) }));
+        const first = done(keepBest(expr, instant, Float64Array.of(k), 1));
+        expect(first.map(({ values }) => values[0]!)).toEqual(sorted(0).slice(0, k));
+        const kept = done(keepBest(expr, columns, Float64Array.of(k, k), 2));
+        for (const step of [0, 1]) {
+          const values = kept
+            .filter(({ present }) => present === null || present[step] === 1)
+            .map((c) => c.values[step]!);
+          expect(values.sort((a, b) => isBefore(op, a, b))).toEqual(sorted(step).slice(0, k));
+        }
+      }
+    }
+  }
 });
