@@ -215,6 +215,7 @@ export const METRICS = {
   },
   tidemark_queries_running: { type: "gauge", help: "Queries being evaluated." },
   tidemark_queries_waiting: { type: "gauge", help: "Queries waiting for one of --query-concurrency places." },
+  tidemark_query_answers_bytes: { type: "gauge", help: "Memory of results that clients are reading." },
   tidemark_queries_refused_total: {
     type: "counter",
     labels: ["reason"],

@@ -33,6 +33,7 @@ export function selectApi(
     facts: { ...facts, flags: flagTexts(values) },
     seriesMax: values.querySeriesMax,
     bytesMax: values.queryBytesMax,
+    answersMax: values.queryAnswersMax,
     stepsMax: values.queryStepsMax,
     slowMs: values.slowQuery,
     onSlow: (record) => log.warn(record, "slow query"),

@@ -143,6 +143,7 @@ async function run(
     samplesMax: 10_000_000,
     seriesMax: 100_000,
     bytesMax: 64 * MIB,
+    answersMax: 64 * MIB,
     stepsMax: 11_000,
     readSamplesMax: 1_000_000,
     readBytesMax: MIB,

@@ -161,7 +161,7 @@ function answer(
   }
   const seconds = (performance.now() - started) / 1000;
   const stats = asked === "" ? "" : renderStats(result, seconds, asked === "all" && perStepStats ? steps : undefined);
-  return renderResult(value, stats, { warnings, infos: result.infos }, result.trace);
+  return runner.answers.hold(value, renderResult(value, stats, { warnings, infos: result.infos }, result.trace));
 }
 
 function truncated(value: QueryValue, limit: number): QueryValue {

@@ -96,7 +96,7 @@ export function createSelectApi(options: SelectOptions): SelectApi {
   return { routes: [...routes, openApiRoute(routes, options.version)], readings: () => readings(runner) };
 }
 
-function readings({ counters, gate }: QueryRunner): Readings {
+function readings({ counters, gate, answers }: QueryRunner): Readings {
   return {
     tidemark_query_duration_seconds: Object.entries(counters.durations).map(([kind, value]) => ({
       labels: { kind },
@@ -104,6 +104,7 @@ function readings({ counters, gate }: QueryRunner): Readings {
     })),
     tidemark_queries_running: gate.running,
     tidemark_queries_waiting: gate.waiting,
+    tidemark_query_answers_bytes: answers.bytes,
     tidemark_queries_refused_total: [...counters.refused].map(([reason, value]) => ({ labels: { reason }, value })),
     tidemark_query_limits_total: [...counters.limits].map(([limit, value]) => ({ labels: { limit }, value })),
     tidemark_queries_slow_total: counters.slow,

@@ -4,6 +4,7 @@ import type { QueryProgress } from "../../libs/promql/index.ts";
 import { DurationHistogram, type Exchange } from "../../libs/runtime/index.ts";
 import { ActiveQueries, type ActiveQuery, type QueryRecord } from "./active-queries.ts";
 import { QueryGate } from "./gate.ts";
+import { HeldAnswers } from "./held-answers.ts";
 
 export interface QueryLimits {
   /** The longest a query may take, waiting included; a request can only ask for less. */
@@ -15,6 +16,8 @@ export interface QueryLimits {
   /** Series one query may select, and bytes of points it may hold. */
   readonly seriesMax: number;
   readonly bytesMax: number;
+  /** Memory of all results together that clients are reading. */
+  readonly answersMax: number;
   /** A query that takes as long is slow; 0: none is. */
   readonly slowMs: number;
   /** Hears of slow queries. */
@@ -52,6 +55,7 @@ export class QueryRunner {
   };
   readonly gate: QueryGate;
   readonly queries = new ActiveQueries();
+  readonly answers: HeldAnswers;
   readonly #limits: QueryLimits;
   readonly #nowMs: () => number;
 
@@ -59,6 +63,7 @@ export class QueryRunner {
     this.#limits = limits;
     this.#nowMs = nowMs;
     this.gate = new QueryGate(limits.concurrency, limits.queueMax);
+    this.answers = new HeldAnswers(limits.answersMax, () => this.countLimit("query-answers-max"));
   }
 
   /**

@@ -1,4 +1,5 @@
 // test/unit/select/queries.test.ts: running and slow queries: shown, stopped, logged; traces; limits by their names.
+import { type IncomingMessage, request } from "node:http";
 import { afterEach, describe, expect, test } from "vitest";
 import { labelsFromRecord, type Queryable, type QueryContext } from "../../../libs/model/index.ts";
 import { fanOut, type QueryRecord } from "../../../services/select/index.ts";
@@ -51,7 +52,7 @@ afterEach(async () => {
 });
 
 const until = async (condition: () => boolean | Promise<boolean>): Promise<void> => {
-  for (let i = 0; i < 500 && !(await condition()); i++) await new Promise((resolve) => setTimeout(resolve, 5));
+  for (let i = 0; i < 2000 && !(await condition()); i++) await new Promise((resolve) => setTimeout(resolve, 5));
   expect(await condition()).toBe(true);
 };
 
@@ -280,6 +281,46 @@ describe("limits stop queries with their names", () => {
     await until(() => storage.running === 0);
     const { tidemark_queries_running: running, tidemark_queries_waiting: waiting } = select.api.readings();
     expect([running, waiting]).toEqual([0, 0]);
+  });
+
+  test("query-answers-max: long answers beside those that clients do not read are refused, short ones and the first are not", async () => {
+    const storage = storageOf(20);
+    const select = await openSelect({ queryable: () => storage, answersMax: 1000 });
+    open = select;
+    const held = () => select.api.readings().tidemark_query_answers_bytes as number;
+    // More than the sockets on both sides take: some 20 MB.
+    const copies = Array.from({ length: 40 }, (_, i) => `label_replace(m, "x", "${i}", "", "")`);
+    const long = range(`1 + (${copies.join(" or ")})`, 1780);
+    const reader = request({ ...select.server.address, path: long });
+    const response = new Promise<IncomingMessage>((resolve) => reader.once("response", resolve));
+    reader.end();
+    (await response).pause();
+    await until(() => held() > 1000);
+    const refused = await select.ask(long);
+    expect([refused.status, refused.body.toString()]).toEqual([429, expect.stringContaining("--query-answers-max")]);
+    expect(select.api.readings().tidemark_query_limits_total).toEqual([
+      { labels: { limit: "query-answers-max" }, value: 1 },
+    ]);
+    expect((await select.ask(range("m"))).status).toBe(200);
+    let bytes = 0;
+    (await response).on("data", (part: Buffer) => {
+      bytes += part.length;
+    });
+    (await response).resume();
+    await until(() => held() === 0);
+    await until(() => reader.closed);
+    expect(bytes).toBeGreaterThan(10e6);
+    const again = await select.ask(long);
+    expect([again.status, again.body.length, held()]).toEqual([200, bytes, 0]);
+    // A client that hangs up holds nothing.
+    const leaving = request({ ...select.server.address, path: long });
+    leaving.once("response", (answer) => {
+      answer.pause();
+      void until(() => held() > 0).then(() => leaving.destroy());
+    });
+    leaving.on("error", () => undefined).end();
+    await until(() => leaving.destroyed);
+    await until(() => held() === 0);
   });
 
   test("every storage hears the limits", async () => {

@@ -6,7 +6,7 @@ import { createSelectApi, type SelectApi, type SelectOptions } from "../../../se
 
 /** Limits that no test meets by accident. */
 export const WIDE = {
-  ...{ seriesMax: 1e6, bytesMax: 1 << 30, stepsMax: 11_000, slowMs: 0, onSlow: () => undefined },
+  ...{ seriesMax: 1e6, bytesMax: 1 << 30, answersMax: 1 << 30, stepsMax: 11_000, slowMs: 0, onSlow: () => undefined },
   ...{ timeoutMs: 60_000, concurrency: 20, queueMax: 200, samplesMax: 50e6 },
   ...{ bodyMaxBytes: 1 << 20, readSamplesMax: 50e6, readBytesMax: 64 << 20 },
 } as const;
