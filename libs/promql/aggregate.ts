@@ -13,6 +13,9 @@ import { Grouping, PartialAggregator } from "./partial.ts";
 import { quantileOf } from "./quantile.ts";
 import { averageHistogram } from "./rollup-histogram-sum.ts";
 
+/** Points of a quantile between two looks at the time. */
+const POINTS_PER_STEP = 4096;
+
 /** The parts of an aggregation expression that matter here. */
 export interface Aggregation {
   readonly op: AggregateOp;
@@ -78,13 +81,17 @@ function eachGroup(
   const out: Column[] = [];
   for (const { labels, members } of groupColumns(expr, columns)) {
     const result = aggregate(members);
-    if (result === undefined) continue;
-    const { values, present, histograms } = result;
-    const dropName = dropsName(members, present, values.length);
-    if (histograms === undefined) out.push({ labels, values, present, dropName });
-    else out.push({ labels, values, present, dropName, histograms });
+    if (result !== undefined) out.push(groupColumn(labels, members, result));
   }
   return out;
+}
+
+function groupColumn(labels: Labels, members: readonly Column[], result: NonNullable<GroupResult>): Column {
+  const { values, present, histograms } = result;
+  const dropName = dropsName(members, present, values.length);
+  return histograms === undefined
+    ? { labels, values, present, dropName }
+    : { labels, values, present, dropName, histograms };
 }
 
 /** Whether a group loses its name: when a member does that had a part in its last result, as in Prometheus. */
@@ -181,26 +188,34 @@ function present(values: Float64Array, n: Float64Array): GroupResult {
   return flags.includes(1) ? { values, present: normalizePresent(flags) } : undefined;
 }
 
-/** quantile(φ, …); φ holds one value per step. */
-export function aggregateQuantile(
+/** quantile(φ, …); φ holds one value per step. A step of the work is some points. */
+export function* aggregateQuantile(
   expr: Aggregation,
   columns: readonly Column[],
   phi: Float64Array,
   count: number,
-): Column[] {
-  return eachGroup(expr, columns, (members) => {
+): Generator<void, Column[]> {
+  const out: Column[] = [];
+  let points = 0;
+  for (const { labels, members } of groupColumns(expr, columns)) {
     const scratch = new Float64Array(members.length);
-    const out = new Float64Array(count);
+    const values = new Float64Array(count);
     const sizes = new Float64Array(count);
     for (let s = 0; s < count; s++) {
       let n = 0;
       for (const column of members) if (hasPoint(column.present, s)) scratch[n++] = column.values[s]!;
       if (n === 0) continue;
-      out[s] = quantileOf(phi[s]!, scratch, n);
+      values[s] = quantileOf(phi[s]!, scratch, n);
       sizes[s] = n;
+      points += n;
+      if (points < POINTS_PER_STEP) continue;
+      points = 0;
+      yield;
     }
-    return present(out, sizes);
-  });
+    const result = present(values, sizes);
+    if (result !== undefined) out.push(groupColumn(labels, members, result));
+  }
+  return out;
 }
 
 /**

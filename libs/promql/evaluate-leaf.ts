@@ -291,13 +291,13 @@ function endOf({ atMs, offsetMs }: SubqueryPlan, grid: Grid): number {
 }
 
 /** A range function over a subquery whose expression has been evaluated on `inner`. */
-export function evaluateRange(
+export function* evaluateRange(
   plan: RangePlan,
   placement: Placement,
   inner: Grid,
   series: readonly Column[],
   scope: Scope,
-): VectorValue {
+): Generator<void, VectorValue> {
   const { source, rollup, keepsName } = plan;
   const { grid, args } = placement;
   const { run } = scope;
@@ -311,6 +311,7 @@ export function evaluateRange(
   const check = rollup === "double_exponential_smoothing" ? factorCheck(args, grid.count) : undefined;
   const columns: Column[] = [];
   for (const { column, apart } of pairsOf(series) ?? series.map((column) => ({ column, apart: undefined }))) {
+    yield;
     const values = new Float64Array(grid.count);
     const present = new Uint8Array(grid.count);
     const isMixed = column.histograms !== undefined || apart !== undefined;

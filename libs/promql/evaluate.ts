@@ -168,7 +168,7 @@ async function evaluateOverSubquery(plan: RangePlan, scope: Scope): Promise<Valu
   const child = await evaluate(plan.source.child, { ...scope, ...inside, counts });
   budget.release(inner.count);
   release(scope, child, ...params);
-  return evaluateRange(plan, placement, inner, columnsOf(child), scope);
+  return budget.inSlices(evaluateRange(plan, placement, inner, columnsOf(child), scope));
 }
 
 /** Evaluates operands at the same time; their annotations are merged in the order of the operands. */
@@ -267,7 +267,7 @@ async function evaluateAggregate(plan: AggregatePlan, scope: Scope): Promise<Val
     case "quantile": {
       const phi = scalarOf(values[0]!);
       warnAboutQuantiles(expr, phi, scope);
-      return { kind: "vector", columns: aggregateQuantile(expr, columns, phi, count) };
+      return { kind: "vector", columns: await budget.inSlices(aggregateQuantile(expr, columns, phi, count)) };
     }
     case "count_values":
       return { kind: "vector", columns: await budget.inSlices(countValues(expr, label, columns, count, budget)) };

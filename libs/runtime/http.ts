@@ -43,7 +43,7 @@ const HEADERS_TIMEOUT_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 120_000;
 /** Longer than the 5 min after which Prometheus closes idle connections: we should not be the one who closes them. */
 const KEEP_ALIVE_TIMEOUT_MS = 330_000;
-const HEADER_BYTES_MAX = 64 * 1024;
+const HEADER_BYTES_MAX = 256 * 1024;
 /** Large enough for four chunks of an answer on their way to the socket. */
 const SOCKET_BUFFER_BYTES = 256 * 1024;
 const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));

@@ -163,6 +163,7 @@ const RAW: readonly (readonly [string, string, string, string])[] = [
   ],
   ["absurdly large", post("Content-Length: 9007199254740991\r\n"), "HTTP/1.1 413", "--test-max"],
   ["header of 1 MB", `GET /plain HTTP/1.1\r\n${HOST}X-Big: ${"x".repeat(1 << 20)}\r\n\r\n`, "HTTP/1.1 431", ""],
+  ["path of 200 KB", get(`/plain?x=${"x".repeat(200_000)}`), "HTTP/1.1 200", "plain"],
   ["absolute form", get("http://other:9/plain"), "HTTP/1.1 200", "plain"],
   ["absolute form without path", get("http://other:9"), "HTTP/1.1 404", ""],
   ["absolute form, odd scheme", get("ftp://other/plain"), "HTTP/1.1 200", "plain"],
