@@ -8,7 +8,7 @@ import type { Router } from "./router.ts";
 import { readSide, type SideRequest } from "./side-intake.ts";
 import { SidePlaces } from "./side-places.ts";
 
-/** What became of a request's side data. Counts are exact when there is no problem, else what surely is stored. */
+/** What became of a request's side data. Counts are exact when there is no problem and nothing is refused, else what surely is stored. */
 export interface SideOutcome {
   readonly histograms: number;
   readonly exemplars: number;
@@ -67,9 +67,18 @@ export class SideDelivery {
       refusals.add(rejection.kind, Math.ceil(count / ranks), rejection.reason, rejection.text);
     }
     if (problem === undefined) noteStarts(request);
-    const share = (count: number): number =>
-      ranks === 1 ? count : problem === undefined ? Math.floor(count / ranks) : 0;
-    return { histograms: share(stored.histogram), exemplars: share(stored.exemplar), problem };
+    const refused = new Set(Array.from(rejected.values(), ({ rejection }) => rejection.kind));
+    const written = (kind: SideRejection["kind"], read: number): number => {
+      // All of them, those that came twice, too: they were sent once, and each counts, as a float does.
+      if (problem === undefined && !refused.has(kind)) return read;
+      if (ranks === 1) return stored[kind];
+      return problem === undefined ? Math.floor(stored[kind] / ranks) : 0;
+    };
+    return {
+      histograms: written("histogram", request.histograms),
+      exemplars: written("exemplar", request.exemplars),
+      problem,
+    };
   }
 }
 

@@ -190,6 +190,18 @@ describe("histograms", () => {
     expect(writtenCounts(reply)).toEqual([0, 0, 0]);
   });
 
+  test.each([1, 2])("what a request has twice counts twice, with %i copies", async (copies) => {
+    const h = await startInsert(makeStorages(copies), { replicationFactor: copies });
+    const exemplar = Buffer.concat([field(1, Buffer.concat([varint(5), varint(6)])), varintField(3, T)]);
+    const twice = [GOOD, GOOD].map((one) => field(3, histogramMessage(one)));
+    const body = v2("h", [...twice, ...[1, 2, 3].map(() => field(4, exemplar))]);
+    expect(writtenCounts(await h.send(2, body))).toEqual([0, 2, 3]);
+    expect(ledger(h.storages[0]!)[H]).toMatchObject({ histograms: [{ timeMs: T }], exemplars: [{ timeMs: T }] });
+    h.storages[0]!.rejectSide = () => [{ kind: "histogram", reason: "future", count: 1, text: "too late" }];
+    expect(writtenCounts(await h.send(2, body)).slice(2)).toEqual([3]);
+    expect(writtenCounts(await h.send(2, body))[1]).toBe(0);
+  });
+
   test("a storage that is away or fails: 503, to come again", async () => {
     const h = await startInsert(makeStorages(1));
     h.storages[0]!.failures.push(new UnavailableError("full disk"));
