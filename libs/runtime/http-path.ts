@@ -38,6 +38,16 @@ export function decodeSegment(segment: string): string {
   }
 }
 
+/** A path, or a part of it, as literal routes spell it; what no route can mean stays as it is. */
+export function decodeLiteral(path: string): string {
+  if (!path.includes("%")) return path;
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
+}
+
 /** A pattern such as `/api/v1/label/:name/values`: literal segments and named ones, which match any one segment. */
 export class PathPattern {
   readonly #segments: readonly string[];
@@ -51,13 +61,17 @@ export class PathPattern {
     return !this.#segments.some((s) => s.startsWith(":"));
   }
 
-  /** The decoded named segments of a path, or undefined when the path is another. */
-  match(segments: readonly string[]): Record<string, string> | undefined {
-    if (segments.length !== this.#segments.length) return undefined;
-    for (let i = 0; i < segments.length; i++) {
+  /** Whether a path is of this form. */
+  matches(segments: readonly string[]): boolean {
+    if (segments.length !== this.#segments.length) return false;
+    return segments.every((segment, i) => {
       const want = this.#segments[i]!;
-      if (want.startsWith(":") ? segments[i] === "" : segments[i] !== want) return undefined;
-    }
+      return want.startsWith(":") ? segment !== "" : decodeLiteral(segment) === want;
+    });
+  }
+
+  /** The decoded named segments of a path that matches. Errors: HttpError 400 as decodeSegment. */
+  paramsOf(segments: readonly string[]): Record<string, string> {
     const params: Record<string, string> = Object.create(null);
     this.#segments.forEach((s, i) => {
       if (s.startsWith(":")) params[s.slice(1)] = decodeSegment(segments[i]!);

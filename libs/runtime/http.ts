@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { UnavailableError } from "../model/index.ts";
 import { answerError, type ErrorAnswer } from "./http-errors.ts";
 import { type AnswerHead, Exchange } from "./http-exchange.ts";
-import { PathPattern, parseTarget, type Target } from "./http-path.ts";
+import { decodeLiteral, PathPattern, parseTarget, type Target } from "./http-path.ts";
 import { HttpStats } from "./http-stats.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import type { Logger } from "./log.ts";
@@ -50,7 +50,8 @@ const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze(Object.create(
 
 interface Found {
   readonly route: Route;
-  readonly params: Readonly<Record<string, string>>;
+  /** Undefined for literal routes. */
+  readonly pattern: PathPattern | undefined;
 }
 
 /** A listening server. Create with `listenHttp`. */
@@ -146,7 +147,10 @@ export class HttpServer {
       const found = this.#find(exchange, target);
       if (found !== undefined) {
         route = found.route;
-        if (found.params !== NO_PARAMS) exchange = this.#exchange(request, response, target, found.params);
+        if (found.pattern !== undefined) {
+          const params = found.pattern.paramsOf(segmentsOf(target));
+          exchange = this.#exchange(request, response, target, params);
+        }
         await this.#run(exchange, route);
       }
     } catch (error) {
@@ -174,23 +178,23 @@ export class HttpServer {
   #find(exchange: Exchange, target: Target): Found | undefined {
     const method = exchange.request.method!;
     const allowed: Route[] = [];
-    const literal = this.#literal.get(target.path);
+    const literal = this.#literal.get(decodeLiteral(target.path));
     if (literal !== undefined) {
       for (const route of literal) {
-        if ((route.methods as readonly string[]).includes(method)) return { route, params: NO_PARAMS };
+        if ((route.methods as readonly string[]).includes(method)) return { route, pattern: undefined };
         allowed.push(route);
       }
     } else {
-      const segments = target.path.split("/").slice(1);
+      const segments = segmentsOf(target);
       for (const { pattern, route } of this.#patterns) {
-        const params = pattern.match(segments);
-        if (params === undefined) continue;
-        if ((route.methods as readonly string[]).includes(method)) return { route, params };
+        if (!pattern.matches(segments)) continue;
+        if ((route.methods as readonly string[]).includes(method)) return { route, pattern };
         allowed.push(route);
       }
     }
     const allow = [...new Set(allowed.flatMap((r) => r.methods)), "OPTIONS"].join(", ");
-    if (method === "OPTIONS") exchange.empty(204, ["Allow", allow, ...(allowed[0]?.optionsHeaders ?? [])]);
+    const isKnown = allowed.length > 0 || exchange.request.url === "*";
+    if (method === "OPTIONS" && isKnown) exchange.empty(204, ["Allow", allow, ...(allowed[0]?.optionsHeaders ?? [])]);
     else if (allowed.length > 0) exchange.text(405, "Method Not Allowed", ["Allow", allow]);
     else exchange.text(404, "404 page not found");
     return undefined;
@@ -212,6 +216,10 @@ export class HttpServer {
     if (route?.fail === undefined) exchange.text(answer.status, answer.message, headers);
     else route.fail(exchange, answer, headers);
   }
+}
+
+function segmentsOf({ path }: Target): string[] {
+  return path.split("/").slice(1);
 }
 
 /** Creates a server and starts to listen. Errors: UnavailableError when the address cannot be had. */

@@ -1,5 +1,6 @@
 // services/select/api.ts: what the endpoints of Prometheus' HTTP API share: parameters in, one JSON envelope out.
 // Every path exists twice: as it is (tenant by header), and below /select/<tenant>/prometheus.
+import { InvalidError } from "../../libs/model/index.ts";
 import { type Exchange, type Route, requestTenant } from "../../libs/runtime/index.ts";
 import { Form } from "./form.ts";
 import { renderError } from "./json.ts";
@@ -28,6 +29,7 @@ export interface Endpoint {
 
 const JSON_TYPE = "application/json";
 const FORM_TYPE = "application/x-www-form-urlencoded";
+const MULTIPART_TYPE = "multipart/form-data";
 const CORS_HEADERS = [
   "Access-Control-Allow-Headers",
   "Accept, Authorization, Content-Type, Origin",
@@ -74,12 +76,27 @@ async function handle(exchange: Exchange, endpoint: Endpoint, bodyMaxBytes: numb
   else await exchange.stream(200, JSON_TYPE, answer, headers);
 }
 
-/** The form of a POST or PUT; other bodies carry no parameters and are not read. */
+/** The form of a POST or PUT, URL-encoded; other bodies carry no parameters and are not read. */
 async function formBody(exchange: Exchange, bodyMaxBytes: number): Promise<string> {
   if (exchange.request.method !== "POST" && exchange.request.method !== "PUT") return "";
-  const type = exchange.header("content-type") ?? "";
-  if (type.split(";")[0]!.trim().toLowerCase() !== FORM_TYPE) return "";
-  return exchange.readText(bodyMaxBytes, "--query-body-max");
+  const contentType = exchange.header("content-type") ?? "";
+  const type = contentType.split(";")[0]!.trim().toLowerCase();
+  if (type === FORM_TYPE) return exchange.readText(bodyMaxBytes, "--query-body-max");
+  if (type !== MULTIPART_TYPE) return "";
+  const body = Buffer.concat(await exchange.readParts(bodyMaxBytes, "--query-body-max"));
+  return multipartForm(body, contentType);
+}
+
+/** The fields of a multipart form, as `curl -F` sends them, URL-encoded. Files carry no parameters. */
+async function multipartForm(body: Uint8Array, contentType: string): Promise<string> {
+  const encoded = new URLSearchParams();
+  try {
+    const form = await new Response(body, { headers: { "Content-Type": contentType } }).formData();
+    for (const [name, value] of form) if (typeof value === "string") encoded.append(name, value);
+  } catch {
+    throw new InvalidError("cannot read multipart form: got a malformed body; want parts as its boundary cuts them");
+  }
+  return encoded.toString();
 }
 
 function corsHeaders(exchange: Exchange): readonly string[] {

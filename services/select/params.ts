@@ -12,7 +12,7 @@ const MAX_TIME_TEXT = "292277025-08-18T07:12:54.999999999Z";
 export const MIN_TIME_MS = -Number.MAX_SAFE_INTEGER;
 export const MAX_TIME_MS = Number.MAX_SAFE_INTEGER;
 
-const TIME_FORM = /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})(?:[.,](\d+))?(?:Z|([+-])(\d{2}):(\d{2}))$/;
+const TIME_FORM = /^(\d{4})-(\d{2})-(\d{2})T(\d{1,2}):(\d{2}):(\d{2})(?:[.,](\d+))?(?:Z|([+-])(\d{2}):(\d{2}))$/;
 
 /** `invalid parameter "name": …` */
 export function invalidParameter(name: string, reason: string): InvalidError {

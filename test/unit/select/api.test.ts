@@ -109,6 +109,10 @@ function ask(method: string, path: string, headers: Record<string, string> = {},
 
 const FORM = { "Content-Type": "application/x-www-form-urlencoded" };
 
+const PARTS = { "Content-Type": "multipart/form-data; boundary=b" };
+const part = (name: string, value: string) =>
+  `--b\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`;
+
 // Path below /api/v1/ → data of the answer.
 const GOOD: readonly (readonly [string, unknown])[] = [
   ["query?query=1%2B1&time=4", { resultType: "scalar", result: [4, "2"] }],
@@ -489,6 +493,10 @@ test.each<[string, string, Record<string, string>, number, unknown]>([
   ["query?query=3&time=5", "query=1", { "Content-Type": "text/plain" }, 200, [5, "3"]],
   ["query?query=3&time=5", "", {}, 200, [5, "3"]],
   ["query", "query=1&time=0", { "Content-Type": "Application/X-WWW-Form-Urlencoded; charset=utf-8" }, 200, [0, "1"]],
+  ["query?time=5", part("query", "1+1") + part("time", "4") + part("query", "7") + "--b--\r\n", PARTS, 200, [4, "2"]],
+  ["query", `${part("query", "1")}--c--`, PARTS, 400, undefined],
+  ["query", "query=1", { "Content-Type": "multipart/form-data" }, 400, undefined],
+  ["query", part("pad", "x".repeat(5000)), PARTS, 413, undefined],
   ["query", "", FORM, 400, undefined],
   ["query", `query=1&time=0&pad=${"x".repeat(5000)}`, FORM, 413, undefined],
   ["labels", "match%5B%5D=up", FORM, 200, undefined],
@@ -519,6 +527,12 @@ test("limit cuts and warns; stats appear when asked for", async () => {
   ]);
   const odd = JSON.parse((await ask("GET", `/api/v1/query?query=up&time=${T}&stats=yes`)).body.toString());
   expect(odd.warnings[0]).toContain('value "yes" for parameter "stats" is deprecated');
+});
+
+test("a label name that is not UTF-8 is refused as the API refuses", async () => {
+  const answer = await ask("GET", "/api/v1/label/%ff/values");
+  expect(answer.status).toBe(400);
+  expect(JSON.parse(answer.body.toString())).toMatchObject({ status: "error", errorType: "bad_data" });
 });
 
 test("CORS headers come with an Origin", async () => {

@@ -43,6 +43,7 @@ test.each<[string, number | undefined]>([
   ["2015-02-29T00:00:00Z", undefined],
   ["2015-13-01T00:00:00Z", undefined],
   ["2015-00-01T00:00:00Z", undefined],
+  ["2015-06-03T3:21:58Z", 1433301718000],
   ["2015-06-03T24:00:00Z", undefined],
   ["2015-06-03T13:60:00Z", undefined],
   ["2015-06-03T13:21:58", undefined],
