@@ -7,6 +7,7 @@ import { anyPresent, byLabels, type Column, hasPoint, normalizePresent } from ".
 import { formatGeneral } from "./go-text.ts";
 import { hashFraction } from "./label-hash.ts";
 import { maxGo, minGo } from "./operators.ts";
+import type { Steps } from "./stride.ts";
 
 const INT64_LIMIT = 2 ** 63;
 
@@ -37,7 +38,7 @@ export function extremes(values: Float64Array): { min: number; max: number; hasN
 }
 
 /** Work, a step at a time, that ends with the columns that are kept. */
-type Keeping = Generator<void, Column[]>;
+type Keeping = Steps<Column[]>;
 
 /** topk and bottomk: NaNs only where nothing else is left; of equal values those that Prometheus' heap keeps. */
 export function keepBest(expr: Aggregation, columns: readonly Column[], k: Float64Array, count: number): Keeping {

@@ -12,9 +12,7 @@ import { finishPartials } from "./merge.ts";
 import { Grouping, PartialAggregator } from "./partial.ts";
 import { quantileOf } from "./quantile.ts";
 import { averageHistogram } from "./rollup-histogram-sum.ts";
-
-/** Points of a quantile between two looks at the time. */
-const POINTS_PER_STEP = 4096;
+import { type Steps, Stride } from "./stride.ts";
 
 /** The parts of an aggregation expression that matter here. */
 export interface Aggregation {
@@ -53,12 +51,14 @@ export function aggregateSimply(
   columns: readonly Column[],
   count: number,
   place: NotePlace,
-): Column[] {
+): Steps<Column[]> {
   const op = expr.op as PartialOp;
-  return eachGroup(expr, columns, (members) => {
+  const stride = new Stride();
+  return eachGroup(expr, columns, function* (members) {
     const aggregator = new PartialAggregator({ op, without: false, labels: [] }, count);
     const group = aggregator.groupOf([]);
     for (const { labels, values, present, histograms } of members) {
+      if (stride.isOver(count)) yield;
       if (histograms === undefined) aggregator.add(group, values, present);
       else aggregator.addMixed(group, values, present, histograms, labelValue(labels, METRIC_NAME));
     }
@@ -73,14 +73,14 @@ export function aggregateSimply(
 
 type GroupResult = Pick<StepColumn, "values" | "present" | "histograms"> | undefined;
 
-function eachGroup(
+function* eachGroup(
   expr: Aggregation,
   columns: readonly Column[],
-  aggregate: (members: readonly Column[]) => GroupResult,
-): Column[] {
+  aggregate: (members: readonly Column[]) => Steps<GroupResult>,
+): Steps<Column[]> {
   const out: Column[] = [];
   for (const { labels, members } of groupColumns(expr, columns)) {
-    const result = aggregate(members);
+    const result = yield* aggregate(members);
     if (result !== undefined) out.push(groupColumn(labels, members, result));
   }
   return out;
@@ -154,12 +154,14 @@ function incrementalMean(members: readonly Column[], step: number): number {
 }
 
 /** stddev and stdvar, by Welford's method. A group whose first value is not finite has no variance: NaN. */
-export function aggregateVariance(expr: Aggregation, columns: readonly Column[], count: number): Column[] {
-  return eachGroup(expr, columns, (members) => {
+export function aggregateVariance(expr: Aggregation, columns: readonly Column[], count: number): Steps<Column[]> {
+  const stride = new Stride();
+  return eachGroup(expr, columns, function* (members) {
     const n = new Float64Array(count);
     const mean = new Float64Array(count);
     const squares = new Float64Array(count);
     for (const { values, present } of members) {
+      if (stride.isOver(count)) yield;
       for (let s = 0; s < count; s++) {
         if (!hasPoint(present, s)) continue;
         const value = values[s]!;
@@ -188,15 +190,15 @@ function present(values: Float64Array, n: Float64Array): GroupResult {
   return flags.includes(1) ? { values, present: normalizePresent(flags) } : undefined;
 }
 
-/** quantile(φ, …); φ holds one value per step. A step of the work is some points. */
+/** quantile(φ, …); φ holds one value per step. */
 export function* aggregateQuantile(
   expr: Aggregation,
   columns: readonly Column[],
   phi: Float64Array,
   count: number,
-): Generator<void, Column[]> {
+): Steps<Column[]> {
   const out: Column[] = [];
-  let points = 0;
+  const stride = new Stride();
   for (const { labels, members } of groupColumns(expr, columns)) {
     const scratch = new Float64Array(members.length);
     const values = new Float64Array(count);
@@ -207,10 +209,7 @@ export function* aggregateQuantile(
       if (n === 0) continue;
       values[s] = quantileOf(phi[s]!, scratch, n);
       sizes[s] = n;
-      points += n;
-      if (points < POINTS_PER_STEP) continue;
-      points = 0;
-      yield;
+      if (stride.isOver(n)) yield;
     }
     const result = present(values, sizes);
     if (result !== undefined) out.push(groupColumn(labels, members, result));
@@ -220,7 +219,7 @@ export function* aggregateQuantile(
 
 /**
  * count_values(label, …): one series per group and distinct value, which becomes a label. The label set of the group is
- * found after the value has been set, so that the value's label may be among those grouped by, or replace one. A step of the work is a column.
+ * found after the value has been set, so that the value's label may be among those grouped by, or replace one.
  */
 export function* countValues(
   expr: Aggregation,
@@ -228,7 +227,8 @@ export function* countValues(
   columns: readonly Column[],
   count: number,
   budget: Budget,
-): Generator<void, Column[]> {
+): Steps<Column[]> {
+  const stride = new Stride();
   const grouping = new Grouping(expr.without, expr.without ? expr.grouping : [...expr.grouping, label]);
   const counts: Float64Array[] = [];
   const groupOf = (labels: Labels, text: string): number => {
@@ -256,7 +256,7 @@ export function* countValues(
       const into = counts[group]!;
       into[s] = into[s]! + 1;
     }
-    yield;
+    if (stride.isOver(count)) yield;
   }
   budget.release(counts.length * count);
   return counts.map((values, i) => {

@@ -12,6 +12,7 @@ import {
   tooManySamples,
 } from "../model/index.ts";
 import { QueryProgress } from "./progress.ts";
+import type { Steps } from "./stride.ts";
 
 /** Counters of a query, for its statistics. */
 export interface QueryStats {
@@ -72,7 +73,7 @@ export class Budget {
   /**
    * Does all steps of work that may be long, a slice at a time: what they return. Errors: as check, and whatever a step throws.
    */
-  async inSlices<T>(steps: Generator<void, T>): Promise<T> {
+  async inSlices<T>(steps: Steps<T>): Promise<T> {
     for (let until = this.#now() + SLICE_MS; ; ) {
       const { done, value } = steps.next();
       if (done === true) return value;

@@ -18,9 +18,10 @@ import { matchVectors } from "./matching.ts";
 import { arithmetic, asNumbers, compare, isComparison, isTrim } from "./operators.ts";
 import { combineSets } from "./set-operators.ts";
 import { Slab } from "./slab.ts";
+import { type Steps, Stride } from "./stride.ts";
 
 /** Evaluates `left op right`. Errors: ExecutionError for ambiguous matches and for results that are not distinct. */
-export function evaluateBinary(node: Binary, left: Value, right: Value, scope: Scope): Value {
+export function* evaluateBinary(node: Binary, left: Value, right: Value, scope: Scope): Steps<Value> {
   if (left.kind === "scalar" && right.kind === "scalar") {
     const values = isComparison(node.op)
       ? asNumbers(compare(node.op, left.values, right.values))
@@ -28,29 +29,29 @@ export function evaluateBinary(node: Binary, left: Value, right: Value, scope: S
     return { kind: "scalar", values };
   }
   if (left.kind === "vector" && right.kind === "scalar") {
-    return { kind: "vector", columns: withScalar(node, left.columns, right.values, false, scope) };
+    return { kind: "vector", columns: yield* withScalar(node, left.columns, right.values, false, scope) };
   }
   if (left.kind === "scalar" && right.kind === "vector") {
-    return { kind: "vector", columns: withScalar(node, right.columns, left.values, true, scope) };
+    return { kind: "vector", columns: yield* withScalar(node, right.columns, left.values, true, scope) };
   }
   if (left.kind === "vector" && right.kind === "vector") {
-    return { kind: "vector", columns: betweenVectors(node, left.columns, right.columns, scope) };
+    return { kind: "vector", columns: yield* betweenVectors(node, left.columns, right.columns, scope) };
   }
   throw new InternalError(`cannot evaluate operator: got ${left.kind} ${node.op} ${right.kind}; want numbers`);
 }
 
-function betweenVectors(
+function* betweenVectors(
   node: Binary,
   left: readonly Column[],
   right: readonly Column[],
   scope: Scope,
-): readonly Column[] {
+): Steps<readonly Column[]> {
   const { grid, run, notes, ranged } = scope;
   const matching = node.matching ?? { card: "one-to-one", on: false, labels: [], include: [] };
   // In an instant query with delayed names, equal label sets are found when the names go.
   const look = ranged || !run.delayedNames;
   if (node.op === "and" || node.op === "or" || node.op === "unless") {
-    const columns = combineSets(node.op, matching, left, right, grid.count);
+    const columns = yield* combineSets(node.op, matching, left, right, grid.count);
     return node.op === "or" && look ? mergeSameLabels(columns) : columns;
   }
   const operation = {
@@ -61,23 +62,25 @@ function betweenVectors(
     count: grid.count,
     delayedNames: run.delayedNames,
   };
-  const { columns, distinct } = matchVectors(operation, left, right, notes);
+  const { columns, distinct } = yield* matchVectors(operation, left, right, notes);
   return look && !distinct ? mergeSameLabels(columns) : columns;
 }
 
 /** A vector and a scalar; `swapped` when the scalar stands on the left. */
-function withScalar(
+function* withScalar(
   node: Binary,
   columns: readonly Column[],
   scalar: Float64Array,
   swapped: boolean,
   scope: Scope,
-): readonly Column[] {
+): Steps<readonly Column[]> {
   const { op, bool } = node;
   const out: Column[] = [];
+  const stride = new Stride();
   const stepNotes = new StepNotes();
   const slab = new Slab(scalar.length, columns.length);
   for (let i = 0; i < columns.length; i++) {
+    if (stride.isOver(scalar.length)) yield;
     const column = columns[i]!;
     if (isTrim(op) || column.histograms !== undefined) {
       const result = elementwise(node, column, scalar, swapped, i, stepNotes);

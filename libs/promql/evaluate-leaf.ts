@@ -43,6 +43,7 @@ import { formatFixed } from "./quote.ts";
 import { evaluateRollup } from "./rollup.ts";
 import { evaluateSamples, readsStarts } from "./rollup-samples.ts";
 import type { SeriesSamples } from "./series-samples.ts";
+import type { Steps } from "./stride.ts";
 import { traceLeaf } from "./trace.ts";
 import { createWindowPlan, planWindows, type WindowPlan } from "./window-plan.ts";
 
@@ -140,7 +141,7 @@ async function groupsOf(plan: LeafPlan, leaf: Leaf, result: LeafResult, scope: S
   const { aggregation: _, ...plain } = leaf;
   const series = seriesOf(plan, await scope.run.leaves.evaluate(plain), scope);
   const place = { pos: plan.aggregatedPos, notes: scope.notes };
-  return aggregateSimply({ op, without, grouping }, series, leaf.grid.count, place);
+  return scope.run.budget.inSlices(aggregateSimply({ op, without, grouping }, series, leaf.grid.count, place));
 }
 
 function allFinite({ values, present, histograms }: Column): boolean {
@@ -297,7 +298,7 @@ export function* evaluateRange(
   inner: Grid,
   series: readonly Column[],
   scope: Scope,
-): Generator<void, VectorValue> {
+): Steps<VectorValue> {
   const { source, rollup, keepsName } = plan;
   const { grid, args } = placement;
   const { run } = scope;

@@ -31,6 +31,7 @@ import { ignoredText } from "./leaf-notes.ts";
 import { withoutParens } from "./parens.ts";
 import type { AggregatePlan, ChainPlan, Plan, RangePlan } from "./plan-node.ts";
 import { printExpr } from "./printer.ts";
+import { type Steps, Stride } from "./stride.ts";
 
 /** Aggregations that leave histograms out. */
 const FLOATS_ONLY: ReadonlySet<string> = new Set(["stddev", "stdvar", "quantile", "topk", "bottomk", "min", "max"]);
@@ -121,7 +122,7 @@ async function evaluateNode(plan: Plan, scope: Scope): Promise<Value> {
       const { budget } = scope.run;
       const relabeled = relabel && (await budget.inSlices(relabel(columnsOf(args[0]!), budget)));
       release(scope, ...args);
-      return relabeled ?? callFunction(plan, args.map(met), scope);
+      return relabeled ?? budget.inSlices(callFunction(plan, args.map(met), scope));
     }
     case "aggregate":
       return evaluateAggregate(plan, scope);
@@ -130,7 +131,7 @@ async function evaluateNode(plan: Plan, scope: Scope): Promise<Value> {
     case "negate": {
       const child = await evaluate(plan.child, scope);
       release(scope, child);
-      return negate(child, scope);
+      return scope.run.budget.inSlices(negate(child, scope));
     }
     case "once": {
       if (scope.grid.count === 1) return evaluateNode(plan.child, { ...scope, ranged: false });
@@ -215,7 +216,8 @@ async function evaluateChain(plan: ChainPlan, scope: Scope): Promise<Value> {
     for (let i = 0; i < batch.length; i++) {
       // What an operator notes comes behind its own operands' annotations and before the next one's.
       const right = take(operands[i]!, scope);
-      const result: Value = evaluateBinary(batch[i]!.node, met(left), met(right), scope);
+      const steps = evaluateBinary(batch[i]!.node, met(left), met(right), scope);
+      const result: Value = await scope.run.budget.inSlices(steps);
       hold(scope, result);
       release(scope, left, right);
       left = result;
@@ -226,19 +228,23 @@ async function evaluateChain(plan: ChainPlan, scope: Scope): Promise<Value> {
   return left!;
 }
 
-function negate(child: Value, scope: Scope): Value {
+function* negate(child: Value, scope: Scope): Steps<Value> {
   if (child.kind === "scalar") return { kind: "scalar", values: child.values.map((value) => -value) };
-  const columns = columnsOf(child).map((column) => {
+  const columns: Column[] = [];
+  const stride = new Stride();
+  for (const column of columnsOf(child)) {
+    if (stride.isOver(column.values.length)) yield;
     const negated = { ...column, values: column.values.map((value) => -value) };
-    if (column.histograms === undefined) return negated;
-    return withHistograms(
-      negated,
-      Array.from(column.values, (_, s) => {
-        const histogram = hasPoint(column.present, s) ? histogramOf(column, s) : undefined;
-        return histogram && scale(histogram, -1);
-      }),
-    );
-  });
+    if (column.histograms === undefined) {
+      columns.push(negated);
+      continue;
+    }
+    const histograms = Array.from(column.values, (_, s) => {
+      const histogram = hasPoint(column.present, s) ? histogramOf(column, s) : undefined;
+      return histogram && scale(histogram, -1);
+    });
+    columns.push(withHistograms(negated, histograms));
+  }
   return { kind: "vector", columns: dropNames(columns, scope.run.delayedNames, mergeEachKind) };
 }
 
@@ -263,7 +269,7 @@ async function evaluateAggregate(plan: AggregatePlan, scope: Scope): Promise<Val
   switch (expr.op) {
     case "stddev":
     case "stdvar":
-      return { kind: "vector", columns: aggregateVariance(expr, columns, count) };
+      return { kind: "vector", columns: await budget.inSlices(aggregateVariance(expr, columns, count)) };
     case "quantile": {
       const phi = scalarOf(values[0]!);
       warnAboutQuantiles(expr, phi, scope);
@@ -281,11 +287,10 @@ async function evaluateAggregate(plan: AggregatePlan, scope: Scope): Promise<Val
     }
     case "limit_ratio":
       return { kind: "vector", columns: limitRatio(expr, columns, scalarOf(values[0]!), scope) };
-    default:
-      return {
-        kind: "vector",
-        columns: aggregateSimply(expr, columns, count, { pos: withoutParens(expr.expr).pos, notes }),
-      };
+    default: {
+      const place = { pos: withoutParens(expr.expr).pos, notes };
+      return { kind: "vector", columns: await budget.inSlices(aggregateSimply(expr, columns, count, place)) };
+    }
   }
 }
 

@@ -31,6 +31,7 @@ import { type BucketGroup, fractionColumns, groupBuckets, quantileColumns } from
 import { type Estimate, nativeFraction, nativeQuantile, nativeVariance } from "./histogram-native.ts";
 import { withoutParens } from "./parens.ts";
 import type { CallPlan } from "./plan-node.ts";
+import { type Steps, Stride } from "./stride.ts";
 
 type HistogramFunction = (histogram: FloatHistogram) => number;
 
@@ -48,17 +49,22 @@ export function histogramFunction(name: string): HistogramFunction | undefined {
 }
 
 /** A number for every histogram; floats are left out. The name goes, and only the name: labels of type and unit stay. */
-export function mapHistograms(
+export function* mapHistograms(
   columns: readonly Column[],
   map: HistogramFunction,
   delayedNames: boolean,
-): readonly Column[] {
-  const out = histogramColumns(columns).map(({ labels, present, histograms, values }) => ({
-    labels: delayedNames ? labels : setLabel(labels, METRIC_NAME, ""),
-    values: values.map((_, s) => (hasPoint(present, s) ? map(histogramAt(histograms, s)!) : 0)),
-    present,
-    dropName: true,
-  }));
+): Steps<readonly Column[]> {
+  const out: Column[] = [];
+  const stride = new Stride();
+  for (const { labels, present, histograms, values } of histogramColumns(columns)) {
+    if (stride.isOver(histograms.buckets.length)) yield;
+    out.push({
+      labels: delayedNames ? labels : setLabel(labels, METRIC_NAME, ""),
+      values: values.map((_, s) => (hasPoint(present, s) ? map(histogramAt(histograms, s)!) : 0)),
+      present,
+      dropName: true,
+    });
+  }
   return delayedNames ? out : mergeSameLabels(out);
 }
 
@@ -70,7 +76,7 @@ interface Input {
 }
 
 /** histogram_quantile(φ, v), histogram_quantiles(v, label, φ…), histogram_fraction(lower, upper, v). */
-export function callHistogram(plan: CallPlan, args: readonly Value[], scope: Scope): readonly Column[] {
+export function* callHistogram(plan: CallPlan, args: readonly Value[], scope: Scope): Steps<readonly Column[]> {
   const { notes, run } = scope;
   const several = plan.func === "histogram_quantiles";
   const at = several ? 0 : args.length - 1;
@@ -84,14 +90,16 @@ export function callHistogram(plan: CallPlan, args: readonly Value[], scope: Sco
   }
   const input = divide(columnsOf(args[at]!), pos, scope);
   if (plan.func === "histogram_fraction") {
-    return joined(dropNames(fractions(input, phis[0]!, scalarOf(args[1]!), scope), run.delayedNames), scope);
+    const found = yield* fractions(input, phis[0]!, scalarOf(args[1]!), scope);
+    return joined(dropNames(found, run.delayedNames), scope);
   }
   // Names go before the label comes, which may be the name's own.
-  const out = phis.flatMap((phi) => {
-    const columns = dropNames(quantiles(input, phi, scope), run.delayedNames);
-    return several ? columns.flatMap((column) => labelledByQuantile(column, args[1]!, phi)) : columns;
-  });
-  return joined(out, scope);
+  const out: (readonly Column[])[] = [];
+  for (const phi of phis) {
+    const columns = dropNames(yield* quantiles(input, phi, scope), run.delayedNames);
+    out.push(several ? columns.flatMap((column) => labelledByQuantile(column, args[1]!, phi)) : columns);
+  }
+  return joined(out.flat(), scope);
 }
 
 /**
@@ -133,9 +141,9 @@ function nameFor(labels: Labels, scope: Scope): string {
   return scope.run.delayedNames ? labelValue(labels, METRIC_NAME) : "";
 }
 
-function quantiles({ classic, native, pos }: Input, phi: Float64Array, scope: Scope): Column[] {
+function* quantiles({ classic, native, pos }: Input, phi: Float64Array, scope: Scope): Steps<Column[]> {
   const { notes, grid } = scope;
-  const out = estimates(native, scope, (histogram, s, name) => {
+  const out = yield* estimates(native, scope, (histogram, s, name) => {
     const estimate = nativeQuantile(phi[s]!, histogram);
     if (estimate.nans !== "none") {
       const effect = estimate.nans === "result" ? "result is NaN" : "result is skewed higher";
@@ -143,14 +151,19 @@ function quantiles({ classic, native, pos }: Input, phi: Float64Array, scope: Sc
     }
     return estimate;
   });
-  const ofBuckets = quantileColumns(classic, phi, (labels, step, { minBucket, maxBucket, maxDiff }) => {
+  const ofBuckets = yield* quantileColumns(classic, phi, (labels, step, { minBucket, maxBucket, maxDiff }) => {
     notes.repaired(nameFor(labels, scope), pos, stepTime(grid, step), minBucket, maxBucket, maxDiff);
   });
   return [...out, ...ofBuckets];
 }
 
-function fractions({ classic, native, pos }: Input, lower: Float64Array, upper: Float64Array, scope: Scope): Column[] {
-  const out = estimates(native, scope, (histogram, s, name) => {
+function* fractions(
+  { classic, native, pos }: Input,
+  lower: Float64Array,
+  upper: Float64Array,
+  scope: Scope,
+): Steps<Column[]> {
+  const out = yield* estimates(native, scope, (histogram, s, name) => {
     const estimate = nativeFraction(lower[s]!, upper[s]!, histogram);
     if (estimate.nans !== "none") {
       const text = "input to histogram_fraction has NaN observations, which are excluded from all fractions";
@@ -158,22 +171,24 @@ function fractions({ classic, native, pos }: Input, lower: Float64Array, upper: 
     }
     return estimate;
   });
-  return [...out, ...fractionColumns(classic, lower, upper)];
+  return [...out, ...(yield* fractionColumns(classic, lower, upper))];
 }
 
-function estimates(
+function* estimates(
   native: Input["native"],
   scope: Scope,
   estimate: (histogram: FloatHistogram, step: number, name: string) => Estimate,
-): Column[] {
-  return native.map(({ labels, values, present, histograms }) => ({
-    labels,
-    values: values.map((_, s) =>
+): Steps<Column[]> {
+  const out: Column[] = [];
+  const stride = new Stride();
+  for (const { labels, values, present, histograms } of native) {
+    if (stride.isOver(histograms.buckets.length)) yield;
+    const estimated = values.map((_, s) =>
       hasPoint(present, s) ? estimate(histogramAt(histograms, s)!, s, nameFor(labels, scope)).value : 0,
-    ),
-    present,
-    dropName: true,
-  }));
+    );
+    out.push({ labels, values: estimated, present, dropName: true });
+  }
+  return out;
 }
 
 /** The column as one column per distinct φ, which becomes a label. */

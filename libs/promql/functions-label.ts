@@ -11,6 +11,7 @@ import {
 import { mergeEachKind } from "./both-kinds.ts";
 import type { Budget } from "./budget.ts";
 import type { Column, VectorValue } from "./column.ts";
+import type { Steps } from "./stride.ts";
 
 /** A match's groups: by number, and by name ("" for a group that does not exist or did not take part). */
 interface Groups {
@@ -22,7 +23,7 @@ interface Groups {
  * Changes labels, a column in each step. Errors: ExecutionError when series become equal that overlap, others that do are joined; LimitError when the
  * new texts are more than the budget has room for.
  */
-export type Relabeling = (columns: readonly Column[], budget: Budget) => Generator<void, VectorValue>;
+export type Relabeling = (columns: readonly Column[], budget: Budget) => Steps<VectorValue>;
 
 /** What a text takes beside its characters: the string, its place among the labels. */
 const TEXT_BYTES = 32;
@@ -72,7 +73,7 @@ function* relabelEach(
   name: string,
   separator: string,
   partsOf: (labels: Labels) => readonly string[] | undefined,
-): Generator<void, VectorValue> {
+): Steps<VectorValue> {
   const out: Column[] = [];
   let textBytes = 0;
   for (const column of columns) {

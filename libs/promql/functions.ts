@@ -19,17 +19,19 @@ import { sortByLabels, sortByValue } from "./functions-sort.ts";
 import { maxGo, minGo } from "./operators.ts";
 import { withoutParens } from "./parens.ts";
 import type { CallPlan } from "./plan-node.ts";
+import { type Steps, Stride } from "./stride.ts";
 
 /** Calls a function with evaluated arguments. Errors: ExecutionError where Prometheus has one. */
-export function callFunction(plan: CallPlan, args: readonly Value[], scope: Scope): Value {
+export function* callFunction(plan: CallPlan, args: readonly Value[], scope: Scope): Steps<Value> {
   const { func } = plan;
   const { grid, run } = scope;
   const math = mathFunction(func);
-  if (math !== undefined) return mapped(args[0]!, scope, (value) => math(value));
+  if (math !== undefined) return yield* mapped(args[0]!, scope, (value) => math(value));
   const date = dateFunction(func);
-  if (date !== undefined) return callDate(date, args, scope);
+  if (date !== undefined) return yield* callDate(date, args, scope);
   const ofHistograms = histogramFunction(func);
-  if (ofHistograms !== undefined) return vector(mapHistograms(columnsOf(args[0]!), ofHistograms, run.delayedNames));
+  if (ofHistograms !== undefined)
+    return vector(yield* mapHistograms(columnsOf(args[0]!), ofHistograms, run.delayedNames));
   switch (func) {
     case "time":
       return { kind: "scalar", values: gridSeconds(grid) };
@@ -60,14 +62,14 @@ export function callFunction(plan: CallPlan, args: readonly Value[], scope: Scop
     }
     case "round": {
       const nearest = args[1] === undefined ? undefined : scalarOf(args[1]);
-      return mapped(args[0]!, scope, (value, s) => roundTo(value, nearest === undefined ? 1 : nearest[s]!));
+      return yield* mapped(args[0]!, scope, (value, s) => roundTo(value, nearest === undefined ? 1 : nearest[s]!));
     }
     case "clamp":
-      return clamp(args[0]!, scalarOf(args[1]!), scalarOf(args[2]!), scope);
+      return yield* clamp(args[0]!, scalarOf(args[1]!), scalarOf(args[2]!), scope);
     case "clamp_min":
-      return mapped(args[0]!, scope, bounded(scalarOf(args[1]!), undefined));
+      return yield* mapped(args[0]!, scope, bounded(scalarOf(args[1]!), undefined));
     case "clamp_max":
-      return mapped(args[0]!, scope, bounded(undefined, scalarOf(args[1]!)));
+      return yield* mapped(args[0]!, scope, bounded(undefined, scalarOf(args[1]!)));
     case "sort":
     case "sort_desc":
     case "sort_by_label":
@@ -76,7 +78,7 @@ export function callFunction(plan: CallPlan, args: readonly Value[], scope: Scop
     case "histogram_quantile":
     case "histogram_quantiles":
     case "histogram_fraction":
-      return vector(callHistogram(plan, args, scope));
+      return vector(yield* callHistogram(plan, args, scope));
     case "start_timestamp":
       // Of anything but a selector the start times are lost.
       return vector([]);
@@ -94,12 +96,15 @@ function strings(args: readonly Value[], from: number): string[] {
 }
 
 /** A new value for every float; histograms are left out, and the name goes. */
-function mapped(arg: Value, scope: Scope, map: (value: number, step: number) => number): Value {
-  const columns = floatsOf(columnsOf(arg)).map((column) => {
+function* mapped(arg: Value, scope: Scope, map: (value: number, step: number) => number): Steps<Value> {
+  const columns: Column[] = [];
+  const stride = new Stride();
+  for (const column of floatsOf(columnsOf(arg))) {
     const values = new Float64Array(column.values.length);
     for (let s = 0; s < values.length; s++) values[s] = map(column.values[s]!, s);
-    return { ...column, values };
-  });
+    columns.push({ ...column, values });
+    if (stride.isOver(values.length)) yield;
+  }
   return vector(dropNames(columns, scope.run.delayedNames));
 }
 
@@ -108,21 +113,21 @@ function bounded(min: Float64Array | undefined, max: Float64Array | undefined) {
 }
 
 /** clamp: a step whose maximum is below its minimum has no result, and so no two equal ones. */
-function clamp(arg: Value, min: Float64Array, max: Float64Array, scope: Scope): Value {
+function* clamp(arg: Value, min: Float64Array, max: Float64Array, scope: Scope): Steps<Value> {
   const { count } = scope.grid;
-  if (!min.some((value, s) => max[s]! < value)) return mapped(arg, scope, bounded(min, max));
+  if (!min.some((value, s) => max[s]! < value)) return yield* mapped(arg, scope, bounded(min, max));
   const possible: Column[] = [];
   for (const column of floatsOf(columnsOf(arg))) {
     const present = presenceCopy(column.present, count);
     for (let s = 0; s < count; s++) if (max[s]! < min[s]!) present[s] = 0;
     if (present.includes(1)) possible.push({ ...column, present: normalizePresent(present) });
   }
-  return mapped(vector(possible), scope, bounded(min, max));
+  return yield* mapped(vector(possible), scope, bounded(min, max));
 }
 
 /** A date function: of the evaluation time when it has no argument. */
-function callDate(date: (seconds: number) => number, args: readonly Value[], scope: Scope): Value {
-  if (args.length > 0) return mapped(args[0]!, scope, (value) => date(value));
+function* callDate(date: (seconds: number) => number, args: readonly Value[], scope: Scope): Steps<Value> {
+  if (args.length > 0) return yield* mapped(args[0]!, scope, (value) => date(value));
   const values = gridSeconds(scope.grid).map((seconds) => date(seconds));
   return vector([{ labels: [], values, present: null, dropName: false }]);
 }

@@ -5,6 +5,7 @@ import { type Annotations, forMetricName } from "./annotations.ts";
 import type { Position } from "./ast.ts";
 import { anyPresent, type Column, hasPoint, normalizePresent } from "./column.ts";
 import { parseFloatGo, quote } from "./go-text.ts";
+import { type Steps, Stride } from "./stride.ts";
 
 const BUCKET_LABEL = "le";
 /** Relative difference of neighbouring counts that is taken for a rounding error. */
@@ -198,7 +199,7 @@ export function quantileColumns(
   groups: readonly BucketGroup[],
   phi: Float64Array,
   onRepair: (labels: Labels, step: number, repairs: Repairs) => void,
-): Column[] {
+): Steps<Column[]> {
   const repairs: Repairs = { forced: false, minBucket: 0, maxBucket: 0, maxDiff: 0 };
   return evaluateGroups(groups, phi.length, (buckets, step, labels) => {
     const quantile = bucketQuantile(phi[step]!, buckets, repairs);
@@ -208,18 +209,24 @@ export function quantileColumns(
 }
 
 /** histogram_fraction: one column per histogram. The bounds hold one value per step. */
-export function fractionColumns(groups: readonly BucketGroup[], lower: Float64Array, upper: Float64Array): Column[] {
+export function fractionColumns(
+  groups: readonly BucketGroup[],
+  lower: Float64Array,
+  upper: Float64Array,
+): Steps<Column[]> {
   return evaluateGroups(groups, lower.length, (buckets, step) => bucketFraction(lower[step]!, upper[step]!, buckets));
 }
 
-function evaluateGroups(
+function* evaluateGroups(
   groups: readonly BucketGroup[],
   count: number,
   evaluate: (buckets: Buckets, step: number, labels: Labels) => number,
-): Column[] {
+): Steps<Column[]> {
   const buckets = createBuckets(groups);
   const out: Column[] = [];
+  const stride = new Stride();
   for (const group of groups) {
+    if (stride.isOver(group.columns.length * count)) yield;
     const values = new Float64Array(count);
     const present = new Uint8Array(count);
     for (let s = 0; s < count; s++) {

@@ -31,6 +31,10 @@ import { formatLabels } from "./go-text.ts";
 import { combineElements, StepNotes } from "./histogram-operators.ts";
 import { arithmetic, asNumbers, compare, isComparison, isTrim } from "./operators.ts";
 import { Slab } from "./slab.ts";
+import { type Steps, Stride } from "./stride.ts";
+
+/** What a signature takes, in points. */
+export const SIGNATURE_POINTS = 500;
 
 /** The operation and everything that decides about its result's labels. */
 export interface VectorOperation {
@@ -75,19 +79,19 @@ export interface Matched {
  * Evaluates `left op right` for arithmetic, comparison and trim operators.
  * Errors: ExecutionError with Prometheus' texts where the matching is ambiguous.
  */
-export function matchVectors(
+export function* matchVectors(
   operation: VectorOperation,
   left: readonly Column[],
   right: readonly Column[],
   notes: Annotations,
-): Matched {
+): Steps<Matched> {
   const { matching } = operation;
   const swapped = matching.card === "one-to-many";
   const many = swapped ? right : left;
   const one = swapped ? left : right;
   const filled = matching.fillLeft !== undefined || matching.fillRight !== undefined;
   if (!filled && (many.length === 0 || one.length === 0)) return { columns: [], distinct: true };
-  const groups = groupBySignature(matching, many, one);
+  const groups = yield* groupBySignature(matching, many, one);
   rejectDuplicates(operation, groups, many, filled);
   const lost = namesLost(operation);
   const out: Column[] = [];
@@ -96,7 +100,9 @@ export function matchVectors(
   // One-to-one results carry their group's signature, so only results of one group can be equal; unless they have lost
   // a part of it.
   let distinct = matching.card === "one-to-one";
+  const stride = new Stride();
   for (const group of groups.values()) {
+    if (stride.isOver(group.many.length * Math.max(1, group.one.length) * operation.count)) yield;
     const before = out.length;
     combineGroup(operation, group, swapped, sink);
     if (out.length - before > 1) distinct = false;
@@ -130,15 +136,20 @@ interface Sink {
   readonly orderOf: ReadonlyMap<Column, number>;
 }
 
-function groupBySignature(
+function* groupBySignature(
   matching: VectorMatching,
   many: readonly Column[],
   one: readonly Column[],
-): Map<string, Group> {
+): Steps<Map<string, Group>> {
   const signature = signatures(matching);
   const groups = new Map<string, Group>();
-  for (const column of many) groupFor(groups, signature(column.labels)).many.push(column);
-  for (const column of one) groupFor(groups, signature(column.labels)).one.push(column);
+  const stride = new Stride();
+  for (const side of ["many", "one"] as const) {
+    for (const column of side === "many" ? many : one) {
+      groupFor(groups, signature(column.labels))[side].push(column);
+      if (stride.isOver(SIGNATURE_POINTS)) yield;
+    }
+  }
   return groups;
 }
 
