@@ -2,8 +2,8 @@
 import { type Labels, labelValue, METRIC_NAME, type PartialOp, type StepColumn, setLabel } from "../model/index.ts";
 import type { Annotations } from "./annotations.ts";
 import type { AggregateOp, Position } from "./ast.ts";
-import type { Budget } from "./budget.ts";
-import { type Column, hasPoint, histogramOf, normalizePresent, withHistograms } from "./column.ts";
+import { type Budget, labelTextBytes } from "./budget.ts";
+import { type Column, hasPoint, histogramOf, normalizePresent, type VectorValue, withHistograms } from "./column.ts";
 import { formatPlain } from "./go-text.ts";
 import { compact } from "./histogram-arithmetic.ts";
 import { histogramText } from "./histogram-text.ts";
@@ -227,15 +227,18 @@ export function* countValues(
   columns: readonly Column[],
   count: number,
   budget: Budget,
-): Steps<Column[]> {
+): Steps<VectorValue> {
   const stride = new Stride();
+  let textBytes = 0;
   const grouping = new Grouping(expr.without, expr.without ? expr.grouping : [...expr.grouping, label]);
   const counts: Float64Array[] = [];
   const groupOf = (labels: Labels, text: string): number => {
     const group = grouping.groupOf(setLabel(labels, label, text));
     if (counts[group] === undefined) {
       // Every distinct value makes a series: this is where a query can explode.
-      budget.hold(count);
+      const bytes = labelTextBytes(text.length);
+      budget.hold(count, bytes);
+      textBytes += bytes;
       counts[group] = new Float64Array(count);
     }
     return group;
@@ -258,9 +261,11 @@ export function* countValues(
     }
     if (stride.isOver(count)) yield;
   }
-  budget.release(counts.length * count);
-  return counts.map((values, i) => {
+  // The result is counted by whoever asked for it.
+  budget.release(counts.length * count, textBytes);
+  const out = counts.map((values, i): Column => {
     const labels = grouping.groups[i]!;
     return { labels, ...present(values, values)!, dropName: false };
   });
+  return { kind: "vector", columns: out, textBytes };
 }

@@ -27,6 +27,16 @@ export interface QueryStats {
 /** What a point takes while it is held: its value. */
 const POINT_BYTES = 8;
 
+/** What a text takes beside its characters: the string, its place among the labels. */
+const TEXT_BYTES = 32;
+/** Characters of a text are held twice: in the label, and in the key by which equal label sets are found. */
+const COPIES = 2;
+
+/** What the text of a new label takes, by its length. */
+export function labelTextBytes(length: number): number {
+  return COPIES * length + TEXT_BYTES;
+}
+
 /** The longest stretch of work before other events get their turn, if steps are short. */
 const SLICE_MS = 1;
 

@@ -276,7 +276,7 @@ async function evaluateAggregate(plan: AggregatePlan, scope: Scope): Promise<Val
       return { kind: "vector", columns: await budget.inSlices(aggregateQuantile(expr, columns, phi, count)) };
     }
     case "count_values":
-      return { kind: "vector", columns: await budget.inSlices(countValues(expr, label, columns, count, budget)) };
+      return budget.inSlices(countValues(expr, label, columns, count, budget));
     case "topk":
     case "bottomk":
     case "limitk": {

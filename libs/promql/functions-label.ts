@@ -9,7 +9,7 @@ import {
   setLabel,
 } from "../model/index.ts";
 import { mergeEachKind } from "./both-kinds.ts";
-import type { Budget } from "./budget.ts";
+import { type Budget, labelTextBytes } from "./budget.ts";
 import type { Column, VectorValue } from "./column.ts";
 import type { Steps } from "./stride.ts";
 
@@ -24,11 +24,6 @@ interface Groups {
  * new texts are more than the budget has room for.
  */
 export type Relabeling = (columns: readonly Column[], budget: Budget) => Steps<VectorValue>;
-
-/** What a text takes beside its characters: the string, its place among the labels. */
-const TEXT_BYTES = 32;
-/** Characters of a text are held twice: in the label, and in the key by which equal label sets are found. */
-const COPIES = 2;
 
 /**
  * What label_replace or label_join with these texts does to a vector; undefined for other functions. Texts are checked before
@@ -83,7 +78,7 @@ function* relabelEach(
       // A text that cannot be held is refused before it is built.
       let length = separator.length * (parts.length - 1);
       for (const part of parts) length += part.length;
-      const bytes = COPIES * length + TEXT_BYTES;
+      const bytes = labelTextBytes(length);
       budget.hold(0, bytes);
       textBytes += bytes;
       out.push(relabel(column, name, parts.join(separator)));

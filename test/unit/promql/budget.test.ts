@@ -39,6 +39,12 @@ test.each([
   await expect(asked).rejects.toMatchObject({ limit: "query-bytes-max" });
 });
 
+test("values that become labels count as bytes", async () => {
+  const asked = (bytesMax: number) => still.instant(storage, 'count_values("x", many / 3)', 0, context({ bytesMax }));
+  await expect(asked(12_000)).rejects.toMatchObject({ limit: "query-bytes-max" });
+  await asked(60_000);
+});
+
 test("labels that are made anew leave room for the next ones", async () => {
   const query = Array.from({ length: 40 }).reduce<string>((inner) => replaced(inner, "$1".repeat(80)), "many");
   const { value } = await still.instant(storage, query, 0, context({ bytesMax: 1 << 20 }));
