@@ -30,3 +30,4 @@ export { nodeProcesses, type Processes, runInBackground } from "./processes.ts";
 export { cryptoRandom, type Random, SeededRandom } from "./random.ts";
 export { SECTOR_BYTES } from "./sim-file.ts";
 export { type SimCall, SimCrash, type SimFault, SimFileSystem } from "./sim-fs.ts";
+export { eachInSlices, inSlices, oneSlice } from "./slices.ts";

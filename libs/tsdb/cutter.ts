@@ -16,7 +16,7 @@ import {
   planShrink,
   type RegistryChange,
 } from "../block/index.ts";
-import { errorText } from "../env/index.ts";
+import { eachInSlices, errorText } from "../env/index.ts";
 import { InternalError, UnavailableError } from "../model/index.ts";
 import { isSideFile, type SideStore } from "../side/index.ts";
 import { BlockIndexer } from "./block-indexer.ts";
@@ -27,7 +27,6 @@ import { HeadBlocks, type IsDue } from "./head-blocks.ts";
 import { LevelKeeper } from "./level-keeper.ts";
 import type { MissingBlock } from "./quarantine.ts";
 import { linkAside } from "./quarantine-folder.ts";
-import { eachInSlices } from "./slices.ts";
 import { linkSnapshot } from "./snapshot.ts";
 import { SourcesPin } from "./sources.ts";
 import type { StoredBlock } from "./stored-block.ts";

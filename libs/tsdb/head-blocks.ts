@@ -11,12 +11,11 @@ import {
   type Tombstone,
   withTombstones,
 } from "../block/index.ts";
-import type { Random } from "../env/index.ts";
+import { inSlices, type Random } from "../env/index.ts";
 import type { Head } from "./head.ts";
 import { HeadPieces, RangeTooLong, seriesByShard } from "./head-pieces.ts";
 import { HiddenPieces } from "./hidden-pieces.ts";
 import { orderByKey } from "./key-order.ts";
-import { inSlices } from "./slices.ts";
 import type { DbState } from "./state.ts";
 
 export interface HeadBlocksOptions {

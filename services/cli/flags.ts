@@ -112,6 +112,12 @@ export const insertFlags = {
     DEFAULT_INSERT_LIMITS.writeDecodedMaxBytes,
     "Body of a write request after decompression; beyond: 413.",
   ),
+  writeSideMax: count(
+    1,
+    1_000_000,
+    DEFAULT_INSERT_LIMITS.writeSideMax,
+    "Native histograms and exemplars of one write request; beyond: 400.",
+  ),
   labelsMax: count(1, 10_000, DEFAULT_INSERT_LIMITS.labelsMax, "Labels of one series, the metric name counted."),
   labelNameMax: size(1, 65_536, DEFAULT_INSERT_LIMITS.labelNameMaxBytes, "Length of a label name."),
   labelValueMax: size(1, MIB, DEFAULT_INSERT_LIMITS.labelValueMaxBytes, "Length of a label value."),

@@ -98,7 +98,7 @@ export class IngestHandler {
       dictionariesMax: options.targets.length,
     });
     this.metadata = new MetadataIntake(this.limits, clock);
-    this.aside = new SideDelivery(this.limits);
+    this.aside = new SideDelivery(this.limits, clock);
     this.router = new Router({
       targets: options.targets,
       replicationFactor: options.replicationFactor ?? 1,
@@ -202,7 +202,7 @@ export class IngestHandler {
     const view = intake.read(request.body, version, request.tenant, refusals);
     stats.decodedBytes += view.messageBytes;
     stats.samplesReceived += view.sampleCount + view.timeRefused + view.refsRefusedSamples;
-    const side = this.aside.read(view, version, request.tenant, refusals);
+    const side = this.aside.read(view, { version, tenant: request.tenant }, refusals);
     const news = this.metadata.read(view, version, request.tenant, intake.registry, refusals);
     const shipments = view.seriesCount > 0 ? router.ship(view) : [];
     const described = news.length === 0 ? undefined : this.describe(news);

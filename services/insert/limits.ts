@@ -5,6 +5,8 @@ export interface InsertLimits {
   readonly writeBodyMaxBytes: number;
   /** A request's body after decompression. */
   readonly writeDecodedMaxBytes: number;
+  /** Native histograms and exemplars of one request: each becomes an object, a float sample does not. */
+  readonly writeSideMax: number;
   /** Labels of one series, the metric name counted. */
   readonly labelsMax: number;
   readonly labelNameMaxBytes: number;
@@ -25,6 +27,7 @@ export interface InsertLimits {
 export const DEFAULT_INSERT_LIMITS: InsertLimits = {
   writeBodyMaxBytes: 32 * 1024 * 1024,
   writeDecodedMaxBytes: 32 * 1024 * 1024,
+  writeSideMax: 50_000,
   labelsMax: 256,
   labelNameMaxBytes: 4096,
   labelValueMaxBytes: 64 * 1024,
@@ -39,6 +42,7 @@ export const DEFAULT_INSERT_LIMITS: InsertLimits = {
 export const LIMIT_FLAGS: { readonly [limit in keyof InsertLimits]: string } = {
   writeBodyMaxBytes: "--write-body-max",
   writeDecodedMaxBytes: "--write-decoded-max",
+  writeSideMax: "--write-side-max",
   labelsMax: "--labels-max",
   labelNameMaxBytes: "--label-name-max",
   labelValueMaxBytes: "--label-value-max",

@@ -1,11 +1,11 @@
 // services/insert/side-delivery.ts: side data of requests on its way to storages: read, sent, counted; and start times are told once.
+import { type Clock, inSlices, oneSlice } from "../../libs/env/index.ts";
 import type { RequestView } from "../../libs/kernel/index.ts";
 import type { Hash128, SideRejection } from "../../libs/model/index.ts";
 import type { InsertLimits } from "./limits.ts";
 import type { Refusals } from "./refusals.ts";
-import type { WireVersion } from "./request-form.ts";
 import type { Router } from "./router.ts";
-import { readSide, type SideRequest } from "./side-intake.ts";
+import { readSide, type SideOrigin, type SideRequest } from "./side-intake.ts";
 import { SidePlaces } from "./side-places.ts";
 
 /** What became of a request's side data. Counts are exact when there is no problem and nothing is refused, else what surely is stored. */
@@ -17,12 +17,20 @@ export interface SideOutcome {
 
 export const NOTHING_ASIDE: SideOutcome = { histograms: 0, exemplars: 0, problem: undefined };
 
+/** Side data of a request, read as far as one slice went. */
+interface Reading {
+  readonly steps: Generator<void, SideRequest>;
+  readonly begun: IteratorResult<void, SideRequest>;
+}
+
 export class SideDelivery {
   private readonly limits: InsertLimits;
+  private readonly clock: Clock;
   private places: SidePlaces | undefined;
 
-  constructor(limits: InsertLimits) {
+  constructor(limits: InsertLimits, clock: Clock) {
     this.limits = limits;
+    this.clock = clock;
   }
 
   /** From here on series can be named. */
@@ -30,9 +38,10 @@ export class SideDelivery {
     this.places = new SidePlaces(hash128, shardCount, this.limits);
   }
 
-  /** As readSide. */
-  read(view: RequestView, version: WireVersion, tenant: string, refusals: Refusals): SideRequest | undefined {
-    return this.places === undefined ? undefined : readSide(view, version, tenant, this.places, refusals);
+  /** As readSide; what is not read in a millisecond, `send` reads. */
+  read(view: RequestView, origin: SideOrigin, refusals: Refusals): Reading | undefined {
+    const steps = this.places && readSide(view, origin, this.places, refusals, this.limits);
+    return steps && { steps, begun: oneSlice(this.clock, steps) };
   }
 
   /** Storages may have lost what they had. */
@@ -40,8 +49,17 @@ export class SideDelivery {
     this.places?.forgetStarts();
   }
 
-  /** Sends what `read` returned, before anything is awaited. Never rejects. */
-  async send(request: SideRequest, router: Router, refusals: Refusals): Promise<SideOutcome> {
+  /** Reads the rest of what `read` began, and sends all of it: before anything is awaited, if there is no rest. Never rejects. */
+  async send({ steps, begun }: Reading, router: Router, refusals: Refusals): Promise<SideOutcome> {
+    try {
+      const request = begun.done === true ? begun.value : await inSlices(this.clock, steps);
+      return await this.ship(request, router, refusals);
+    } catch (problem) {
+      return { ...NOTHING_ASIDE, problem };
+    }
+  }
+
+  private async ship(request: SideRequest, router: Router, refusals: Refusals): Promise<SideOutcome> {
     const shipments = router.shipSide(request.entries);
     const settled = await Promise.allSettled(shipments.map(({ ack }) => ack));
     const stored = { histogram: 0, exemplar: 0 };

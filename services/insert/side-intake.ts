@@ -12,6 +12,7 @@ import {
 } from "../../libs/side/index.ts";
 import { readLabel, showLabels } from "./canonical.ts";
 import { readHistogram } from "./histogram-wire.ts";
+import { type InsertLimits, LIMIT_FLAGS } from "./limits.ts";
 import type { RefusalReason, Refusals, RefusedKind } from "./refusals.ts";
 import type { WireVersion } from "./request-form.ts";
 import { isStartNews, type SidePlace, type SidePlaces } from "./side-places.ts";
@@ -19,6 +20,9 @@ import { FieldReader } from "./wire.ts";
 
 /** Prometheus' bound for the names and values of an exemplar together, in characters. */
 const EXEMPLAR_CHARACTERS_MAX = 128;
+
+/** Fields read between two looks at the time. */
+const FIELDS_PER_STEP = 16;
 
 /** What one request brings of a series. */
 export interface SideEntry {
@@ -39,15 +43,29 @@ interface Collected {
   readonly starts: StartTime[];
 }
 
-/** The side data of a request; undefined when it has none. What can't be stored is counted in `refusals`. */
+/** What a request says of its sender. */
+export interface SideOrigin {
+  readonly version: WireVersion;
+  readonly tenant: string;
+}
+
+/**
+ * Reads the side data of a request, a few items in each step; undefined when it has none. What can't be stored is counted in `refusals`. The view is
+ * not looked at again once this returns. Errors: InvalidError when there is more than `limits` allow, and, of the steps, when it is malformed.
+ */
 export function readSide(
   view: RequestView,
-  version: WireVersion,
-  tenant: string,
+  { version, tenant }: SideOrigin,
   places: SidePlaces,
   refusals: Refusals,
-): SideRequest | undefined {
-  if (view.histograms + view.exemplars + view.starts === 0) return undefined;
+  limits: InsertLimits,
+): Generator<void, SideRequest> | undefined {
+  const items = view.histograms + view.exemplars;
+  if (items + view.starts === 0) return undefined;
+  if (items > limits.writeSideMax) {
+    const want = `want at most ${limits.writeSideMax} in one request (${LIMIT_FLAGS.writeSideMax})`;
+    throw new InvalidError(`cannot store request: got ${items} native histograms and exemplars; ${want}`);
+  }
   const reader = new SideReader(version, tenant, places, refusals, view.starts > 0);
   return reader.read(view.messageCopy());
 }
@@ -62,6 +80,7 @@ class SideReader {
   private readonly bySeries = new Map<SidePlace, Collected>();
   private histograms = 0;
   private exemplars = 0;
+  private fieldsRead = 0;
 
   constructor(version: WireVersion, tenant: string, places: SidePlaces, refusals: Refusals, wantsStarts: boolean) {
     this.version = version;
@@ -71,38 +90,56 @@ class SideReader {
     this.wantsStarts = wantsStarts;
   }
 
-  read(message: Uint8Array): SideRequest {
+  *read(message: Uint8Array): Generator<void, SideRequest> {
+    // Symbols may stand anywhere.
+    if (this.version === 2) yield* this.readSymbols(message);
     const seriesField = this.version === 1 ? 1 : 5;
-    const series: Uint8Array[] = [];
     const fields = new FieldReader(message);
     while (fields.next()) {
-      if (!fields.isBytes) continue;
-      if (fields.field === seriesField) series.push(fields.bytes);
-      else if (this.version === 2 && fields.field === 4) this.symbols.push(fields.bytes);
+      if (fields.isBytes && fields.field === seriesField) yield* this.readSeries(fields.bytes);
+      if (this.isTimeToYield()) yield;
     }
-    for (const one of series) this.readSeries(one);
-    const entries = Array.from(this.bySeries, ([place, collected]) => ({ place, side: orderedSide(collected) }));
+    const entries: SideEntry[] = [];
+    for (const [place, collected] of this.bySeries) {
+      entries.push({ place, side: orderedSide(collected) });
+      yield;
+    }
     return { entries, histograms: this.histograms, exemplars: this.exemplars };
   }
 
-  private readSeries(message: Uint8Array): void {
-    const [histogramField, exemplarField] = this.version === 1 ? [4, 3] : [3, 4];
-    const histograms: Uint8Array[] = [];
-    const exemplars: Uint8Array[] = [];
-    const samples: Uint8Array[] = [];
+  private *readSymbols(message: Uint8Array): Generator<void> {
     const fields = new FieldReader(message);
     while (fields.next()) {
-      if (!fields.isBytes) continue;
-      if (fields.field === histogramField) histograms.push(fields.bytes);
-      else if (fields.field === exemplarField) exemplars.push(fields.bytes);
-      else if (fields.field === 2 && this.wantsStarts) samples.push(fields.bytes);
+      if (fields.isBytes && fields.field === 4) this.symbols.push(fields.bytes);
+      if (this.isTimeToYield()) yield;
     }
-    if (histograms.length + exemplars.length + samples.length === 0) return;
+  }
+
+  private isTimeToYield(): boolean {
+    return ++this.fieldsRead % FIELDS_PER_STEP === 0;
+  }
+
+  /** Once through for what there is, once to take it: lists of hostile messages' items would be many times as long as they. */
+  private *readSeries(message: Uint8Array): Generator<void> {
+    const [histogramField, exemplarField] = this.version === 1 ? [4, 3] : [3, 4];
+    const samplesField = this.wantsStarts ? 2 : undefined;
+    let histograms = 0;
+    let exemplars = 0;
+    let samples = 0;
+    const counted = new FieldReader(message);
+    while (counted.next()) {
+      if (!counted.isBytes) continue;
+      if (counted.field === histogramField) histograms++;
+      else if (counted.field === exemplarField) exemplars++;
+      else if (counted.field === samplesField) samples++;
+      if (this.isTimeToYield()) yield;
+    }
+    if (histograms + exemplars + samples === 0) return;
     const pairs = this.version === 1 ? labelPairsOf(message) : this.pairsOfRefs(message);
     // Their samples are refused, and told, elsewhere.
     const refuseAll = (reason: RefusalReason, why: () => string): void => {
-      this.refuse("histogram", histograms.length, reason, why);
-      this.refuse("exemplar", exemplars.length, reason, why);
+      this.refuse("histogram", histograms, reason, why);
+      this.refuse("exemplar", exemplars, reason, why);
     };
     if (pairs === undefined) {
       refuseAll("refs", () => `label references beyond the ${this.symbols.length} symbols, or an odd number of them`);
@@ -114,9 +151,14 @@ class SideReader {
       return;
     }
     const into = this.collected(place);
-    for (const one of histograms) this.takeHistogram(one, into, place, pairs);
-    for (const one of exemplars) this.takeExemplar(one, into, pairs);
-    for (const one of samples) takeStart(one, into, place);
+    const fields = new FieldReader(message);
+    while (fields.next()) {
+      if (!fields.isBytes) continue;
+      if (fields.field === histogramField) this.takeHistogram(fields.bytes, into, place, pairs);
+      else if (fields.field === exemplarField) this.takeExemplar(fields.bytes, into, pairs);
+      else if (fields.field === samplesField) takeStart(fields.bytes, into, place);
+      if (this.isTimeToYield()) yield;
+    }
   }
 
   private collected(place: SidePlace): Collected {

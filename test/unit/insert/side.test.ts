@@ -285,6 +285,45 @@ describe("start times", () => {
   });
 });
 
+describe("more than one request may have", () => {
+  test.each([1, 2] as const)(
+    "version %i: is refused by the name of its limit, and nothing of it is stored",
+    async (version) => {
+      const h = await startInsert(makeStorages(1), { limits: { writeSideMax: 3 } });
+      const [histogramField, exemplarField] = version === 1 ? [4, 3] : [3, 4];
+      const items = (exemplars: number) => [
+        field(2, sample(1, T)),
+        ...[1, 2].map((i) => field(histogramField, histogramMessage({ ...GOOD, timeMs: T + i }))),
+        ...Array.from({ length: exemplars }, () => field(exemplarField, Buffer.alloc(0))),
+      ];
+      const body = (exemplars: number) => (version === 1 ? v1 : v2)("h", items(exemplars));
+      const reply = await h.send(version, body(2));
+      expect(reply.status).toBe(400);
+      expect(reply.text).toContain("got 4 native histograms and exemplars; want at most 3");
+      expect(reply.text).toContain("--write-side-max");
+      expect([h.storages[0]!.side, h.storages[0]!.batches]).toEqual([[], []]);
+      expect((await h.send(version, body(1))).status).toBe(204);
+    },
+  );
+
+  test("takes several turns", async () => {
+    const h = await startInsert(makeStorages(1));
+    // Each look at the clock is a slice.
+    let nowMs = 0;
+    Object.defineProperty(h.clock, "monotonicMs", { value: () => nowMs++ });
+    const times = Array.from({ length: 200 }, (_, i) => T + i);
+    const parts = times.map((timeMs) => field(3, histogramMessage({ ...GOOD, timeMs })));
+    let turns = 0;
+    Object.defineProperty(h.clock, "sleep", { value: async () => void turns++ });
+    const reply = await h.send(2, v2("h", parts));
+    expect(writtenCounts(reply)).toEqual([0, 200, 0]);
+    expect(turns).toBeGreaterThan(20);
+    expect(ledger(h.storages[0]!)[H]!.histograms.map(({ timeMs }) => timeMs)).toEqual(times);
+    const malformed = field(3, Buffer.of(0x0a, 0x05));
+    expect(await h.send(2, v2("h", [...parts, malformed]))).toMatchObject({ status: 400 });
+  });
+});
+
 test("a request without any of it sends none", async () => {
   const h = await startInsert(makeStorages(1));
   await h.v2([{ labels: labels("up"), samples: [[1, T]] }]);

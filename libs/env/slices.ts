@@ -1,17 +1,23 @@
-// libs/tsdb/slices.ts: long work of the storage's own, which nobody waits for, a slice at a time: writes and queries have their turn between.
-import type { Clock } from "../env/index.ts";
+// libs/env/slices.ts: long work that nobody waits for at once, a slice at a time: others have their turn between.
+import type { Clock } from "./clock.ts";
 
 /** The longest stretch of work before others get their turn, if steps are short. */
 const SLICE_MS = 1;
 
+/** Does steps for one slice; whether that was all of them, and then what they return. */
+export function oneSlice<T>(clock: Clock, steps: Generator<void, T>): IteratorResult<void, T> {
+  for (const until = clock.monotonicMs() + SLICE_MS; ; ) {
+    const step = steps.next();
+    if (step.done === true || clock.monotonicMs() >= until) return step;
+  }
+}
+
 /** Does all steps; what they return. */
 export async function inSlices<T>(clock: Clock, steps: Generator<void, T>): Promise<T> {
-  for (let until = clock.monotonicMs() + SLICE_MS; ; ) {
-    const { done, value } = steps.next();
+  for (;;) {
+    const { done, value } = oneSlice(clock, steps);
     if (done === true) return value;
-    if (clock.monotonicMs() < until) continue;
     await clock.sleep(0);
-    until = clock.monotonicMs() + SLICE_MS;
   }
 }
 
