@@ -34,6 +34,17 @@ interface TenantEntry {
   sortedNames: string[] | undefined;
 }
 
+/** What matchers say of values, by pair number. Pairs beyond are newer. */
+type Verdicts = Map<Matcher, Uint8Array>;
+const UNKNOWN = 0;
+const MATCHED = 1;
+const UNMATCHED = 2;
+/** Of no pair. */
+const NO_PAIR = -1;
+/** With fewer values an expression is done within a slice, unless it is a very long one. */
+const JUDGED_VALUES_MIN = 256;
+const JUDGED_PER_STEP = 16;
+
 /** Of a page of KnownNumbers: tenants come and go at their own times, so the numbers of one lie together. */
 const KNOWN_PAGE_BITS = 10;
 const KNOWN_PAGE = 1 << KNOWN_PAGE_BITS;
@@ -109,6 +120,8 @@ export class SeriesIndex implements SeriesPairs {
   /** Series whose numbers became free since the start. */
   private freed = 0;
   private readonly selections = new SelectionCache();
+  /** Of selections that are under way. */
+  private readonly judging = new Set<Verdicts>();
   private readonly table: PairTable;
   private readonly key = new KeyView();
   /** The tenant of the key read last. */
@@ -213,6 +226,8 @@ export class SeriesIndex implements SeriesPairs {
       const entry = this.pairNames[pair]!;
       entry.values.delete(this.pairValues[pair]!);
       this.table.remove(pair);
+      // The number may become another value's.
+      for (const verdicts of this.judging) for (const known of verdicts.values()) known[pair] = UNKNOWN;
       if (entry.values.size === 0) owner.names.delete(entry.name);
       this.pairValues[pair] = "";
       this.freePairs.push(pair);
@@ -278,21 +293,66 @@ export class SeriesIndex implements SeriesPairs {
   select(tenant: string, matchers: readonly Matcher[]): Uint32Array {
     const owner = this.tenants.get(tenant);
     if (owner === undefined) return new Uint32Array(0);
-    const key = selectionKey(tenant, matchers);
-    const { version } = owner;
-    const known = this.selections.find(key, version);
+    return this.known(tenant, owner, matchers) ?? this.find(tenant, owner, matchers, new Map());
+  }
+
+  /**
+   * As select, in steps: expressions that have to meet many values do so a few at a time. What is found is what there is in the last step; series
+   * may come and go between the steps.
+   */
+  *selecting(tenant: string, matchers: readonly Matcher[]): Generator<void, Uint32Array> {
+    const owner = this.tenants.get(tenant);
+    if (owner === undefined) return new Uint32Array(0);
+    const known = this.known(tenant, owner, matchers);
     if (known !== undefined) return known;
-    const found = this.search(owner, matchers);
-    this.selections.keep(key, version, found);
+    const verdicts: Verdicts = new Map();
+    this.judging.add(verdicts);
+    try {
+      for (const m of matchers) yield* this.judge(owner, m, verdicts);
+      return this.find(tenant, owner, matchers, verdicts);
+    } finally {
+      this.judging.delete(verdicts);
+    }
+  }
+
+  private known(tenant: string, { version }: TenantEntry, matchers: readonly Matcher[]): Uint32Array | undefined {
+    return this.selections.find(selectionKey(tenant, matchers), version);
+  }
+
+  private find(tenant: string, owner: TenantEntry, matchers: readonly Matcher[], verdicts: Verdicts): Uint32Array {
+    const found = this.search(owner, matchers, verdicts);
+    this.selections.keep(selectionKey(tenant, matchers), owner.version, found);
     return found;
   }
 
-  private search(owner: TenantEntry, matchers: readonly Matcher[]): Uint32Array {
-    const compiled = matchers.map(compileMatcher);
-    const positive = compiled.filter((m) => !m.matchesEmpty);
-    const negative = compiled.filter((m) => m.matchesEmpty);
+  /** Finds out what a matcher says of each value of its label, if these are many. */
+  private *judge(owner: TenantEntry, matcher: Matcher, into: Verdicts): Generator<void> {
+    const m = compileMatcher(matcher);
+    const values = owner.names.get(m.name)?.values;
+    if (values === undefined || m.values !== undefined || values.size < JUDGED_VALUES_MIN) return;
+    const verdicts = new Uint8Array(this.pairValues.length);
+    into.set(matcher, verdicts);
+    let count = 0;
+    for (const [value, pair] of values) {
+      if (pair < verdicts.length) verdicts[pair] = m.matches(value) ? MATCHED : UNMATCHED;
+      if (++count % JUDGED_PER_STEP === 0) yield;
+    }
+  }
+
+  private search(owner: TenantEntry, matchers: readonly Matcher[], verdicts: Verdicts): Uint32Array {
+    const accepting = matchers.map((matcher) => {
+      const m = compileMatcher(matcher);
+      const known = verdicts.get(matcher);
+      const matches = (value: string, pair: number): boolean => {
+        const verdict = known?.[pair] ?? UNKNOWN;
+        return verdict === UNKNOWN ? m.matches(value) : verdict === MATCHED;
+      };
+      return { m, matches };
+    });
+    const positive = accepting.filter(({ m }) => !m.matchesEmpty);
+    const negative = accepting.filter(({ m }) => m.matchesEmpty);
     // Fewest pairs first is a fair guess at fewest series first, and it costs nothing to find out.
-    const lists = positive.map((m) => this.pairsOf(owner, m, (value) => m.matches(value)));
+    const lists = positive.map(({ m, matches }) => this.pairsOf(owner, m, matches));
     lists.sort((a, b) => this.postingsOf(a) - this.postingsOf(b));
     let result: Bitmap | undefined;
     try {
@@ -310,8 +370,8 @@ export class SeriesIndex implements SeriesPairs {
         }
       }
       result ??= this.postings.toBitmap(owner.all);
-      for (const m of negative) {
-        const refused = this.pairsOf(owner, m, (value) => !m.matches(value));
+      for (const { m, matches } of negative) {
+        const refused = this.pairsOf(owner, m, (value, pair) => !matches(value, pair));
         if (refused.length === 0) continue;
         const union = this.union(refused);
         result.andNotInPlace(union);
@@ -424,11 +484,11 @@ export class SeriesIndex implements SeriesPairs {
   }
 
   /** Pair numbers of a matcher's label whose value passes `accepts`. Finite sets of values are looked up, not scanned. */
-  private pairsOf(owner: TenantEntry, m: CompiledMatcher, accepts: (value: string) => boolean): number[] {
+  private pairsOf(owner: TenantEntry, m: CompiledMatcher, accepts: (value: string, pair: number) => boolean): number[] {
     const entry = owner.names.get(m.name);
     const out: number[] = [];
     if (entry === undefined) return out;
-    const finite = m.values !== undefined && accepts(m.values[0]!);
+    const finite = m.values !== undefined && accepts(m.values[0]!, NO_PAIR);
     if (finite) {
       for (const value of m.values!) {
         const pair = entry.values.get(value);
@@ -436,7 +496,7 @@ export class SeriesIndex implements SeriesPairs {
       }
       return out;
     }
-    for (const [value, pair] of entry.values) if (accepts(value)) out.push(pair);
+    for (const [value, pair] of entry.values) if (accepts(value, pair)) out.push(pair);
     return out;
   }
 

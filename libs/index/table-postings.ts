@@ -6,6 +6,9 @@ import type { SeriesTable } from "./series-table.ts";
 /** Pairs of series between two steps. */
 const STRIDE = 1 << 16;
 
+/** Values that an expression meets in a step. */
+const JUDGED_PER_STEP = 16;
+
 export class TablePostings {
   /** Series that it knows: 0 … size − 1 of the table. */
   readonly size: number;
@@ -53,25 +56,24 @@ export class TablePostings {
     return this.starts.byteLength + this.series.byteLength;
   }
 
-  /** The series that satisfy all matchers, each once, in any order. */
-  select(matchers: readonly CompiledMatcher[]): Uint32Array {
-    const wanted = matchers
-      .filter((m) => !m.matchesEmpty)
-      .map((m) => this.pairsOf(m, (value) => m.matches(value)))
-      .sort((a, b) => this.countOf(a) - this.countOf(b));
+  /** The series that satisfy all matchers, each once, in any order; found in steps. */
+  *select(matchers: readonly CompiledMatcher[]): Generator<void, Uint32Array> {
+    const wanted: number[][] = [];
+    for (const m of matchers) if (!m.matchesEmpty) wanted.push(yield* this.pairsOf(m, (value) => m.matches(value)));
+    wanted.sort((a, b) => this.countOf(a) - this.countOf(b));
     const first = wanted.shift();
     let found = first === undefined ? Uint32Array.from({ length: this.size }, (_, i) => i) : this.seriesOf(first);
     for (const pairs of wanted) found = this.filter(found, pairs, true);
     for (const m of matchers) {
       if (!m.matchesEmpty) continue;
-      const refused = this.pairsOf(m, (value) => !m.matches(value));
+      const refused = yield* this.pairsOf(m, (value) => !m.matches(value));
       found = this.filter(found, refused, false);
     }
     return found;
   }
 
   /** The pairs of a matcher's label with values that `accepts` takes. Where these are a few by its form, they are looked up. */
-  private pairsOf(m: CompiledMatcher, accepts: (value: string) => boolean): number[] {
+  private *pairsOf(m: CompiledMatcher, accepts: (value: string) => boolean): Generator<void, number[]> {
     const known = this.table.pairsOf(m.name);
     const found: number[] = [];
     if (known === undefined) return found;
@@ -80,7 +82,13 @@ export class TablePostings {
     };
     const isLookedUp = m.values !== undefined && (m.values.length === 0 || accepts(m.values[0]!));
     if (isLookedUp) for (const value of new Set(m.values)) add(known.get(value));
-    else for (const [value, pair] of known) if (accepts(value)) add(pair);
+    else {
+      let count = 0;
+      for (const [value, pair] of known) {
+        if (accepts(value)) add(pair);
+        if (++count % JUDGED_PER_STEP === 0) yield;
+      }
+    }
     return found;
   }
 

@@ -20,7 +20,7 @@ export async function findExemplars(
     await captured.load(pace);
     const wanted = new Set<number>();
     for (const set of sets) {
-      const series = catalog.index.select(context.tenant, set);
+      const series = await pace.through(catalog.index.selecting(context.tenant, set));
       const members = captured.membersOf(series);
       members?.forEach((is, i) => {
         if (is === 1) wanted.add(series[i]!);

@@ -57,7 +57,7 @@ export class NumberedSeries {
     if (!asked.every((block) => numbers.has(block))) return undefined;
     this.memory.used(own);
     const selected = new Uint8Array(postings.size);
-    for (const series of postings.select(matchers)) selected[series] = 1;
+    for (const series of await pace.through(postings.select(matchers))) selected[series] = 1;
     const parts: StoredPart[] = [];
     for (const block of asked) {
       if (pace.isDue) await pace.rest();

@@ -33,6 +33,20 @@ export class Pace {
     this.until = this.clock.monotonicMs() + SLICE_MS;
   }
 
+  /** Does all steps of some work, and rests between them: what they return. Errors: as rest, and what the steps throw. */
+  async through<T>(steps: Generator<void, T>): Promise<T> {
+    try {
+      for (;;) {
+        const { done, value } = steps.next();
+        if (done === true) return value;
+        if (this.isDue) await this.rest();
+      }
+    } finally {
+      // Of a query that is over nothing stays begun.
+      steps.return(undefined as T);
+    }
+  }
+
   private check(): void {
     if (this.context.signal.aborted) throw new CanceledError("query was canceled in query execution");
     if (this.clock.nowMs() > this.context.deadlineMs) throw new TimeoutError("query timed out in query execution");

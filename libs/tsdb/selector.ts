@@ -35,11 +35,11 @@ export class Selector {
     pace: Pace,
   ): Promise<Selection> {
     const { index } = this.catalog;
-    if (blocks.length === 0) return new LiveSelection(index, index.select(tenant, matchers));
+    if (blocks.length === 0) return new LiveSelection(index, await pace.through(index.selecting(tenant, matchers)));
     const key = JSON.stringify([tenant, ...matchers.flatMap(({ type, name, value }) => [type, name, value])]);
     const found =
       this.find(key, blocks) ?? this.keep(key, blocks, await this.readStored(blocks, tenant, matchers, pace));
-    const selection = found.joinedWith(this.catalog, index.select(tenant, matchers));
+    const selection = found.joinedWith(this.catalog, await pace.through(index.selecting(tenant, matchers)));
     this.memory.used(found);
     return selection;
   }
@@ -64,13 +64,7 @@ export class Selector {
     const parts: StoredPart[] = [];
     const pages = new KnownPages();
     for (const { block, places } of selected) {
-      for (const steps = addInSteps(table, block, places, pages); ; ) {
-        if (pace.isDue) await pace.rest();
-        const { done, value } = steps.next();
-        if (done !== true) continue;
-        parts.push({ block, places, series: value });
-        break;
-      }
+      parts.push({ block, places, series: await pace.through(addInSteps(table, block, places, pages)) });
     }
     return { table, parts };
   }

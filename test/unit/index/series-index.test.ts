@@ -55,6 +55,58 @@ describe("series index", () => {
     );
   });
 
+  test("found in steps, series are those that there are in the last one", () => {
+    const pattern = fc.constantFrom("v.*1", ".*3.*", "v(1|2)..", ".+", ".*", "v[0-4]*", "(v|w)1.*|");
+    const some = fc
+      .tuple(fc.constantFrom<MatchType>("=~", "!~", "=~", "="), fc.constantFrom("i", "j", "job"), pattern)
+      .map(([type, name, value]): Matcher => ({ type, name, value: type === "=" ? "a" : value }));
+    // Between two steps: a series goes, and another takes its number and its pairs'.
+    const change = fc.record({ at: fc.nat(999), value: fc.nat(2000), steps: fc.nat(12), comesBack: fc.boolean() });
+    const changing = fc.array(change, { minLength: 10, maxLength: 40 });
+    fc.assert(
+      fc.property(fc.array(some, { minLength: 1, maxLength: 3 }), changing, (matchers, changes) => {
+        const index = new SeriesIndex();
+        const live = new Map<number, Labels>();
+        const put = (series: number, value: number): void => {
+          const labels = labelsFromRecord({ i: `v${value}`, j: `w${value % 400}`, job: value % 2 === 0 ? "a" : "b" });
+          addTo(index, "default", series, labels);
+          live.set(series, labels);
+        };
+        for (let i = 0; i < 1000; i++) put(i, i);
+        const steps = index.selecting("default", matchers);
+        let step = steps.next();
+        for (const { at, value, steps: count, comesBack } of changes) {
+          for (let k = 0; k < count && step.done !== true; k++) step = steps.next();
+          if (step.done === true) break;
+          if (live.delete(at)) {
+            index.retire(at);
+            index.free(at);
+          }
+          if (comesBack) put(at, value);
+        }
+        while (step.done !== true) step = steps.next();
+        const compiled = matchers.map(compileMatcher);
+        const want = [...live].filter(([, labels]) => matchLabels(compiled, labels)).map(([series]) => series);
+        expect([...step.value]).toEqual(want.sort((a, b) => a - b));
+        index.dispose();
+      }),
+      { numRuns: 300, seed: SEED },
+    );
+  });
+
+  test("a selection that is given up leaves nothing, and one that is known takes no step", () => {
+    const index = new SeriesIndex();
+    for (let i = 0; i < 1000; i++) addTo(index, "default", i, labelsFromRecord({ i: `v${i}` }));
+    const matchers: Matcher[] = [{ type: "=~", name: "i", value: "v.*7" }];
+    const begun = index.selecting("default", matchers);
+    expect(begun.next().done).toBe(false);
+    begun.return(new Uint32Array(0));
+    expect([...index.selecting("default", matchers)].length).toBeGreaterThan(50);
+    expect([...index.selecting("default", matchers)]).toEqual([]);
+    expect([...index.selecting("nobody", matchers)]).toEqual([]);
+    index.dispose();
+  });
+
   test("series of a table are found again by what is known of them, also after numbers served others", () => {
     // Some of them far from each other.
     const action = fc.record({ kind: fc.nat(3), at: fc.nat(9).map((i) => i * 700), labels: labelSet });
