@@ -16,6 +16,7 @@ import { PairTable } from "./pair-table.ts";
 import { PostingTable } from "./postings.ts";
 import { SelectionCache, type SeriesGroups, selectionKey } from "./selection-cache.ts";
 import type { SeriesTable } from "./series-table.ts";
+import { Verdicts } from "./verdicts.ts";
 
 /** One label name of one tenant: its values and, for each, the number of the pair. */
 interface NameEntry {
@@ -34,16 +35,8 @@ interface TenantEntry {
   sortedNames: string[] | undefined;
 }
 
-/** What matchers say of values, by pair number. Pairs beyond are newer. */
-type Verdicts = Map<Matcher, Uint8Array>;
-const UNKNOWN = 0;
-const MATCHED = 1;
-const UNMATCHED = 2;
 /** Of no pair. */
 const NO_PAIR = -1;
-/** With fewer values an expression is done within a slice, unless it is a very long one. */
-const JUDGED_VALUES_MIN = 256;
-const JUDGED_PER_STEP = 16;
 
 /** Of a page of KnownNumbers: tenants come and go at their own times, so the numbers of one lie together. */
 const KNOWN_PAGE_BITS = 10;
@@ -226,8 +219,7 @@ export class SeriesIndex implements SeriesPairs {
       const entry = this.pairNames[pair]!;
       entry.values.delete(this.pairValues[pair]!);
       this.table.remove(pair);
-      // The number may become another value's.
-      for (const verdicts of this.judging) for (const known of verdicts.values()) known[pair] = UNKNOWN;
+      for (const verdicts of this.judging) verdicts.forget(pair);
       if (entry.values.size === 0) owner.names.delete(entry.name);
       this.pairValues[pair] = "";
       this.freePairs.push(pair);
@@ -293,7 +285,7 @@ export class SeriesIndex implements SeriesPairs {
   select(tenant: string, matchers: readonly Matcher[]): Uint32Array {
     const owner = this.tenants.get(tenant);
     if (owner === undefined) return new Uint32Array(0);
-    return this.known(tenant, owner, matchers) ?? this.find(tenant, owner, matchers, new Map());
+    return this.known(tenant, owner, matchers) ?? this.find(tenant, owner, matchers, new Verdicts());
   }
 
   /**
@@ -305,10 +297,13 @@ export class SeriesIndex implements SeriesPairs {
     if (owner === undefined) return new Uint32Array(0);
     const known = this.known(tenant, owner, matchers);
     if (known !== undefined) return known;
-    const verdicts: Verdicts = new Map();
+    const verdicts = new Verdicts();
     this.judging.add(verdicts);
     try {
-      for (const m of matchers) yield* this.judge(owner, m, verdicts);
+      for (const matcher of matchers) {
+        const entry = owner.names.get(matcher.name);
+        if (entry !== undefined) yield* verdicts.judge(matcher, entry.values, this.pairValues.length);
+      }
       return this.find(tenant, owner, matchers, verdicts);
     } finally {
       this.judging.delete(verdicts);
@@ -325,30 +320,8 @@ export class SeriesIndex implements SeriesPairs {
     return found;
   }
 
-  /** Finds out what a matcher says of each value of its label, if these are many. */
-  private *judge(owner: TenantEntry, matcher: Matcher, into: Verdicts): Generator<void> {
-    const m = compileMatcher(matcher);
-    const values = owner.names.get(m.name)?.values;
-    if (values === undefined || m.values !== undefined || values.size < JUDGED_VALUES_MIN) return;
-    const verdicts = new Uint8Array(this.pairValues.length);
-    into.set(matcher, verdicts);
-    let count = 0;
-    for (const [value, pair] of values) {
-      if (pair < verdicts.length) verdicts[pair] = m.matches(value) ? MATCHED : UNMATCHED;
-      if (++count % JUDGED_PER_STEP === 0) yield;
-    }
-  }
-
   private search(owner: TenantEntry, matchers: readonly Matcher[], verdicts: Verdicts): Uint32Array {
-    const accepting = matchers.map((matcher) => {
-      const m = compileMatcher(matcher);
-      const known = verdicts.get(matcher);
-      const matches = (value: string, pair: number): boolean => {
-        const verdict = known?.[pair] ?? UNKNOWN;
-        return verdict === UNKNOWN ? m.matches(value) : verdict === MATCHED;
-      };
-      return { m, matches };
-    });
+    const accepting = matchers.map((matcher) => ({ m: compileMatcher(matcher), matches: verdicts.of(matcher) }));
     const positive = accepting.filter(({ m }) => !m.matchesEmpty);
     const negative = accepting.filter(({ m }) => m.matchesEmpty);
     // Fewest pairs first is a fair guess at fewest series first, and it costs nothing to find out.

@@ -14,7 +14,7 @@ export { HistogramSum } from "./histogram-sum.ts";
 export { LeafNotes } from "./leaf-notes.ts";
 export { HistogramSequence, histogramOfLiteral } from "./literal-histogram.ts";
 export { finishPartials, mergePartials, mergeSeries } from "./merge.ts";
-export { ALL_OPTIONS, type ParserOptions, STOCK_OPTIONS } from "./options.ts";
+export { ALL_OPTIONS, type ParserOptions, QUERY_REGEX_LENGTH_MAX, STOCK_OPTIONS } from "./options.ts";
 export { ParseError } from "./parse-error.ts";
 export { parseExpr, parseMetricSelector } from "./parser.ts";
 export { Grouping, PartialAggregator } from "./partial.ts";

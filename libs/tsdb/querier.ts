@@ -191,6 +191,7 @@ export class DbQuerier implements Queryable {
           checkSeries(found.size, context.seriesMax);
           if (found.size % 1024 === 0 && pace.isDue) await pace.rest();
         }
+        if (pace.isDue) await pace.rest();
       }
       return [...found.values()];
     });
@@ -265,6 +266,7 @@ export class DbQuerier implements Queryable {
         for (const set of sets.length === 0 ? [[]] : sets) {
           const selection = await this.state.selector.select(blocks, context.tenant, set, pace);
           source.addOf(selection, await this.within(selection, view), found);
+          if (pace.isDue) await pace.rest();
         }
       }
       const all = [...found].sort(compareUtf8);

@@ -15,11 +15,11 @@ import {
   type QueryContext,
   type StepColumn,
 } from "../../libs/model/index.ts";
-import { parseMetricSelector } from "../../libs/promql/index.ts";
 import { type Exchange, type Route, requestTenant } from "../../libs/runtime/index.ts";
 import { type ExposedSample, expositionType, renderExposition } from "./exposition.ts";
 import { protobufType, renderProtobuf } from "./exposition-proto.ts";
 import { Form } from "./form.ts";
+import { parseSelectors } from "./match-parameter.ts";
 import { negotiateExposition } from "./name-escaping.ts";
 import type { QueryRunner } from "./run-query.ts";
 
@@ -42,10 +42,7 @@ async function federate(exchange: Exchange, options: FederateOptions): Promise<v
   const form = new Form(exchange.target.query);
   if (form.error !== "") throw new InvalidError(`error parsing form values: ${form.error}`);
   // A selector without matchers selects nothing here, as in Prometheus.
-  const sets = form
-    .getAll("match[]")
-    .map((text) => parseMetricSelector(text).matchers)
-    .filter((matchers) => matchers.length > 0);
+  const sets = parseSelectors(form.getAll("match[]")).filter((matchers) => matchers.length > 0);
   const { queryable, runner, nowMs, lookbackMs } = options;
   const timeMs = nowMs();
   const samples = await runner.run("instant", exchange, tenant, undefined, async (context) => {

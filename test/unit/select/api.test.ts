@@ -502,6 +502,19 @@ test("limit cuts and warns; stats appear when asked for", async () => {
   expect(odd.warnings[0]).toContain('value "yes" for parameter "stats" is deprecated');
 });
 
+test("regular expressions of all selectors of a request are bounded together", async () => {
+  const selectors = Array.from(
+    { length: 20 },
+    (_, i) => `match[]=${encodeURIComponent(`{a=~"${i}.*${"x".repeat(4000)}"}`)}`,
+  );
+  for (const path of ["/api/v1/series", "/api/v1/labels", "/api/v1/label/a/values", "/federate"]) {
+    const ask20 = await ask("GET", `${path}?${selectors.join("&")}`);
+    expect([path, ask20.status]).toEqual([path, 400]);
+    expect(ask20.body.toString()).toContain("65536 characters of regular expressions");
+    expect((await ask("GET", `${path}?${selectors.slice(0, 10).join("&")}`)).status).toBe(200);
+  }
+});
+
 test("a label name that is not UTF-8 is refused as the API refuses", async () => {
   const answer = await ask("GET", "/api/v1/label/%ff/values");
   expect(answer.status).toBe(400);
