@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { promisify } from "node:util";
 import { constants, createGzip, gzip } from "node:zlib";
 import { CanceledError } from "../model/index.ts";
-import { readParts } from "./http-body.ts";
+import { type HeldBodies, readParts } from "./http-body.ts";
 import type { Target } from "./http-path.ts";
 
 /** Answers shorter than this are sent as they are: compressing them costs more time than it saves. */
@@ -28,6 +28,7 @@ export class Exchange {
   /** Decoded named segments of the route's pattern. */
   readonly params: Readonly<Record<string, string>>;
   readonly #head: AnswerHead;
+  readonly #bodies: HeldBodies;
   readonly #stallMs: number;
   #abort: AbortController | undefined;
 
@@ -37,9 +38,11 @@ export class Exchange {
     target: Target,
     params: Readonly<Record<string, string>>,
     head: AnswerHead,
+    bodies: HeldBodies,
     stallMs = STALL_MS,
   ) {
     this.#head = head;
+    this.#bodies = bodies;
     this.#stallMs = stallMs;
     this.request = request;
     this.response = response;
@@ -55,7 +58,7 @@ export class Exchange {
 
   /** The body in pieces; see http-body.ts. */
   readParts(limitBytes: number, limitName: string): Promise<Uint8Array[]> {
-    return readParts(this.request, limitBytes, limitName);
+    return readParts(this.request, limitBytes, limitName, this.#bodies);
   }
 
   /** The body as UTF-8 text; bytes that are not UTF-8 become U+FFFD. */

@@ -1,6 +1,8 @@
 // libs/runtime/http-stats.ts: plain counters of the HTTP server, read by the metrics when they are collected.
 // One call per request, no allocation after a route's first.
 
+import type { HeldBodies } from "./http-body.ts";
+
 /** Upper bounds of the duration buckets, in seconds. */
 export const DURATION_BOUNDS_S: readonly number[] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 120];
 
@@ -28,6 +30,11 @@ export class HttpStats {
   /** By the route's pattern; requests that met no route are under "none". */
   readonly routes = new Map<string, RouteStats>();
   inFlight = 0;
+  readonly bodies: HeldBodies;
+
+  constructor(bodies: HeldBodies) {
+    this.bodies = bodies;
+  }
 
   record(route: string, status: number, seconds: number): void {
     let stats = this.routes.get(route);

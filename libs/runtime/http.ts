@@ -4,6 +4,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { UnavailableError } from "../model/index.ts";
+import { HeldBodies } from "./http-body.ts";
 import { answerError, type ErrorAnswer } from "./http-errors.ts";
 import { type AnswerHead, Exchange } from "./http-exchange.ts";
 import { decodeLiteral, PathPattern, parseTarget, type Target } from "./http-path.ts";
@@ -34,6 +35,8 @@ export interface HttpServerOptions {
   readonly version: string;
   /** Open connections beyond this are closed at once. */
   readonly connectionsMax: number;
+  /** Bytes of request bodies that are being received; without bound when absent. */
+  readonly bodiesMax?: number;
   /** How long a client may take nothing of its answer; a minute when absent. */
   readonly stallMs?: number;
 }
@@ -56,7 +59,7 @@ interface Found {
 
 /** A listening server. Create with `listenHttp`. */
 export class HttpServer {
-  readonly stats = new HttpStats();
+  readonly stats: HttpStats;
   readonly #server: Server;
   readonly #head: AnswerHead;
   readonly #options: HttpServerOptions;
@@ -65,6 +68,7 @@ export class HttpServer {
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
+    this.stats = new HttpStats(new HeldBodies(options.bodiesMax ?? Number.POSITIVE_INFINITY));
     const name = `Tidemark/${options.version}`;
     this.#head = (headers) => {
       // Whoever stops wants its connections gone, those of requests that began earlier too.
@@ -163,7 +167,8 @@ export class HttpServer {
   }
 
   #exchange(request: IncomingMessage, response: ServerResponse, target: Target, params = NO_PARAMS): Exchange {
-    return new Exchange(request, response, target, params, this.#head, this.#options.stallMs);
+    const { bodies } = this.stats;
+    return new Exchange(request, response, target, params, this.#head, bodies, this.#options.stallMs);
   }
 
   async #run(exchange: Exchange, route: Route): Promise<void> {

@@ -25,6 +25,11 @@ export const METRICS = {
     labels: ["route"],
     help: "Time from a request's headers to the end of its answer.",
   },
+  tidemark_http_bodies_bytes: { type: "gauge", help: "Request bodies that are being received." },
+  tidemark_http_bodies_refused_total: {
+    type: "counter",
+    help: "Requests refused because too much was being received at once (--http-bodies-max).",
+  },
   tidemark_http_requests_in_flight: { type: "gauge", help: "HTTP requests being answered." },
 
   tidemark_insert_requests_total: { type: "counter", labels: ["code"], help: "Write requests answered." },
@@ -391,5 +396,7 @@ export function httpReadings(stats: HttpStats): Readings {
     tidemark_http_requests_total: requests,
     tidemark_http_request_duration_seconds: durations,
     tidemark_http_requests_in_flight: stats.inFlight,
+    tidemark_http_bodies_bytes: stats.bodies.bytes,
+    tidemark_http_bodies_refused_total: stats.bodies.refused,
   };
 }

@@ -95,6 +95,12 @@ export const serviceFlags = {
   ),
   logLevel: oneOf<LogLevel>(["debug", "info", "warn", "error"], "info", "The least important lines to log."),
   httpConnectionsMax: count(1, 1_000_000, 4096, "Open HTTP connections; further ones are closed at once."),
+  httpBodiesMax: size(
+    MIB,
+    64 * GIB,
+    256 * MIB,
+    "Request bodies that are being received, together; beyond: 503, but one always goes.",
+  ),
   shutdownTimeout: duration(0, DAY_MS, "30s", "How long running requests may take to finish when the process stops."),
   warmUp: duration(0, 60_000, "2s", "Time before readiness spent on making the code fast; 0: none."),
 };

@@ -22,6 +22,7 @@ export interface ShellOptions {
   readonly log: Logger;
   readonly httpListen: HostPort;
   readonly httpConnectionsMax: number;
+  readonly httpBodiesMax: number;
   /** How long running requests may take to finish at the end, in ms. */
   readonly shutdownTimeout: number;
   /** How long to make the code fast before readiness, in ms. */
@@ -61,7 +62,7 @@ export class Shell {
 
   /** Listens for HTTP. Errors: UnavailableError when the address cannot be had. */
   async listen(): Promise<void> {
-    const { httpListen, httpConnectionsMax, routes, log, version, service } = this.options;
+    const { httpListen, httpConnectionsMax, httpBodiesMax, routes, log, version, service } = this.options;
     const server = await listenHttp({
       listen: httpListen,
       routes: [...routes, ...operationalRoutes(this.lifecycle, this.metrics)],
@@ -69,6 +70,7 @@ export class Shell {
       log,
       version,
       connectionsMax: httpConnectionsMax,
+      bodiesMax: httpBodiesMax,
     });
     this.#server = server;
     this.metrics.addSource(() => httpReadings(server.stats));

@@ -1,7 +1,7 @@
 // test/unit/runtime/http.test.ts: the server against raw bytes: hostile requests, limits, graceful close.
 import { connect, type Socket } from "node:net";
 import { Writable } from "node:stream";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import {
   CorruptionError,
   InternalError,
@@ -13,6 +13,7 @@ import {
   createLog,
   HttpError,
   type HttpServer,
+  type HttpServerOptions,
   httpReadings,
   Lifecycle,
   listenHttp,
@@ -102,10 +103,10 @@ beforeAll(async () => {
 
 afterAll(() => server.close(100));
 
-function start(state: Lifecycle): Promise<HttpServer> {
+function start(state: Lifecycle, more: Partial<HttpServerOptions> = {}): Promise<HttpServer> {
   const routes = [...testRoutes(), ...operationalRoutes(state, metrics)];
   const listen = { host: "127.0.0.1", port: 0 };
-  return listenHttp({ listen, routes, lifecycle: state, log: silent, version: "1.2.3", connectionsMax: 50 });
+  return listenHttp({ listen, routes, lifecycle: state, log: silent, version: "1.2.3", connectionsMax: 50, ...more });
 }
 
 /** Sends bytes and gathers what comes until the server closes, or goes quiet for a moment. */
@@ -262,6 +263,33 @@ test.each([
   expect(answer).toContain("HTTP/1.1 413");
   // What the systems on both sides take in beside the limit, and no more.
   expect(sent).toBeLessThan(1 << 26);
+});
+
+test("bodies that are being received are bounded together; one always goes", async () => {
+  const crowded = await start(lifecycle, { bodiesMax: 50_000 });
+  const { bodies } = crowded.stats;
+  const echo = (length: number): string => post(`Content-Length: ${length}\r\n`, "x".repeat(length));
+  const first = connect(crowded.address.port, "127.0.0.1");
+  let answer = "";
+  first.on("data", (data) => {
+    answer += data.toString();
+  });
+  first.write(echo(90_000).slice(0, -50_000));
+  await vi.waitFor(() => expect(bodies.bytes).toBe(40_000));
+  expect(await raw(echo(5000), crowded)).toContain("5000:xxx");
+  const refused = await raw(`${echo(20_000)}${get("/plain")}`, crowded);
+  expect(refused).toContain("HTTP/1.1 503");
+  expect(refused).toContain("Retry-After: 1");
+  expect(refused).toContain("--http-bodies-max");
+  expect(refused).toContain("plain\n");
+  first.write("x".repeat(50_000));
+  await vi.waitFor(() => expect(answer).toContain("90000:xxx"));
+  expect([bodies.bytes, bodies.refused]).toEqual([0, 1]);
+  first.write(echo(90_000).slice(0, -50_000));
+  await vi.waitFor(() => expect(bodies.bytes).toBe(40_000));
+  first.destroy();
+  await vi.waitFor(() => expect(bodies.bytes).toBe(0));
+  await crowded.close(100);
 });
 
 test("a body in many pieces is whole", async () => {
