@@ -22,47 +22,51 @@ import type {
   NoteMessage,
 } from "./messages.ts";
 
+/** A year of seconds, about: a step takes memory before it has a sample. */
+const STEPS_MAX = 1 << 25;
+
 // Records, so that the compiler asks for a line when the model gains a name.
-const ROLLUPS: Readonly<Record<Rollup, true>> = {
-  last: true,
-  timestamp: true,
-  start_timestamp: true,
-  rate: true,
-  increase: true,
-  delta: true,
-  irate: true,
-  idelta: true,
-  deriv: true,
-  predict_linear: true,
-  changes: true,
-  resets: true,
-  avg_over_time: true,
-  min_over_time: true,
-  max_over_time: true,
-  sum_over_time: true,
-  count_over_time: true,
-  stddev_over_time: true,
-  stdvar_over_time: true,
-  quantile_over_time: true,
-  mad_over_time: true,
-  last_over_time: true,
-  first_over_time: true,
-  present_over_time: true,
-  double_exponential_smoothing: true,
-  ts_of_min_over_time: true,
-  ts_of_max_over_time: true,
-  ts_of_last_over_time: true,
-  ts_of_first_over_time: true,
-  rate_anchored: true,
-  increase_anchored: true,
-  delta_anchored: true,
-  changes_anchored: true,
-  resets_anchored: true,
-  rate_smoothed: true,
-  increase_smoothed: true,
-  delta_smoothed: true,
-  last_smoothed: true,
-  samples: true,
+/** By function: how many arguments it needs. */
+const ROLLUPS: Readonly<Record<Rollup, number>> = {
+  last: 0,
+  timestamp: 0,
+  start_timestamp: 0,
+  rate: 0,
+  increase: 0,
+  delta: 0,
+  irate: 0,
+  idelta: 0,
+  deriv: 0,
+  predict_linear: 1,
+  changes: 0,
+  resets: 0,
+  avg_over_time: 0,
+  min_over_time: 0,
+  max_over_time: 0,
+  sum_over_time: 0,
+  count_over_time: 0,
+  stddev_over_time: 0,
+  stdvar_over_time: 0,
+  quantile_over_time: 1,
+  mad_over_time: 0,
+  last_over_time: 0,
+  first_over_time: 0,
+  present_over_time: 0,
+  double_exponential_smoothing: 2,
+  ts_of_min_over_time: 0,
+  ts_of_max_over_time: 0,
+  ts_of_last_over_time: 0,
+  ts_of_first_over_time: 0,
+  rate_anchored: 2,
+  increase_anchored: 2,
+  delta_anchored: 2,
+  changes_anchored: 2,
+  resets_anchored: 2,
+  rate_smoothed: 2,
+  increase_smoothed: 2,
+  delta_smoothed: 2,
+  last_smoothed: 2,
+  samples: 0,
 };
 const PARTIAL_OPS: Readonly<Record<PartialOp, true>> = {
   sum: true,
@@ -96,7 +100,7 @@ const LEVEL_CHOICES: Readonly<Record<LevelChoice, true>> = { auto: true, raw: tr
 const MATCH_TYPES: Readonly<Record<MatchType, true>> = { "=": true, "!=": true, "=~": true, "!~": true };
 
 /** A name that this version knows. Errors: UnavailableError, because a newer caller is cured by an upgrade. */
-function known<Name extends string>(names: Readonly<Record<Name, true>>, what: string, name: string): Name {
+function known<Name extends string>(names: Readonly<Record<Name, unknown>>, what: string, name: string): Name {
   if (Object.hasOwn(names, name)) return name as Name;
   throw new UnavailableError(
     `cannot evaluate ${what} ${JSON.stringify(name.slice(0, 80))}: got a name of a newer version; want this storage upgraded`,
@@ -130,17 +134,23 @@ export function leafFromMessage(message: LeafMessage | null): Leaf {
   for (const [name, value] of Object.entries({ startMs, stepMs, rangeMs, offsetMs })) {
     if (!Number.isFinite(value)) throw new InvalidError(`cannot evaluate leaf: got ${name} ${value}; want a number`);
   }
-  if (stepCount === 0 || stepMs < 0) {
-    throw new InvalidError(`cannot evaluate leaf: got ${stepCount} steps of ${stepMs} ms; want at least one, in order`);
+  if (stepCount === 0 || stepMs < 0 || stepCount > STEPS_MAX) {
+    const want = `want 1 to ${STEPS_MAX}, in order`;
+    throw new InvalidError(`cannot evaluate leaf: got ${stepCount} steps of ${stepMs} ms; ${want}`);
+  }
+  const rollup = known(ROLLUPS, "function", message.rollup);
+  const args = message.arguments.map((a) => argumentFromMessage(a, stepCount));
+  if (args.length < ROLLUPS[rollup]) {
+    throw new InvalidError(`cannot evaluate leaf: got ${args.length} arguments of ${rollup}; want ${ROLLUPS[rollup]}`);
   }
   const aggregation = message.aggregation === null ? {} : { aggregation: aggregationFromMessage(message.aggregation) };
   return {
     matchers: message.matchers.map(matcherFromMessage),
     grid: { startMs, stepMs, count: stepCount },
-    rollup: known(ROLLUPS, "function", message.rollup),
+    rollup,
     rangeMs,
     offsetMs,
-    args: message.arguments.map((a) => argumentFromMessage(a, stepCount)),
+    args,
     dropName: message.dropName,
     ...(message.useStarts ? { useStarts: true } : {}),
     ...(message.countsOnly ? { countsOnly: true } : {}),

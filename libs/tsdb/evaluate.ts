@@ -59,6 +59,9 @@ const STRIDE_OF_TIMES = 64;
 /** Samples in reach from which on headers may save the decoding. */
 const HEADERS_MIN = 2048;
 
+/** A value, whether there is one, and a window. */
+const STEP_BYTES = 17;
+
 /**
  * Evaluates one leaf over samples later than floorMs. Errors: LimitError beyond context.samplesMax, TimeoutError, CanceledError, CorruptionError for a block that is
  * damaged where it is read.
@@ -74,6 +77,9 @@ export async function evaluateLeaf(
   floorMs = Number.NEGATIVE_INFINITY,
   stats?: Pick<DbStats, "leavesOf">,
 ): Promise<LeafResult> {
+  const { bytesMax } = context;
+  // What each step takes whether there is a sample or not: refused before it is there.
+  if (bytesMax !== undefined && leaf.grid.count * STEP_BYTES > bytesMax) throw tooManyBytes(bytesMax);
   const { lowMs, highMs } = reachOf(leaf, floorMs);
   const captured = new CapturedSources(sources, lowMs, highMs, reachBack(leaf, sources));
   const side = CapturedSide.of(sideData, sidePartsOf(leaf), lowMs, highMs);

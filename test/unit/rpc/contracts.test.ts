@@ -207,7 +207,8 @@ describe("leaves", () => {
     // Steps that stand still evaluate one time with several arguments.
     const still = { ...leaf, grid: { ...leaf.grid, stepMs: 0 } };
     expect(leafFromMessage(cross(leafToMessage(still)))).toEqual(still);
-    const { aggregation: _, useStarts: _starts, countsOnly: _counts, level: _level, ...plain } = { ...leaf, args: [] };
+    const unaggregated: Leaf = { ...leaf, rollup: "rate", args: [] };
+    const { aggregation: _, useStarts: _starts, countsOnly: _counts, level: _level, ...plain } = unaggregated;
     expect(leafFromMessage(cross(leafToMessage(plain)))).toEqual(plain);
   });
 
@@ -222,6 +223,9 @@ describe("leaves", () => {
     ],
     ["a matcher of a newer version", { matchers: [{ type: "~", name: "a", value: "" }] }, "unavailable"],
     ["no steps", { stepCount: 0 }, "invalid"],
+    ["steps without end", { stepCount: 2 ** 32 - 1 }, "invalid"],
+    ["a function without its arguments", { rollup: "quantile_over_time", arguments: [] }, "invalid"],
+    ["an extended function without its range", { rollup: "rate_smoothed", arguments: [{ scalar: 1 }] }, "invalid"],
     ["steps backwards", { stepMs: -1 }, "invalid"],
     ["time that is no number", { startMs: Number.NaN }, "invalid"],
     ["an endless range", { rangeMs: Number.POSITIVE_INFINITY }, "invalid"],

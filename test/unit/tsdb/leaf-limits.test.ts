@@ -98,6 +98,13 @@ describe("a leaf", () => {
     expect(result.columns.length).toBeGreaterThan(0);
   });
 
+  test("steps that would not fit are refused before there is memory for them", async () => {
+    const long = leaf({ grid: { startMs: NOW, stepMs: 1, count: 1e12 } });
+    expect((await refusal(() => db.queryable.evaluate(long, context({ bytesMax: 1 << 30 })))).limit).toBe(
+      "query-bytes-max",
+    );
+  });
+
   test("reads so many samples and no more", async () => {
     expect((await refusal(() => db.queryable.evaluate(leaf(), context({ samplesMax: 1000 })))).limit).toBe(
       "query-samples-max",
