@@ -2,25 +2,29 @@
 import { compileMatcher, InvalidError, type Matcher } from "../../libs/model/index.ts";
 import { parseMetricSelector, QUERY_REGEX_LENGTH_MAX } from "../../libs/promql/index.ts";
 
-/**
- * The matchers of each selector. Errors: InvalidError with the parser's text, or when the selectors have more of regular expressions together than a
- * query may have.
- */
-export function parseSelectors(selectors: readonly string[]): (readonly Matcher[])[] {
-  const patterns = new Set<string>();
-  let length = 0;
-  return selectors.map((text) => {
-    const { matchers } = parseMetricSelector(text);
+/** Bounds the regular expressions of all selectors of a request, as those of a query are; repeated ones count once. */
+export class RegexBound {
+  private readonly patterns = new Set<string>();
+  private length = 0;
+
+  /** The matchers. Errors: InvalidError when they have too much together with those before. */
+  add(matchers: readonly Matcher[]): readonly Matcher[] {
     for (const { type, value } of matchers) {
-      if ((type !== "=~" && type !== "!~") || patterns.has(value)) continue;
-      patterns.add(value);
-      length += value.length;
-      if (length <= QUERY_REGEX_LENGTH_MAX) continue;
+      if ((type !== "=~" && type !== "!~") || this.patterns.has(value)) continue;
+      this.patterns.add(value);
+      this.length += value.length;
+      if (this.length <= QUERY_REGEX_LENGTH_MAX) continue;
       const max = `${QUERY_REGEX_LENGTH_MAX} characters of regular expressions`;
       throw new InvalidError(`cannot use selectors: got more than ${max}; want at most that many in one request`);
     }
     return matchers;
-  });
+  }
+}
+
+/** The matchers of each selector. Errors: InvalidError with the parser's text, and as RegexBound. */
+export function parseSelectors(selectors: readonly string[]): (readonly Matcher[])[] {
+  const bound = new RegexBound();
+  return selectors.map((text) => bound.add(parseMetricSelector(text).matchers));
 }
 
 /**

@@ -5,6 +5,7 @@ import { loadSync } from "@grpc/proto-loader";
 import { uncompressSync } from "snappy";
 import { packageRoot } from "../../libs/env/index.ts";
 import { compileMatcher, InvalidError, type Matcher, type MatchType, type TimeRange } from "../../libs/model/index.ts";
+import { RegexBound } from "./match-parameter.ts";
 import { MAX_TIME_MS, MIN_TIME_MS } from "./params.ts";
 
 export type ReadForm = "samples" | "chunks";
@@ -56,7 +57,11 @@ export function parseReadRequest(body: Buffer): ReadRequest {
   if (message.queries.length > QUERIES_MAX) {
     throw new InvalidError(`cannot read: got ${message.queries.length} queries; want at most ${QUERIES_MAX}`);
   }
-  return { queries: message.queries.map(queryOf), form: formOf(message.acceptedResponseTypes) };
+  const regexes = new RegexBound();
+  return {
+    queries: message.queries.map((query) => queryOf(query, regexes)),
+    form: formOf(message.acceptedResponseTypes),
+  };
 }
 
 function uncompressed(body: Buffer): Buffer {
@@ -102,13 +107,16 @@ function formOf(accepted: readonly number[]): ReadForm {
   );
 }
 
-function queryOf({ matchers: messages, hints, startTimestampMs, endTimestampMs }: QueryMessage): ReadQuery {
+function queryOf(
+  { matchers: messages, hints, startTimestampMs, endTimestampMs }: QueryMessage,
+  regexes: RegexBound,
+): ReadQuery {
   const matchers = messages.map(({ type, name, value }): Matcher => {
     const known = MATCH_TYPES[type];
     if (known === undefined) throw new InvalidError(`cannot read matcher: got type ${type}; want 0 to 3`);
     return { type: known, name, value };
   });
-  for (const matcher of matchers) compileMatcher(matcher);
+  for (const matcher of regexes.add(matchers)) compileMatcher(matcher);
   // What an asker says it will look at is all that it gets, as with Prometheus. Hints without times say nothing.
   const hinted = hints !== null && (hints.startMs !== 0 || hints.endMs !== 0);
   return {

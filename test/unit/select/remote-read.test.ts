@@ -296,6 +296,15 @@ describe("requests", () => {
       /got type 9/,
     ],
     ["a wrong regex", readBody([query({ matchers: [{ type: 2, name: "a", value: "(" }] })]), /\(/],
+    [
+      "too much of regexes together",
+      readBody(
+        Array.from({ length: 20 }, (_, i) => {
+          return query({ matchers: [{ type: 2, name: "a", value: `${i}.*${"x".repeat(4000)}` }] });
+        }),
+      ),
+      /65536 characters of regular expressions/,
+    ],
     ["no form that we have", readBody([query()], [5]), /got accepted response types 5; want SAMPLES/],
     ["too many queries", readBody(new Array(1001).fill(query())), /got 1001 queries/],
   ])("%s: 400", async (_, body, message) => {
