@@ -118,6 +118,12 @@ export const insertFlags = {
     DEFAULT_INSERT_LIMITS.writeDecodedMaxBytes,
     "Body of a write request after decompression; beyond: 413.",
   ),
+  writeSeriesMax: count(
+    1,
+    10_000_000,
+    DEFAULT_INSERT_LIMITS.writeSeriesMax,
+    "Series of one write request that are not known yet; beyond: 400.",
+  ),
   writeSideMax: count(
     1,
     1_000_000,

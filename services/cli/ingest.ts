@@ -12,6 +12,7 @@ function insertLimits(values: InsertValues): InsertLimits {
   return {
     writeBodyMaxBytes: values.writeBodyMax,
     writeDecodedMaxBytes: values.writeDecodedMax,
+    writeSeriesMax: values.writeSeriesMax,
     writeSideMax: values.writeSideMax,
     labelsMax: values.labelsMax,
     labelNameMaxBytes: values.labelNameMax,

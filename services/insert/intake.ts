@@ -59,6 +59,12 @@ export class Intake {
     refusals: Refusals,
   ): RequestView {
     let view = this.decode(body, version, tenant);
+    if (view.unresolvedCount > this.limits.writeSeriesMax) {
+      const want = `want at most ${this.limits.writeSeriesMax} in one request (${LIMIT_FLAGS.writeSeriesMax})`;
+      throw new InvalidError(
+        `cannot store samples: got ${view.unresolvedCount} series that are not known yet; ${want}`,
+      );
+    }
     if (view.unresolvedCount > 0 && !this.hasRoomFor(view.unresolvedCount)) {
       this.makeRoom(view.unresolvedCount);
       // Rows may hold sids that have just been forgotten.

@@ -5,6 +5,8 @@ export interface InsertLimits {
   readonly writeBodyMaxBytes: number;
   /** A request's body after decompression. */
   readonly writeDecodedMaxBytes: number;
+  /** Series of one request that are not known yet: each is looked at in full. */
+  readonly writeSeriesMax: number;
   /** Native histograms and exemplars of one request: each becomes an object, a float sample does not. */
   readonly writeSideMax: number;
   /** Labels of one series, the metric name counted. */
@@ -27,6 +29,7 @@ export interface InsertLimits {
 export const DEFAULT_INSERT_LIMITS: InsertLimits = {
   writeBodyMaxBytes: 32 * 1024 * 1024,
   writeDecodedMaxBytes: 32 * 1024 * 1024,
+  writeSeriesMax: 200_000,
   writeSideMax: 50_000,
   labelsMax: 256,
   labelNameMaxBytes: 4096,
@@ -42,6 +45,7 @@ export const DEFAULT_INSERT_LIMITS: InsertLimits = {
 export const LIMIT_FLAGS: { readonly [limit in keyof InsertLimits]: string } = {
   writeBodyMaxBytes: "--write-body-max",
   writeDecodedMaxBytes: "--write-decoded-max",
+  writeSeriesMax: "--write-series-max",
   writeSideMax: "--write-side-max",
   labelsMax: "--labels-max",
   labelNameMaxBytes: "--label-name-max",

@@ -161,6 +161,15 @@ describe("an insert forgets what is idle", () => {
     expect((await h.v1(batch(0, 100, T))).status).toBe(204);
   });
 
+  test("a request with too many series that are new is refused with the flag's name; known ones don't count", async () => {
+    const h = await startInsert(makeStorages(1), { limits: { writeSeriesMax: 100 } });
+    const reply = await h.v1(batch(0, 101, T));
+    expect([reply.status, reply.text]).toEqual([400, expect.stringContaining("--write-series-max")]);
+    expect(h.storages[0]!.sampleCount).toBe(0);
+    for (const from of [0, 100]) expect((await h.v1(batch(from, 100, T))).status).toBe(204);
+    expect((await h.v1(batch(0, 200, T + 1))).status).toBe(204);
+  });
+
   test("batches on their way survive their series being forgotten", async () => {
     const h = await startInsert(makeStorages(1), { limits: { seriesCacheMax: 100 } });
     await h.v1(batch(0, 100, T));
