@@ -285,7 +285,13 @@ export class SeriesIndex implements SeriesPairs {
   select(tenant: string, matchers: readonly Matcher[]): Uint32Array {
     const owner = this.tenants.get(tenant);
     if (owner === undefined) return new Uint32Array(0);
-    return this.known(tenant, owner, matchers) ?? this.find(tenant, owner, matchers, new Verdicts());
+    return this.selected(tenant, matchers) ?? this.find(tenant, owner, matchers, new Verdicts());
+  }
+
+  /** As select, if it was found before and nothing has changed. */
+  selected(tenant: string, matchers: readonly Matcher[]): Uint32Array | undefined {
+    const owner = this.tenants.get(tenant);
+    return owner && this.selections.find(selectionKey(tenant, matchers), owner.version);
   }
 
   /**
@@ -295,8 +301,6 @@ export class SeriesIndex implements SeriesPairs {
   *selecting(tenant: string, matchers: readonly Matcher[]): Generator<void, Uint32Array> {
     const owner = this.tenants.get(tenant);
     if (owner === undefined) return new Uint32Array(0);
-    const known = this.known(tenant, owner, matchers);
-    if (known !== undefined) return known;
     const verdicts = new Verdicts();
     this.judging.add(verdicts);
     try {
@@ -308,10 +312,6 @@ export class SeriesIndex implements SeriesPairs {
     } finally {
       this.judging.delete(verdicts);
     }
-  }
-
-  private known(tenant: string, { version }: TenantEntry, matchers: readonly Matcher[]): Uint32Array | undefined {
-    return this.selections.find(selectionKey(tenant, matchers), version);
   }
 
   private find(tenant: string, owner: TenantEntry, matchers: readonly Matcher[], verdicts: Verdicts): Uint32Array {

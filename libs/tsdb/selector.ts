@@ -35,11 +35,15 @@ export class Selector {
     pace: Pace,
   ): Promise<Selection> {
     const { index } = this.catalog;
-    if (blocks.length === 0) return new LiveSelection(index, await pace.through(index.selecting(tenant, matchers)));
+    if (blocks.length === 0) {
+      const live = index.selected(tenant, matchers) ?? (await pace.through(index.selecting(tenant, matchers)));
+      return new LiveSelection(index, live);
+    }
     const key = JSON.stringify([tenant, ...matchers.flatMap(({ type, name, value }) => [type, name, value])]);
     const found =
       this.find(key, blocks) ?? this.keep(key, blocks, await this.readStored(blocks, tenant, matchers, pace));
-    const selection = found.joinedWith(this.catalog, await pace.through(index.selecting(tenant, matchers)));
+    const live = index.selected(tenant, matchers) ?? (await pace.through(index.selecting(tenant, matchers)));
+    const selection = found.joinedWith(this.catalog, live);
     this.memory.used(found);
     return selection;
   }
