@@ -165,7 +165,7 @@ export const engineFlags = {
   replicationFactor: {
     placeholder: "N",
     form: "1; more copies come with the placement of shards",
-    help: "Copies of each sample.",
+    help: "Copies of each sample; storages take 1.",
     fallback: "1",
     parse: (t: string) => (t === "1" ? 1 : undefined),
   },
