@@ -52,7 +52,7 @@ const CLIENT_OPTIONS: ChannelOptions = {
   "grpc.keepalive_timeout_ms": 5_000,
   "grpc.keepalive_permit_without_calls": 1,
   "grpc.initial_reconnect_backoff_ms": 100,
-  "grpc.max_reconnect_backoff_ms": 2_000,
+  "grpc.max_reconnect_backoff_ms": 1_000,
   // A restarted pod has a new address.
   "grpc.dns_min_time_between_resolutions_ms": 1_000,
 };

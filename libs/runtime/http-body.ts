@@ -4,20 +4,43 @@ import type { IncomingMessage } from "node:http";
 import { CanceledError, UnavailableError } from "../model/index.ts";
 import { HttpError } from "./http-errors.ts";
 
-/** The bodies that a server is receiving, together: slow clients hold what they have sent for as long as a request may take. */
+/** A body that is being received. */
+interface HeldBody {
+  bytes: number;
+  readonly refuse: (error: Error) => void;
+}
+
+/**
+ * The bodies that a server is receiving, together: slow clients hold what they have sent for as long as a request may take. When they are too much, the
+ * longest one has to go, so that many short ones are not kept out by a few long ones.
+ */
 export class HeldBodies {
   readonly bytesMax: number;
   bytes = 0;
   /** Bodies that were refused because of the others. */
   refused = 0;
+  private readonly bodies = new Set<HeldBody>();
 
   constructor(bytesMax: number) {
     this.bytesMax = bytesMax;
   }
 
-  /** Whether a body of which so many bytes are here has to go: others are, too, and they are too much together. */
-  isCrowded(ownBytes: number): boolean {
-    return this.bytes > this.bytesMax && this.bytes > ownBytes;
+  /** Counts what has come of a body, and refuses the longest ones beyond the bound; one always stays. */
+  add(body: HeldBody, bytes: number): void {
+    this.bodies.add(body);
+    body.bytes += bytes;
+    this.bytes += bytes;
+    while (this.bytes > this.bytesMax && this.bodies.size > 1) {
+      let longest = body;
+      for (const one of this.bodies) if (one.bytes > longest.bytes) longest = one;
+      this.refused++;
+      longest.refuse(tooMany(this.bytesMax));
+    }
+  }
+
+  /** A body has been received, or will not be. */
+  release(body: HeldBody): void {
+    if (this.bodies.delete(body)) this.bytes -= body.bytes;
   }
 }
 
@@ -38,18 +61,14 @@ export function readParts(
   return new Promise((resolve, reject) => {
     const parts: Uint8Array[] = [];
     let size = 0;
-    let ownBytes = 0;
     let isRefused = false;
-    const release = (): void => {
-      held.bytes -= ownBytes;
-      ownBytes = 0;
-    };
     const refuse = (error: Error): void => {
       isRefused = true;
       parts.length = 0;
-      release();
+      held.release(body);
       reject(error);
     };
+    const body: HeldBody = { bytes: 0, refuse };
     // The parser has refused lengths that are no numbers, and a length beside chunked encoding.
     const declared = request.headers["content-length"];
     if (Number(declared) > limitBytes) refuse(tooLarge(declared!, limitBytes, limitName));
@@ -57,26 +76,21 @@ export function readParts(
       size += part.length;
       if (!isRefused) {
         parts.push(part);
-        ownBytes += part.length;
-        held.bytes += part.length;
         if (size > limitBytes) refuse(tooLarge(`more than ${limitBytes}`, limitBytes, limitName));
-        else if (held.isCrowded(ownBytes)) {
-          held.refused++;
-          refuse(tooMany(held.bytesMax));
-        }
+        else held.add(body, part.length);
         return;
       }
       // What still comes is read and dropped, so that the client gets to see the answer and can go on with the connection, but not without end.
       if (size > 2 * limitBytes && !request.isPaused()) cut(request);
     });
     request.on("end", () => {
-      release();
+      held.release(body);
       resolve(parts);
     });
     // "close" follows "end" too; making an error each time would cost 5 µs a request.
     request.on("close", () => {
       if (request.readableEnded) return;
-      release();
+      held.release(body);
       reject(new CanceledError("cannot read body: got a closed connection; want all of it"));
     });
   });

@@ -99,7 +99,7 @@ export const serviceFlags = {
     MIB,
     64 * GIB,
     256 * MIB,
-    "Request bodies that are being received, together; beyond: 503, but one always goes.",
+    "Request bodies that are being received, together; beyond: 503 for the longest.",
   ),
   shutdownTimeout: duration(0, DAY_MS, "30s", "How long running requests may take to finish when the process stops."),
   warmUp: duration(0, 60_000, "2s", "Time before readiness spent on making the code fast; 0: none."),
