@@ -102,9 +102,8 @@ export function* matchVectors(
   let distinct = matching.card === "one-to-one";
   const stride = new Stride();
   for (const group of groups.values()) {
-    if (stride.isOver(group.many.length * Math.max(1, group.one.length) * operation.count)) yield;
     const before = out.length;
-    combineGroup(operation, group, swapped, sink);
+    yield* combineGroup(operation, group, swapped, sink, stride);
     if (out.length - before > 1) distinct = false;
     const { labels } = (group.many[0] ?? group.one[0])!;
     if (lost.some((name) => labelValue(labels, name) !== "")) distinct = false;
@@ -218,10 +217,17 @@ function duplicateError(matching: VectorMatching, a: Column, b: Column): Executi
   );
 }
 
-function combineGroup(operation: VectorOperation, group: Group, swapped: boolean, sink: Sink): void {
+function* combineGroup(
+  operation: VectorOperation,
+  group: Group,
+  swapped: boolean,
+  sink: Sink,
+  stride: Stride,
+): Steps<void> {
   const { matching, count } = operation;
   const used = new Uses(operation, group);
   for (const many of group.many) {
+    if (stride.isOver(group.one.length * count)) yield;
     for (const one of group.one) combinePair(operation, many, one, swapped, used, sink);
     if (matching.fillRight === undefined) continue;
     const missing = complement(many.present, unionOf(group.one, count));
@@ -237,6 +243,7 @@ function combineGroup(operation: VectorOperation, group: Group, swapped: boolean
   }
   if (matching.fillLeft === undefined) return;
   for (const one of group.one) {
+    if (stride.isOver(count)) yield;
     // What met something it does not go together with is filled as if it had met nothing.
     const missing = complement(one.present, used.matched!.slice());
     if (!anyPresent(missing)) continue;

@@ -99,6 +99,15 @@ test.each(LONG)("%s gives way, and ends when it is canceled or its time is over"
   await expect(asked).rejects.toThrow(CanceledError);
 });
 
+test("series of one signature give way between each other", async () => {
+  const { engine, told } = ticking();
+  await engine.range(storage, "many * on () group_left () vector(1)", 0, 2999, 1, context());
+  const { engine: other, told: toldOfOther } = ticking();
+  await other.range(storage, "many * on () group_left () vector(1)", 0, 29, 1, context());
+  // Finding the groups takes as many steps in both.
+  expect(told() - toldOfOther()).toBeGreaterThan(SERIES);
+});
+
 test("a query whose last step took too long has no answer", async () => {
   let nowMs = 0;
   const engine = new Engine({ now: () => nowMs });
