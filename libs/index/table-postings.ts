@@ -2,12 +2,10 @@
 // has then. What a query selects is found among the series of its rarest matcher, by their own pairs.
 import type { CompiledMatcher } from "../model/index.ts";
 import type { SeriesTable } from "./series-table.ts";
+import { VALUES_PER_STEP } from "./verdicts.ts";
 
 /** Pairs of series between two steps. */
 const STRIDE = 1 << 16;
-
-/** Values that an expression meets in a step. */
-const JUDGED_PER_STEP = 16;
 
 export class TablePostings {
   /** Series that it knows: 0 … size − 1 of the table. */
@@ -86,7 +84,7 @@ export class TablePostings {
       let count = 0;
       for (const [value, pair] of known) {
         if (accepts(value)) add(pair);
-        if (++count % JUDGED_PER_STEP === 0) yield;
+        if (++count % VALUES_PER_STEP === 0) yield;
       }
     }
     return found;

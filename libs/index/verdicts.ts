@@ -8,7 +8,8 @@ const UNMATCHED = 2;
 
 /** With fewer values an expression is done within a slice, unless it is a very long one. */
 const VALUES_MIN = 256;
-const VALUES_PER_STEP = 16;
+/** Values that an expression meets in a step. */
+export const VALUES_PER_STEP = 16;
 
 /** By matcher and pair number. What is not known is found out when it is asked. */
 export class Verdicts {

@@ -2,6 +2,7 @@
 import { LimitError, type Matcher, type QueryContext, type SeriesExemplars, type TimeRange } from "../model/index.ts";
 import type { SeriesCatalog } from "./catalog.ts";
 import type { Pace } from "./pace.ts";
+import { selectLive } from "./selector.ts";
 import type { SideData } from "./side-data.ts";
 import { CapturedSide } from "./side-sources.ts";
 
@@ -20,7 +21,7 @@ export async function findExemplars(
     await captured.load(pace);
     const wanted = new Set<number>();
     for (const set of sets) {
-      const series = await pace.through(catalog.index.selecting(context.tenant, set));
+      const series = await selectLive(catalog.index, context.tenant, set, pace);
       const members = captured.membersOf(series);
       members?.forEach((is, i) => {
         if (is === 1) wanted.add(series[i]!);

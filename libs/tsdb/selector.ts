@@ -1,6 +1,6 @@
 // libs/tsdb/selector.ts: finds the series of a query: in the catalogue, and by the persistent index in blocks, whose series are then told apart
 // by their labels. What blocks gave lately is kept: they never change, so it holds as long as a query asks the same blocks.
-import { SeriesTable } from "../index/index.ts";
+import { type SeriesIndex, SeriesTable } from "../index/index.ts";
 import { compileMatcher, type Matcher } from "../model/index.ts";
 import { addInSteps, KnownPages } from "./add-series.ts";
 import type { BlockMemory, Droppable } from "./block-memory.ts";
@@ -35,15 +35,11 @@ export class Selector {
     pace: Pace,
   ): Promise<Selection> {
     const { index } = this.catalog;
-    if (blocks.length === 0) {
-      const live = index.selected(tenant, matchers) ?? (await pace.through(index.selecting(tenant, matchers)));
-      return new LiveSelection(index, live);
-    }
+    if (blocks.length === 0) return new LiveSelection(index, await selectLive(index, tenant, matchers, pace));
     const key = JSON.stringify([tenant, ...matchers.flatMap(({ type, name, value }) => [type, name, value])]);
     const found =
       this.find(key, blocks) ?? this.keep(key, blocks, await this.readStored(blocks, tenant, matchers, pace));
-    const live = index.selected(tenant, matchers) ?? (await pace.through(index.selecting(tenant, matchers)));
-    const selection = found.joinedWith(this.catalog, live);
+    const selection = found.joinedWith(this.catalog, await selectLive(index, tenant, matchers, pace));
     this.memory.used(found);
     return selection;
   }
@@ -86,6 +82,16 @@ export class Selector {
     this.known.set(key, [...(this.known.get(key) ?? []), made]);
     return made;
   }
+}
+
+/** The tenant's series in the catalogue that satisfy all matchers: at once if they were found before. Errors: as those of Selector.select. */
+export function selectLive(
+  index: SeriesIndex,
+  tenant: string,
+  matchers: readonly Matcher[],
+  pace: Pace,
+): Uint32Array | Promise<Uint32Array> {
+  return index.selected(tenant, matchers) ?? pace.through(index.selecting(tenant, matchers));
 }
 
 /** What some blocks gave for some matchers, and how it was last joined with the catalogue. */
