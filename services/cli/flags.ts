@@ -128,7 +128,7 @@ export const insertFlags = {
     1,
     1_000_000,
     DEFAULT_INSERT_LIMITS.writeSideMax,
-    "Native histograms and exemplars of one write request; beyond: 400.",
+    "Native histograms and exemplars of one write request, and changes of start times in it; beyond: 400.",
   ),
   labelsMax: count(1, 10_000, DEFAULT_INSERT_LIMITS.labelsMax, "Labels of one series, the metric name counted."),
   labelNameMax: size(1, 65_536, DEFAULT_INSERT_LIMITS.labelNameMaxBytes, "Length of a label name."),

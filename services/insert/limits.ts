@@ -7,7 +7,7 @@ export interface InsertLimits {
   readonly writeDecodedMaxBytes: number;
   /** Series of one request that are not known yet: each is looked at in full. */
   readonly writeSeriesMax: number;
-  /** Native histograms and exemplars of one request: each becomes an object, a float sample does not. */
+  /** Native histograms and exemplars of one request, and changes of start times in it: each becomes an object, a float sample does not. */
   readonly writeSideMax: number;
   /** Labels of one series, the metric name counted. */
   readonly labelsMax: number;

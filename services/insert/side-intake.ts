@@ -63,11 +63,15 @@ export function readSide(
   const items = view.histograms + view.exemplars;
   if (items + view.starts === 0) return undefined;
   if (items > limits.writeSideMax) {
-    const want = `want at most ${limits.writeSideMax} in one request (${LIMIT_FLAGS.writeSideMax})`;
-    throw new InvalidError(`cannot store request: got ${items} native histograms and exemplars; ${want}`);
+    throw tooManyItems("native histograms and exemplars", items, limits.writeSideMax);
   }
-  const reader = new SideReader(version, tenant, places, refusals, view.starts > 0);
+  const reader = new SideReader(version, tenant, places, refusals, view.starts > 0, limits.writeSideMax);
   return reader.read(view.messageCopy());
+}
+
+function tooManyItems(what: string, got: number | string, max: number): InvalidError {
+  const want = `want at most ${max} in one request (${LIMIT_FLAGS.writeSideMax})`;
+  return new InvalidError(`cannot store request: got ${got} ${what}; ${want}`);
 }
 
 class SideReader {
@@ -76,13 +80,23 @@ class SideReader {
   private readonly places: SidePlaces;
   private readonly refusals: Refusals;
   private readonly wantsStarts: boolean;
+  private readonly itemsMax: number;
   private readonly symbols: Uint8Array[] = [];
   private readonly bySeries = new Map<SidePlace, Collected>();
   private histograms = 0;
   private exemplars = 0;
+  private starts = 0;
   private fieldsRead = 0;
 
-  constructor(version: WireVersion, tenant: string, places: SidePlaces, refusals: Refusals, wantsStarts: boolean) {
+  constructor(
+    version: WireVersion,
+    tenant: string,
+    places: SidePlaces,
+    refusals: Refusals,
+    wantsStarts: boolean,
+    itemsMax: number,
+  ) {
+    this.itemsMax = itemsMax;
     this.version = version;
     this.tenant = tenant;
     this.places = places;
@@ -156,7 +170,7 @@ class SideReader {
       if (!fields.isBytes) continue;
       if (fields.field === histogramField) this.takeHistogram(fields.bytes, into, place, pairs);
       else if (fields.field === exemplarField) this.takeExemplar(fields.bytes, into, pairs);
-      else if (fields.field === samplesField) takeStart(fields.bytes, into, place);
+      else if (fields.field === samplesField) this.takeStart(fields.bytes, into, place);
       if (this.isTimeToYield()) yield;
     }
   }
@@ -185,7 +199,7 @@ class SideReader {
     const { timeMs, startMs, histogram } = read;
     this.histograms++;
     into.histograms.push({ timeMs, histogram });
-    noteStart(into, place, timeMs, startMs);
+    this.noteStart(into, place, timeMs, startMs);
   }
 
   private takeExemplar(message: Uint8Array, into: Collected, pairs: readonly Uint8Array[]): void {
@@ -208,6 +222,29 @@ class SideReader {
     }
     this.exemplars++;
     into.exemplars.push({ timeMs, value, labels });
+  }
+
+  /** Takes the start time of a version 2 Sample. */
+  private takeStart(sample: Uint8Array, into: Collected, place: SidePlace): void {
+    let timeMs = 0;
+    let startMs = 0;
+    const fields = new FieldReader(sample);
+    while (fields.next()) {
+      if (fields.isBytes || fields.isFixed64) continue;
+      if (fields.field === 2) timeMs = fields.int64;
+      else if (fields.field === 3) startMs = fields.int64;
+    }
+    if (Math.abs(timeMs) <= SIDE_TIME_MAX) this.noteStart(into, place, timeMs, startMs);
+  }
+
+  private noteStart(into: Collected, place: SidePlace, timeMs: number, startMs: number): void {
+    if (!Number.isSafeInteger(startMs)) return;
+    const last = into.starts.at(-1);
+    const before = last === undefined ? place : { ...place, startMs: last.startMs, sentMs: last.timeMs };
+    if (!isStartNews(before, timeMs, startMs)) return;
+    if (++this.starts > this.itemsMax)
+      throw tooManyItems("start times that differ", `more than ${this.itemsMax}`, this.itemsMax);
+    into.starts.push({ timeMs, startMs });
   }
 
   /** Names and values that label references stand for; undefined when one of them stands for nothing. */
@@ -258,24 +295,4 @@ function labelPairsOf(message: Uint8Array): Uint8Array[] {
   const fields = new FieldReader(message);
   while (fields.next()) if (fields.field === 1 && fields.isBytes) pairs.push(...readLabel(fields.bytes));
   return pairs;
-}
-
-/** Takes the start time of a version 2 Sample. */
-function takeStart(sample: Uint8Array, into: Collected, place: SidePlace): void {
-  let timeMs = 0;
-  let startMs = 0;
-  const fields = new FieldReader(sample);
-  while (fields.next()) {
-    if (fields.isBytes || fields.isFixed64) continue;
-    if (fields.field === 2) timeMs = fields.int64;
-    else if (fields.field === 3) startMs = fields.int64;
-  }
-  if (Math.abs(timeMs) <= SIDE_TIME_MAX) noteStart(into, place, timeMs, startMs);
-}
-
-function noteStart(into: Collected, place: SidePlace, timeMs: number, startMs: number): void {
-  if (!Number.isSafeInteger(startMs)) return;
-  const last = into.starts.at(-1);
-  const before = last === undefined ? place : { ...place, startMs: last.startMs, sentMs: last.timeMs };
-  if (isStartNews(before, timeMs, startMs)) into.starts.push({ timeMs, startMs });
 }

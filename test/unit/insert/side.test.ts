@@ -306,6 +306,25 @@ describe("more than one request may have", () => {
     },
   );
 
+  test("start times that change too often are refused, the samples are stored", async () => {
+    const h = await startInsert(makeStorages(1), { limits: { writeSideMax: 3 } });
+    const started = (i: number) => field(2, Buffer.concat([sample(1, T + i), varintField(3, T - 100 + i)]));
+    const body = (count: number) =>
+      v2(
+        "h",
+        Array.from({ length: count }, (_, i) => started(i)),
+      );
+    const reply = await h.send(2, body(4));
+    expect(reply.status).toBe(400);
+    expect(reply.text).toContain("got more than 3 start times that differ; want at most 3");
+    expect(reply.text).toContain("--write-side-max");
+    expect((await h.send(2, body(3))).status).toBe(204);
+    const same = Array.from({ length: 9 }, (_, i) =>
+      field(2, Buffer.concat([sample(1, T + i), varintField(3, T - 1)])),
+    );
+    expect((await h.send(2, v2("g", same))).status).toBe(204);
+  });
+
   test("takes several turns", async () => {
     const h = await startInsert(makeStorages(1));
     // Each look at the clock is a slice.
